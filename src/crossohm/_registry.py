@@ -1,0 +1,79 @@
+"""Models looked up by name: built-in ones, a user's own file, or an installed plug-in."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from crossohm.errors import CrossOhmError, UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names to classes of one kind (devices, ADCs, DACs).
+
+    Args:
+        kind: Word used in messages, e.g. ``"device model"``.
+        group: Entry-point group searched for plug-ins, e.g. ``"crossohm.devices"``.
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self._kind = kind
+        self._group = group
+        self._classes: dict[str, type[T]] = {}
+        self._plugins_loaded = False
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that makes the class available under ``name``.
+
+        Registering a name again replaces the class only if it is a redefinition of the same class (a re-run
+        notebook cell); another class under a taken name raises `CrossOhmError`.
+        """
+
+        def add(cls: type[T]) -> type[T]:
+            known = self._classes.get(name)
+            if known is not None and known.__qualname__ != cls.__qualname__:
+                raise CrossOhmError(
+                    f"{self._kind} {name!r} is already registered by {known.__module__}.{known.__qualname__}; "
+                    "choose another name"
+                )
+            self._classes[name] = cls
+            return cls
+
+        return add
+
+    def create(self, name: str, path: str) -> T:
+        """An instance of the model called ``name``; ``path`` is the parameter that named it.
+
+        Raises:
+            UnknownNameError: no such model; lists the nearest and all known names.
+        """
+        if name not in self._classes:
+            self._load_plugins()
+        if name not in self._classes:
+            near = difflib.get_close_matches(name, self._classes, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Register it with a decorator of this {self._kind} kind"
+            raise UnknownNameError(path, name, f"no such {self._kind}", allowed=", ".join(self), remedy=hint)
+        return self._classes[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        self._load_plugins()
+        return iter(sorted(self._classes))
+
+    def _load_plugins(self) -> None:
+        if self._plugins_loaded:
+            return
+        self._plugins_loaded = True
+        for point in entry_points(group=self._group):
+            try:
+                self.register(point.name)(point.load())
+            except Exception as error:  # a broken plug-in must not take the built-in models down
+                warnings.warn(
+                    f"{self._kind} plug-in {point.name!r} ({point.value}) cannot be loaded: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )

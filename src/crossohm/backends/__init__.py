@@ -1,0 +1,124 @@
+"""One small adapter per array library, found by looking at the arrays that are passed in.
+
+The physics is written against the array API standard: ``backend_of(x).xp`` is the namespace to compute in. An adapter
+adds the few things the standard lacks: random draws, a fused quantiser with a useful gradient, and the way to and
+from the host. No array library is imported unless one of its arrays arrives.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from crossohm.errors import InputError
+
+Array = Any  # an array of any supported library; the array API standard has no nominal type
+
+
+class Stream(Protocol):
+    """Random draws made by the array library itself."""
+
+    def normal(self, like: Array) -> Array: ...
+
+    def uniform(self, like: Array) -> Array: ...
+
+
+class Backend(Protocol):
+    """What the physics needs beyond the array API standard."""
+
+    name: str
+    xp: Any
+
+    def asarray(self, value: Any, like: Array) -> Array:
+        """Host numbers as an array with the dtype and device of ``like``."""
+
+    def indices(self, value: Any, like: Array) -> Array:
+        """Host integers as an index array on the device of ``like``."""
+
+    def to_numpy(self, value: Array) -> np.ndarray:
+        """A host copy or view, detached from any gradient tape."""
+
+    def dtype_name(self, value: Array) -> str:
+        """The dtype as NumPy spells it, e.g. ``"float32"``."""
+
+    def astype(self, value: Array, dtype: str) -> Array:
+        """``value`` with the named dtype; no copy when it has it already."""
+
+    def is_traced(self, value: Array) -> bool:
+        """True where values are not known yet (JAX under jit, grad or vmap)."""
+
+    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+        """Nearest of the levels ``low + k / density``, k = 0..last, ties to even k.
+
+        The gradient passes straight through inside the range and is zero where the input clips. ``x`` is not
+        modified.
+        """
+
+    def floor(self, x: Array) -> Array:
+        """Floor whose gradient is one (the straight-through estimate)."""
+
+    def clip(self, x: Array, low: float, high: float) -> Array:
+        """``x`` limited to ``[low, high]``."""
+
+    def straight_through(self, value: Array, surrogate: Array) -> Array:
+        """``value`` itself, with the gradient of ``surrogate`` (finite, same shape and dtype)."""
+
+    def key(self, like: Array) -> tuple[Any, ...]:
+        """What a plan's numbers depend on: library, dtype and device of ``like``."""
+
+    def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
+        """The generator for one operation on ``x``: ``rng``, or the default where none is given.
+
+        NumPy and CuPy default to the core's own stream ``host``, PyTorch to its global generator, JAX to a fresh key
+        from ``host`` outside of tracing.
+        """
+
+    def stream(self, rng: Any) -> Stream:
+        """Random draws from the library's own generator ``rng``."""
+
+
+_LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "cupy")
+_MODULES = {"jaxlib": "jax"}
+
+
+@cache
+def _backend(library: str) -> Backend:
+    module = importlib.import_module(f"crossohm.backends.{_MODULES.get(library, library)}")
+    return module.BACKEND  # type: ignore[no-any-return]
+
+
+@cache
+def _backend_of_type(kind: type) -> Backend | None:
+    for base in kind.__mro__:
+        library = base.__module__.partition(".")[0]
+        if library in _LIBRARIES:
+            return _backend(library)
+    return None
+
+
+def backend_of(value: Array) -> Backend:
+    """The adapter for the library ``value`` belongs to.
+
+    Raises:
+        InputError: ``value`` is not an array of a supported library.
+    """
+    backend = _backend_of_type(type(value))
+    if backend is None:
+        raise InputError(
+            f"expected an array of NumPy, PyTorch, JAX or CuPy, got {type(value).__name__}; "
+            "wrap it with numpy.asarray() or the library's own constructor"
+        )
+    return backend
+
+
+def is_array(value: Any) -> bool:
+    """True if ``value`` is an array of a supported library."""
+    return _backend_of_type(type(value)) is not None
+
+
+def host_backend() -> Backend:
+    """The NumPy adapter, which programming and set-up work use."""
+    return _backend("numpy")

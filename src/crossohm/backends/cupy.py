@@ -1,0 +1,71 @@
+"""CuPy arrays: the NumPy way of working on a GPU."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import array_api_compat.cupy as xp
+import cupy
+import numpy as np
+
+from crossohm.backends import Array
+
+
+@final
+class CupyStream:
+    def __init__(self, generator: Any) -> None:
+        self._generator = generator
+
+    def normal(self, like: Array) -> Array:
+        return self._generator.standard_normal(like.shape, dtype=like.dtype)
+
+    def uniform(self, like: Array) -> Array:
+        return self._generator.random(like.shape, dtype=like.dtype)
+
+
+@final
+class CupyBackend:
+    name = "cupy"
+    xp = xp
+
+    def asarray(self, value: Any, like: Array) -> Array:
+        return cupy.asarray(value, dtype=like.dtype)
+
+    def indices(self, value: Any, like: Array) -> Array:
+        return cupy.asarray(value, dtype=cupy.int64)
+
+    def to_numpy(self, value: Array) -> np.ndarray:
+        return cupy.asnumpy(value)  # type: ignore[no-any-return]
+
+    def dtype_name(self, value: Array) -> str:
+        return value.dtype.name  # type: ignore[no-any-return]
+
+    def astype(self, value: Array, dtype: str) -> Array:
+        return value.astype(dtype, copy=False)
+
+    def is_traced(self, value: Array) -> bool:
+        return False
+
+    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+        return cupy.clip(cupy.rint((x - low) * density), 0, last) * (1 / density) + low
+
+    def floor(self, x: Array) -> Array:
+        return cupy.floor(x)
+
+    def clip(self, x: Array, low: float, high: float) -> Array:
+        return cupy.clip(x, low, high)
+
+    def straight_through(self, value: Array, surrogate: Array) -> Array:
+        return value
+
+    def key(self, like: Array) -> tuple[Any, ...]:
+        return ("cupy", like.dtype.name, like.device.id)
+
+    def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
+        return int(host.integers(2**63)) if rng is None else rng
+
+    def stream(self, rng: Any) -> CupyStream:
+        return CupyStream(cupy.random.default_rng(rng))
+
+
+BACKEND = CupyBackend()

@@ -1,0 +1,87 @@
+"""JAX arrays, also while they are traced by jit, grad or vmap."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crossohm.backends import Array
+from crossohm.errors import InputError
+
+
+@final
+class JaxStream:
+    """Splits the key it was given before each draw."""
+
+    def __init__(self, key: Array) -> None:
+        self._key = key
+
+    def _next(self) -> Array:
+        self._key, key = jax.random.split(self._key)
+        return key
+
+    def normal(self, like: Array) -> Array:
+        return jax.random.normal(self._next(), like.shape, like.dtype)
+
+    def uniform(self, like: Array) -> Array:
+        return jax.random.uniform(self._next(), like.shape, like.dtype)
+
+
+@final
+class JaxBackend:
+    name = "jax"
+    xp = jnp
+
+    def asarray(self, value: Any, like: Array) -> Array:
+        return jnp.asarray(value, dtype=like.dtype)
+
+    def indices(self, value: Any, like: Array) -> Array:
+        return jnp.asarray(np.asarray(value))
+
+    def to_numpy(self, value: Array) -> np.ndarray:
+        return np.asarray(jax.lax.stop_gradient(value))
+
+    def dtype_name(self, value: Array) -> str:
+        return str(value.dtype)
+
+    def astype(self, value: Array, dtype: str) -> Array:
+        return value.astype(jax.dtypes.canonicalize_dtype(dtype))
+
+    def is_traced(self, value: Array) -> bool:
+        return isinstance(value, jax.core.Tracer)
+
+    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+        inside = jnp.clip(x, low, low + last / density)
+        level = jnp.clip(jnp.round((x - low) * density), 0, last) * (1 / density) + low
+        return self.straight_through(level, inside)
+
+    def floor(self, x: Array) -> Array:
+        return x + jax.lax.stop_gradient(jnp.floor(x) - x)
+
+    def clip(self, x: Array, low: float, high: float) -> Array:
+        return jnp.clip(x, low, high)
+
+    def straight_through(self, value: Array, surrogate: Array) -> Array:
+        return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
+
+    def key(self, like: Array) -> tuple[Any, ...]:
+        return ("jax", str(like.dtype))
+
+    def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
+        if rng is None and not self.is_traced(x):
+            return jax.random.key(int(host.integers(2**63)))
+        return rng
+
+    def stream(self, rng: Any) -> JaxStream:
+        if rng is None:
+            raise InputError(
+                "rng = None: this hardware draws noise in every multiplication, and under jax.jit, grad or vmap the "
+                "key must come from you; call core.matmul(x, rng=jax.random.key(...)) with a fresh key each time"
+            )
+        return JaxStream(rng)
+
+
+BACKEND = JaxBackend()

@@ -1,0 +1,78 @@
+"""NumPy arrays (and the pattern that CuPy follows)."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from crossohm.backends import Array
+
+
+@final
+class NumpyStream:
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+
+    def normal(self, like: Array) -> Array:
+        dtype = np.float32 if like.dtype == np.float32 else np.float64
+        return self._generator.standard_normal(like.shape, dtype=dtype).astype(like.dtype, copy=False)
+
+    def uniform(self, like: Array) -> Array:
+        dtype = np.float32 if like.dtype == np.float32 else np.float64
+        return self._generator.random(like.shape, dtype=dtype).astype(like.dtype, copy=False)
+
+
+@final
+class NumpyBackend:
+    name = "numpy"
+    xp = xp
+
+    def asarray(self, value: Any, like: Array) -> Array:
+        return np.asarray(value, dtype=like.dtype)
+
+    def indices(self, value: Any, like: Array) -> Array:
+        return np.asarray(value, dtype=np.int64)
+
+    def to_numpy(self, value: Array) -> np.ndarray:
+        return np.asarray(value)
+
+    def dtype_name(self, value: Array) -> str:
+        return value.dtype.name  # type: ignore[no-any-return]
+
+    def astype(self, value: Array, dtype: str) -> Array:
+        return value.astype(dtype, copy=False)
+
+    def is_traced(self, value: Array) -> bool:
+        return False
+
+    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+        codes = np.asarray(x - float(low))
+        codes *= density
+        np.rint(codes, out=codes)
+        np.clip(codes, 0, last, out=codes)
+        codes *= 1 / density
+        codes += low
+        return codes
+
+    def floor(self, x: Array) -> Array:
+        return np.floor(x)
+
+    def clip(self, x: Array, low: float, high: float) -> Array:
+        return np.clip(x, low, high)
+
+    def straight_through(self, value: Array, surrogate: Array) -> Array:
+        return value
+
+    def key(self, like: Array) -> tuple[Any, ...]:
+        return ("numpy", like.dtype.name)
+
+    def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
+        return host if rng is None else rng
+
+    def stream(self, rng: Any) -> NumpyStream:
+        return NumpyStream(np.random.default_rng(rng))
+
+
+BACKEND = NumpyBackend()

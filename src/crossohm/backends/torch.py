@@ -1,0 +1,87 @@
+"""PyTorch tensors, on whatever device they live."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+
+from crossohm.backends import Array
+from crossohm.errors import InputError
+
+
+@final
+class TorchStream:
+    def __init__(self, generator: torch.Generator | None) -> None:
+        self._generator = generator
+
+    def normal(self, like: Array) -> Array:
+        return torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=self._generator)
+
+    def uniform(self, like: Array) -> Array:
+        return torch.rand(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
+
+
+@final
+class TorchBackend:
+    name = "torch"
+    xp = xp
+
+    def asarray(self, value: Any, like: Array) -> Array:
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+    def indices(self, value: Any, like: Array) -> Array:
+        return torch.as_tensor(np.asarray(value, dtype=np.int64), device=like.device)
+
+    def to_numpy(self, value: Array) -> np.ndarray:
+        host = value.detach().cpu()
+        if host.dtype == torch.bfloat16:
+            host = host.float()
+        return host.numpy()  # type: ignore[no-any-return]
+
+    def dtype_name(self, value: Array) -> str:
+        return str(value.dtype).removeprefix("torch.")
+
+    def astype(self, value: Array, dtype: str) -> Array:
+        return value.to(getattr(torch, dtype))
+
+    def is_traced(self, value: Array) -> bool:
+        return False
+
+    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return ((x - low) * density).round_().clamp_(0, last).mul_(1 / density).add_(low)
+        inside = torch.clamp(x, low, low + last / density)
+        with torch.no_grad():
+            level = ((x - low) * density).round_().clamp_(0, last).mul_(1 / density).add_(low)
+        return self.straight_through(level, inside)
+
+    def floor(self, x: Array) -> Array:
+        return x + (torch.floor(x) - x).detach()
+
+    def clip(self, x: Array, low: float, high: float) -> Array:
+        return torch.clamp(x, low, high)
+
+    def straight_through(self, value: Array, surrogate: Array) -> Array:
+        if not surrogate.requires_grad:
+            return value
+        return value.detach() + (surrogate - surrogate.detach())
+
+    def key(self, like: Array) -> tuple[Any, ...]:
+        return ("torch", like.dtype, like.device)
+
+    def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
+        return rng
+
+    def stream(self, rng: Any) -> TorchStream:
+        if rng is not None and not isinstance(rng, torch.Generator):
+            raise InputError(
+                f"rng = {rng!r}: PyTorch inputs take a torch.Generator, or None for torch's global generator "
+                "(torch.manual_seed)"
+            )
+        return TorchStream(rng)
+
+
+BACKEND = TorchBackend()

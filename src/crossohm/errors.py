@@ -1,0 +1,69 @@
+"""Every error crossohm raises on purpose: what is wrong, what is allowed, what to do."""
+
+from __future__ import annotations
+
+
+class CrossOhmError(ValueError):
+    """Base of all errors raised by crossohm; catching ``ValueError`` catches them too."""
+
+
+class ParameterError(CrossOhmError):
+    """A hardware parameter is unknown, of the wrong type, out of range or in conflict with another.
+
+    Args:
+        path: Dotted path of the parameter, e.g. ``"xbar.adc.mvm.bits"``.
+        value: The offending value.
+        problem: What is wrong with it.
+        allowed: What would be accepted (optional).
+        remedy: What to do about it (optional).
+    """
+
+    def __init__(self, path: str, value: object, problem: str, *, allowed: str = "", remedy: str = "") -> None:
+        self.path = path
+        self.value = value
+        self.problem = problem
+        self.allowed = allowed
+        self.remedy = remedy
+        message = f"{path} = {value!r}: {problem}"
+        if allowed:
+            message += f"; allowed: {allowed}"
+        if remedy:
+            message += f". {remedy}"
+        super().__init__(message)
+
+
+class UnknownNameError(ParameterError):
+    """A model, preset or field name does not exist; the message lists the nearest valid ones."""
+
+
+class ShapeError(CrossOhmError):
+    """Operands do not fit together; the message names both shapes."""
+
+
+class InputError(CrossOhmError):
+    """A matrix or an input holds something no hardware can represent (NaN, complex, strings)."""
+
+
+class KeyTypeError(CrossOhmError, TypeError):
+    """An index is of a type a core does not accept (only integers and slices)."""
+
+
+class KeyRangeError(CrossOhmError, IndexError):
+    """An index lies outside the core, or there are too many of them."""
+
+
+class UnsupportedError(CrossOhmError, NotImplementedError):
+    """A combination that is meaningful but not available; the message says what is."""
+
+
+class DataError(CrossOhmError):
+    """A file is missing, damaged or not of the expected format."""
+
+
+class MissingDependencyError(CrossOhmError, ImportError):
+    """An optional library is not installed; the message gives the install command."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed. Install it with: pip install 'crossohm[{extra}]'"
+        )
