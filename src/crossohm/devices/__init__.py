@@ -1,0 +1,59 @@
+"""Memory cells: what they hold after a write, after a while, and what a read sees of it.
+
+`model` defines what a device model is, `registry` finds one by name, `lifecycle` applies it. Every other module
+is one published or generic model.
+"""
+
+from crossohm.devices.cubic import CubicDevice
+from crossohm.devices.generic import (
+    NormalIndependentDevice,
+    NormalInverseProportionalDevice,
+    NormalProportionalDevice,
+    UniformIndependentDevice,
+    UniformInverseProportionalDevice,
+    UniformProportionalDevice,
+)
+from crossohm.devices.ideal import IdealDevice
+from crossohm.devices.lifecycle import (
+    active_device,
+    cell_of,
+    check_devices,
+    clip_conductance,
+    error_at_write,
+    is_active,
+    write,
+)
+from crossohm.devices.model import ROLES, Cell, Device
+from crossohm.devices.pcm_joshi import PCMJoshi
+from crossohm.devices.registry import DEVICES, device, get_device
+from crossohm.devices.rram_milo import RRAMMilo
+from crossohm.devices.rram_wan import RRAMWan
+from crossohm.devices.sonos import SONOS
+
+__all__ = [
+    "DEVICES",
+    "ROLES",
+    "SONOS",
+    "Cell",
+    "CubicDevice",
+    "Device",
+    "IdealDevice",
+    "NormalIndependentDevice",
+    "NormalInverseProportionalDevice",
+    "NormalProportionalDevice",
+    "PCMJoshi",
+    "RRAMMilo",
+    "RRAMWan",
+    "UniformIndependentDevice",
+    "UniformInverseProportionalDevice",
+    "UniformProportionalDevice",
+    "active_device",
+    "cell_of",
+    "check_devices",
+    "clip_conductance",
+    "device",
+    "error_at_write",
+    "get_device",
+    "is_active",
+    "write",
+]

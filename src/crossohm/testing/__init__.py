@@ -1,0 +1,1 @@
+"""Contract tests that ship with the package: inherit them for models of your own."""

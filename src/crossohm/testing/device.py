@@ -1,0 +1,235 @@
+"""The contract every device model keeps, as tests to inherit.
+
+In a test file of your own package::
+
+    from crossohm.testing.device import DeviceContract
+
+    class TestHfO2Lab7(DeviceContract):
+        cell = Cell(r_min=20e3, rho=0.01, v_read=0.1)
+
+        def make(self):
+            return HfO2Lab7()
+
+Tests of a role the model does not have are skipped; those of an array library that is not installed as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossohm._random import ChipDraw
+from crossohm.devices.model import ROLES, Cell, Device
+from crossohm.errors import UnsupportedError
+
+# Relative to full scale: rounding of a few operations, amplified by a fit of high degree.
+_TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
+_DRAWN = ("programming_error", "drift_error", "read_noise")
+_SHAPES = ((), (7,), (3, 5), (2, 3, 4), (0, 3))
+
+
+def evaluations(device: Device, cell: Cell, seed: int = 0) -> dict[str, Callable[[Any], Any]]:
+    """Every array function of ``g`` the model has, by name; random ones start from the same seed in each call."""
+    functions: dict[str, Callable[[Any], Any]] = {}
+    for role in _DRAWN:
+        if device.models(role):
+            functions[role] = _drawn(getattr(device, role), cell, seed)
+    if device.has_gaussian_read_noise:
+        functions["read_noise_std"] = lambda g: device.read_noise_std(g, cell)
+    if device.models("nonlinear_IV"):
+        functions["current"] = lambda g: device.current(g, 0.75 * g - 0.5, cell)
+    return functions
+
+
+def _drawn(method: Callable[..., Any], cell: Cell, seed: int) -> Callable[[Any], Any]:
+    return lambda g: method(g, cell, ChipDraw(np.random.default_rng(seed)))
+
+
+def _assert_close(actual: Any, expected: Any, dtype: str) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=_TOLERANCE[dtype], atol=_TOLERANCE[dtype])
+
+
+class DeviceContract:
+    """Tests inherited by the tests of one model: override `make`, and `cell` with a cell the model is valid for.
+
+    Attributes:
+        cell: Electrical frame inside the valid range of every role.
+        ideal_cell: Frame in which the model has no error at all (zero magnitude), if there is one.
+    """
+
+    cell: Cell = Cell(r_min=1e5, rho=0.01, v_read=0.1, magnitude=0.05, time=1.0)
+    ideal_cell: Cell | None = None
+
+    def make(self) -> Device:
+        """A new instance of the model."""
+        raise NotImplementedError("override make() so that it returns the device model")
+
+    def states(self, shape: tuple[int, ...] = (3, 5), dtype: str = "float64") -> np.ndarray:
+        """Conductances a write may ask for, the lowest and the highest included."""
+        g = np.random.default_rng(3).uniform(self.cell.rho, 1.0, shape).astype(dtype)
+        if g.size > 1:
+            g.flat[0], g.flat[-1] = self.cell.rho, 1.0
+        return g
+
+    def evaluations(self) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+        """Names and functions of `evaluations` for this model and cell."""
+        yield from evaluations(self.make(), self.cell).items()
+
+    def test_names_its_source(self) -> None:
+        """A result must be traceable to a paper, a data set or the statement that there is none."""
+        device = self.make()
+        assert device.source, "set the class attribute `source`"
+        assert device.source in " ".join((inspect.getdoc(type(device)) or "").split())
+
+    def test_has_a_role(self) -> None:
+        """A model without any role cannot be chosen for anything."""
+        assert any(map(self.make().models, ROLES))
+
+    def test_accepts_the_cell(self) -> None:
+        """The validity check of every role the model has lets the stated cell pass."""
+        device = self.make()
+        for role in filter(device.models, ROLES):
+            device.check(role, self.cell)
+
+    @pytest.mark.parametrize("role", _DRAWN)
+    def test_absent_role_says_so(self, role: str) -> None:
+        """Asking for a role that is not modelled names the role."""
+        device = self.make()
+        if device.models(role):
+            pytest.skip(f"models {role}")
+        with pytest.raises(UnsupportedError, match=role):
+            getattr(device, role)(self.states(), self.cell, ChipDraw(np.random.default_rng(0)))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("shape", _SHAPES)
+    def test_keeps_shape_and_dtype(self, shape: tuple[int, ...], dtype: str) -> None:
+        """Results look like ``g`` and are finite."""
+        g = np.asarray(self.states(shape, dtype))
+        for name, function in self.evaluations():
+            result = function(g)
+            assert result.shape == shape, name
+            assert result.dtype == g.dtype, name
+            assert np.all(np.isfinite(result)), name
+
+    def test_leaves_the_argument_alone(self) -> None:
+        """``g`` is not modified."""
+        g = self.states()
+        before = g.copy()
+        for name, function in self.evaluations():
+            function(g)
+            assert np.array_equal(g, before), name
+
+    def test_off_cells_are_finite(self) -> None:
+        """Even at zero conductance nothing becomes infinite or undefined."""
+        for name, function in self.evaluations():
+            assert np.all(np.isfinite(function(np.zeros(4)))), name
+
+    def test_same_draw_same_result(self) -> None:
+        """All randomness comes from the draw: no hidden state."""
+        g = self.states()
+        for name, function in self.evaluations():
+            assert np.array_equal(function(g), function(g)), name
+
+    def test_cells_are_independent(self) -> None:
+        """What a cell does depends on itself only, so arrays may be cut and reshaped at will."""
+        g = self.states((4, 6))
+        for name, function in self.evaluations():
+            whole = function(g)
+            _assert_close(function(g.ravel()).reshape(4, 6), whole, "float64")
+            _assert_close(function(g[:2]), whole[:2], "float64")
+            assert name
+
+    def test_float32_agrees_with_float64(self) -> None:
+        """Single precision is a rounding, not another model."""
+        g = self.states(dtype="float32")
+        for _, function in self.evaluations():
+            _assert_close(function(g), function(g.astype("float64")), "float32")
+
+    def test_gaussian_read_noise_is_mean_and_spread(self) -> None:
+        """A read is the stored conductance plus `read_noise_std` times a standard normal number."""
+        device = self.make()
+        if not device.has_gaussian_read_noise:
+            pytest.skip("no Gaussian read noise")
+        g, sigma = self.states(), device.read_noise_std(self.states(), self.cell)
+        assert np.all(sigma >= 0)
+        noise = ChipDraw(np.random.default_rng(0)).normal(g)
+        _assert_close(evaluations(device, self.cell)["read_noise"](g), g + sigma * noise, "float64")
+
+    def test_current_starts_with_the_conductance(self) -> None:
+        """No current without voltage, and ``g`` is the slope of the I-V curve at zero voltage."""
+        device = self._with_current()
+        g, step = self.states(), 1e-6
+        assert np.array_equal(device.current(g, np.zeros_like(g), self.cell), np.zeros_like(g))
+        slope = (device.current(g, step, self.cell) - device.current(g, -step, self.cell)) / (2 * step)
+        np.testing.assert_allclose(slope, g, rtol=1e-6, atol=1e-6)
+
+    def test_current_broadcasts(self) -> None:
+        """Conductances ``(outputs, inputs)`` and voltages ``(batch, 1, inputs)`` give currents of every cell."""
+        device = self._with_current()
+        g, v = self.states((3, 5)), np.linspace(-1, 1, 10).reshape(2, 1, 5)
+        current = device.current(g, v, self.cell)
+        assert current.shape == (2, 3, 5)
+        _assert_close(current[1, 2, 3], device.current(g[2, 3:4], v[1, 0, 3:4], self.cell)[0], "float64")
+
+    def test_polynomial_is_the_current(self) -> None:
+        """`current_coefficients` and `current` describe one curve."""
+        device = self._with_current()
+        if not device.has_polynomial_current:
+            pytest.skip("the I-V curve is not a polynomial")
+        g, v = self.states(), 0.7
+        total = sum(c * v**power for power, c in device.current_coefficients(g, self.cell).items())
+        _assert_close(device.current(g, v, self.cell), total, "float64")
+
+    def test_ideal_cell_is_ideal(self) -> None:
+        """Without magnitude there is no error."""
+        if self.ideal_cell is None:
+            pytest.skip("no cell stated in which the model is ideal")
+        g = self.states()
+        for name, function in evaluations(self.make(), self.ideal_cell).items():
+            expected = {"read_noise_std": 0 * g, "current": g * (0.75 * g - 0.5)}.get(name, g)
+            assert np.array_equal(function(g), expected), name
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_torch_agrees(self, dtype: str) -> None:
+        """PyTorch tensors give the same numbers, stay tensors, and carry finite gradients."""
+        torch = _library("torch")
+        g = self.states(dtype=dtype)
+        g.flat[1] = 0.0
+        for name, function in self.evaluations():
+            tensor = torch.tensor(g, requires_grad=True)
+            result = function(tensor)
+            assert isinstance(result, torch.Tensor), name
+            assert result.dtype == tensor.dtype, name
+            _assert_close(result.detach().numpy(), function(g), dtype)
+            if result.requires_grad:
+                result.sum().backward()
+                assert torch.isfinite(tensor.grad).all(), name
+
+    def test_jax_agrees(self) -> None:
+        """JAX arrays give the same numbers and stay JAX arrays, also inside ``jax.jit``."""
+        jax = _library("jax")
+        g = self.states(dtype="float32")
+        for name, function in self.evaluations():
+            array = jax.numpy.asarray(g)
+            for result in (function(array), jax.jit(function)(array)):
+                assert isinstance(result, jax.Array), name
+                assert result.dtype == array.dtype, name
+                _assert_close(np.asarray(result), function(g), "float32")
+
+    def _with_current(self) -> Device:
+        device = self.make()
+        if not device.models("nonlinear_IV"):
+            pytest.skip("no nonlinear I-V curve")
+        return device
+
+
+def _library(name: str) -> Any:
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return importlib.import_module(name)
