@@ -1,0 +1,16 @@
+"""Image data sets for measuring what analog hardware does to a trained network.
+
+    >>> from crossohm.datasets import load_dataset
+    >>> test = load_dataset("digits")  # needs scikit-learn, nothing is downloaded
+    >>> test.images.shape
+    (596, 1, 8, 8)
+
+``mnist`` and ``fashion_mnist`` are read from their published IDX files in a folder of yours (``data_dir``). Nothing
+here imports a machine-learning framework: a `Dataset` holds NumPy arrays.
+"""
+
+from crossohm.datasets._dataset import Dataset
+from crossohm.datasets._load import dataset_names, load_dataset
+from crossohm.datasets.idx import read_idx
+
+__all__ = ["Dataset", "dataset_names", "load_dataset", "read_idx"]
