@@ -1,0 +1,168 @@
+"""One chip description for the whole matrix, or one per physical array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from crossohm.chain.programmed import Programmed, program, read_back, rewrite, update
+from crossohm.errors import ParameterError
+from crossohm.mapping import partition, weight_limits
+from crossohm.params import CrossSimParameters, PartitionStrategy
+
+
+@final
+@dataclass(frozen=True)
+class Block:
+    """A piece of the stored matrix with one hardware description.
+
+    Attributes:
+        rows: Matrix rows it holds.
+        columns: Matrix columns it holds.
+        params: Its hardware.
+        record: Its programmed arrays.
+    """
+
+    rows: slice
+    columns: slice
+    params: CrossSimParameters
+    record: Programmed
+
+
+@final
+@dataclass(frozen=True)
+class PhysicalArray:
+    """One crossbar of a core.
+
+    Attributes:
+        name: e.g. ``core/array[0,0]/slice0/+``.
+        partition: Output and input partition.
+        slice: Weight slice, 0 = least significant.
+        sign: ``"+"``, ``"-"`` or ``""`` where weights are not pairs.
+        target: Conductances asked for, ``(outputs, inputs)``, normalised to Gmax.
+        conductance: Conductances held, same shape.
+    """
+
+    name: str
+    partition: tuple[int, int]
+    slice: int
+    sign: str
+    target: np.ndarray
+    conductance: np.ndarray
+
+
+def grid_of(shape: tuple[int, int], params: CrossSimParameters) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Output and input partitions of a stored matrix of ``shape``."""
+    core, weights = params.core, params.core.mapping.weights
+    rows = partition(
+        shape[0],
+        core.cols_max,
+        weights.row_partition_priority,
+        weights.row_partition_strategy is PartitionStrategy.MAX,
+    )
+    columns = partition(
+        shape[1],
+        core.rows_max,
+        weights.col_partition_priority,
+        weights.col_partition_strategy is PartitionStrategy.MAX,
+    )
+    return rows, columns
+
+
+def program_blocks(matrix: np.ndarray, params: Sequence[CrossSimParameters], seed: int, name: str) -> tuple[Block, ...]:
+    """Write ``matrix``; with several descriptions, one per array in row-major order, all share one weight range.
+
+    Raises:
+        ParameterError: the number of descriptions is not the number of arrays.
+    """
+    rows, columns = grid_of(matrix.shape, params[0])  # type: ignore[arg-type]
+    if len(params) == 1:
+        whole = (slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))
+        return (Block(*whole, params[0], program(matrix, params[0], seed, name, (rows, columns))),)
+    if len(params) != len(rows) * len(columns):
+        raise ParameterError(
+            "params",
+            f"list of {len(params)}",
+            f"the matrix {matrix.shape} occupies {len(rows)} x {len(columns)} arrays",
+            allowed=f"one CrossSimParameters or a list of {len(rows) * len(columns)}, row by row",
+        )
+    limits = _limits(matrix, params[0])
+    places = [(r, c) for r in rows for c in columns]
+    blocks = []
+    for index, ((r, c), own) in enumerate(zip(places, params, strict=True)):
+        part = matrix[r, c]
+        one = ((slice(0, part.shape[0]),), (slice(0, part.shape[1]),))
+        blocks.append(Block(r, c, own, program(part, own, seed, f"{name}/part{index}", one, limits)))
+    return tuple(blocks)
+
+
+def rewrite_blocks(blocks: tuple[Block, ...], matrix: np.ndarray) -> tuple[Block, ...]:
+    """Write a whole matrix into existing arrays."""
+    limits = _limits(matrix, blocks[0].params)
+    return tuple(
+        Block(b.rows, b.columns, b.params, rewrite(b.record, matrix[b.rows, b.columns], b.params, limits))
+        for b in blocks
+    )
+
+
+def update_blocks(
+    blocks: tuple[Block, ...], rows: np.ndarray, columns: np.ndarray, values: np.ndarray
+) -> tuple[Block, ...]:
+    """Write ``values`` at ``rows x columns``; blocks and cells that are not addressed stay as they are."""
+    written = []
+    for block in blocks:
+        r = np.flatnonzero((rows >= block.rows.start) & (rows < block.rows.stop))
+        c = np.flatnonzero((columns >= block.columns.start) & (columns < block.columns.stop))
+        if not (len(r) and len(c)):
+            written.append(block)
+            continue
+        here = (rows[r] - block.rows.start, columns[c] - block.columns.start)
+        record = update(block.record, *here, values[np.ix_(r, c)], block.params)
+        written.append(Block(block.rows, block.columns, block.params, record))
+    return tuple(written)
+
+
+def read_blocks(blocks: tuple[Block, ...]) -> np.ndarray:
+    """The stored real matrix as the programmed conductances represent it."""
+    if len(blocks) == 1:
+        return read_back(blocks[0].record, blocks[0].params)
+    shape = (max(b.rows.stop for b in blocks), max(b.columns.stop for b in blocks))
+    matrix = np.empty(shape, dtype=blocks[0].record.conductance.dtype)
+    for block in blocks:
+        matrix[block.rows, block.columns] = read_back(block.record, block.params)
+    return matrix
+
+
+def _limits(matrix: np.ndarray, params: CrossSimParameters) -> tuple[float, float]:
+    weights = params.core.mapping.weights
+    return weight_limits(matrix, weights.min, weights.max, weights.percentile)
+
+
+def block_parts(blocks: tuple[Block, ...], axis: int) -> tuple[slice, ...]:
+    """Pieces of the stored matrix along one axis: output partitions (0) or input partitions (1)."""
+    if len(blocks) == 1:
+        record = blocks[0].record
+        return record.row_parts if axis == 0 else record.column_parts
+    spans = [block.rows if axis == 0 else block.columns for block in blocks]
+    return tuple(sorted({(span.start, span.stop): span for span in spans}.values(), key=lambda span: span.start))
+
+
+def physical_arrays(blocks: tuple[Block, ...]) -> Iterator[PhysicalArray]:
+    """Every crossbar of a core."""
+    rows, columns = block_parts(blocks, 0), block_parts(blocks, 1)
+    for block in blocks:
+        record = block.record
+        first = (rows.index(block.rows), columns.index(block.columns)) if len(blocks) > 1 else (0, 0)
+        for name, (r, c), s, k in record.arrays():
+            cells = (s, k, record.row_parts[r], record.column_parts[c])
+            yield PhysicalArray(
+                name=f"{record.name}/{name}",
+                partition=(first[0] + r, first[1] + c),
+                slice=s,
+                sign="+-"[k] if record.conductance.shape[1] == 2 else "",
+                target=record.target[cells],
+                conductance=record.conductance[cells],
+            )

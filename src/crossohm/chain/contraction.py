@@ -1,0 +1,64 @@
+"""The linear map a core performs, as the front end sees it: a matrix product, a convolution, any batched map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+from crossohm.backends import Array
+
+Kernel = Any
+
+
+class Contraction(Protocol):
+    """How inputs meet a piece of the matrix.
+
+    Inputs have shape ``(batch, features, *positions)``, outputs ``(batch, outputs, *positions)``. A piece covers the
+    matrix columns ``start .. start + n`` and all its outputs; results of pieces are added by the caller.
+    """
+
+    def prepare(self, weights: Array, start: int) -> Kernel:
+        """Bring a piece ``(outputs, n)`` into the form `contract` takes; done once per programming."""
+
+    def contract(self, x: Array, kernel: Kernel) -> Array:
+        """Outputs of one piece, ``(batch, outputs, *positions)``."""
+
+    def windows(self, x: Array) -> Array:
+        """Every input vector the matrix multiplies, ``(vectors, columns)``."""
+
+    def fold(self, y: Array, x: Array) -> Array:
+        """Outputs ``(vectors, outputs)`` of the vectors of `windows` back as ``(batch, outputs, *positions)``."""
+
+
+@final
+@dataclass(frozen=True)
+class DensePiece:
+    """A piece of a dense matrix: its transpose and the features it reads (None: all)."""
+
+    weights: Array
+    features: slice | None
+
+
+@final
+@dataclass(frozen=True)
+class Dense:
+    """Plain matrix product on inputs ``(batch, features)``.
+
+    Attributes:
+        columns: Number of matrix columns.
+    """
+
+    columns: int
+
+    def prepare(self, weights: Array, start: int) -> DensePiece:
+        count = weights.shape[1]
+        return DensePiece(weights.T, None if count == self.columns else slice(start, start + count))
+
+    def contract(self, x: Array, kernel: DensePiece) -> Array:
+        return (x if kernel.features is None else x[:, kernel.features]) @ kernel.weights
+
+    def windows(self, x: Array) -> Array:
+        return x
+
+    def fold(self, y: Array, x: Array) -> Array:
+        return y

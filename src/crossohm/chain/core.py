@@ -1,0 +1,404 @@
+"""`AnalogCore`: a matrix in simulated analog hardware that multiplies like an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from crossohm._random import chip_rng
+from crossohm.backends import Array, backend_of
+from crossohm.chain.blocks import (
+    Block,
+    PhysicalArray,
+    block_parts,
+    physical_arrays,
+    program_blocks,
+    read_blocks,
+    rewrite_blocks,
+    update_blocks,
+)
+from crossohm.chain.contraction import Contraction, Dense
+from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
+from crossohm.chain.explain import Explanation, explain_plans
+from crossohm.chain.face import MatrixFace
+from crossohm.chain.indexing import Region, whole
+from crossohm.chain.intake import chip_seed, host_matrix, snapshot
+from crossohm.chain.lower import check_hardware, lower
+from crossohm.chain.plan import Plan, multiply
+from crossohm.chain.profile import Profile
+from crossohm.chain.storage import load_blocks, save_blocks
+from crossohm.errors import InputError, ParameterError, ShapeError
+from crossohm.mapping import expand_complex, join_complex, region_blocks
+from crossohm.params import CrossSimParameters
+
+
+@final
+class AnalogCore(MatrixFace):
+    """A matrix written into analog hardware once, then multiplied with as if it were an array.
+
+    Args:
+        matrix: The weights, ``(M, N)``: an array of any supported library, or nested lists. Complex matrices need
+            ``core.complex_matrix``.
+        params: The hardware: `CrossSimParameters`, None for ideal hardware, or a list with one description per array
+            (row by row over output, then input partitions). Copied: later changes to the argument have no effect.
+        seed: The chip. The same seed programs the same chip in every array library; None draws one, kept in
+            ``core.seed``.
+        name: Name of the core; cores of one chip need different names to have independent errors.
+        empty_matrix: Allocate only; ``matrix`` gives shape and dtype, its values are not written (all weights zero).
+
+    Raises:
+        ShapeError: ``matrix`` is not two-dimensional.
+        InputError: ``matrix`` holds NaN, infinity, or complex numbers on hardware not declared complex.
+        ParameterError: the hardware description contradicts itself.
+
+    Example:
+        >>> core = AnalogCore([[0.5, -1.0], [0.1, 0.0]])
+        >>> core @ [1.0, 1.0]
+        array([-0.5,  0.1])
+    """
+
+    def __init__(
+        self,
+        matrix: Any,
+        params: CrossSimParameters | Sequence[CrossSimParameters] | None = None,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+        empty_matrix: bool = False,
+    ) -> None:
+        self._params = snapshot(params)
+        host, dtype = host_matrix(matrix)
+        self._begin((int(host.shape[0]), int(host.shape[1])), dtype, chip_seed(seed), name)
+        self._require_complex_mode(host)
+        stored = self._stored(np.zeros_like(host) if empty_matrix else host)
+        self._blocks = program_blocks(stored, self._params, self.seed, name)
+        for block in self._blocks:
+            check_hardware(block.record, block.params)
+
+    def _begin(self, shape: tuple[int, int], dtype: str, seed: int, name: str) -> None:
+        """Everything but the programmed arrays."""
+        self.seed = seed
+        self.name = name
+        self._dtype = dtype
+        self._shape = shape
+        self._core = self
+        self._region = whole(shape)
+        mapping = self.params.core
+        self.complex_valued = mapping.complex_matrix or mapping.complex_input
+        self._reads = chip_rng(seed, name, "reads")
+        self._plans: dict[Any, tuple[Plan, ...]] = {}
+        self._direct: dict[Any, Any] = {}
+        self._profile: Profile | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the programmed chip (hardware, conductances, converter errors) to a safetensors file.
+
+        `load` gives a core that multiplies bit-identically; noise drawn per operation starts a new stream.
+        """
+        facts = {"shape": self._shape, "dtype": self._dtype, "seed": self.seed, "name": self.name}
+        save_blocks(path, self._blocks, facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> AnalogCore:
+        """The core that `save` wrote.
+
+        Raises:
+            DataError: the file is missing, damaged, or no saved core.
+        """
+        blocks, facts = load_blocks(path)
+        core = cls.__new__(cls)
+        core._params = tuple(block.params for block in blocks)
+        core._begin((facts["shape"][0], facts["shape"][1]), facts["dtype"], facts["seed"], facts["name"])
+        core._blocks = blocks
+        return core
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> CrossSimParameters:
+        """The hardware (of the first array, if arrays differ). Read only: build a new core to change it."""
+        return self._params[0]
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the matrix, as NumPy knows it (``"bfloat16"`` as a string)."""
+        return self._dtype if self._dtype == "bfloat16" else np.dtype(self._dtype)
+
+    @property
+    def min(self) -> float:
+        """Lowest representable weight."""
+        return self._blocks[0].record.limits[0]
+
+    @property
+    def max(self) -> float:
+        """Highest representable weight."""
+        return self._blocks[0].record.limits[1]
+
+    @property
+    def nrow(self) -> int:
+        """Rows of the stored matrix (doubled in complex mode): output lines over all arrays."""
+        return max(block.rows.stop for block in self._blocks)
+
+    @property
+    def ncol(self) -> int:
+        """Columns of the stored matrix (doubled in complex mode): input lines over all arrays."""
+        return max(block.columns.stop for block in self._blocks)
+
+    @property
+    def NrowsVec(self) -> list[int]:
+        """Outputs held by each output partition."""
+        return [part.stop - part.start for part in self._parts(0)]
+
+    @property
+    def NcolsVec(self) -> list[int]:
+        """Inputs held by each input partition."""
+        return [part.stop - part.start for part in self._parts(1)]
+
+    @property
+    def num_cores_row(self) -> int:
+        """Number of output partitions."""
+        return len(self._parts(0))
+
+    @property
+    def num_cores_col(self) -> int:
+        """Number of input partitions."""
+        return len(self._parts(1))
+
+    @property
+    def Ncores(self) -> int:
+        """Number of partitions."""
+        return self.num_cores_row * self.num_cores_col
+
+    def _parts(self, axis: int) -> tuple[slice, ...]:
+        return block_parts(self._blocks, axis)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Programmed state: one block, or one per array if arrays have descriptions of their own."""
+        return self._blocks
+
+    @property
+    def arrays(self) -> list[PhysicalArray]:
+        """Every physical crossbar with its conductances."""
+        return list(physical_arrays(self._blocks))
+
+    def explain(self, operation: str = "mvm") -> Explanation:
+        """What an operation computes, stage by stage, with levels, ranges and the reason for the path chosen.
+
+        Args:
+            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+        """
+        size = self.ncol if operation == "mvm" else self.nrow
+        plans = self._plans_of(operation, np.zeros(1, compute_dtype(self._dtype)), Dense(size))
+        return explain_plans(self, operation, plans)
+
+    # --- writing and reading ------------------------------------------------------------------------------------------
+
+    def set_matrix(self, matrix: Any) -> None:
+        """Write a whole matrix of the same shape; draws new programming errors, keeps the converters' errors."""
+        host, dtype = host_matrix(matrix)
+        if host.shape != self._shape:
+            raise ShapeError(f"matrix of shape {host.shape} does not fit a core of shape {self._shape}")
+        self._require_complex_mode(host)
+        self._replace(rewrite_blocks(self._blocks, self._stored(host)))
+        self._dtype = dtype
+
+    def get_matrix(self) -> np.ndarray:
+        """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.
+
+        Includes quantisation, clipping, programming errors and drift; not read noise, not circuit effects.
+        """
+        stored = read_blocks(self._blocks)
+        matrix = join_complex(stored) if self.complex_valued else stored
+        dtype = self._numpy_dtype()
+        if dtype.kind in "iub":
+            matrix = np.rint(matrix.real)
+        elif dtype.kind == "f":
+            matrix = matrix.real  # a real matrix on complex hardware: its imaginary blocks are not the user's
+        return matrix.astype(dtype)
+
+    def _write(self, region: Region, values: np.ndarray) -> None:
+        if region.covers(self._shape):
+            self.set_matrix(values.astype(np.promote_types(values.dtype, self._numpy_dtype())))
+            return
+        self._require_complex_mode(values)
+        rows, columns = region.rows, region.columns
+        if self.complex_valued:
+            rows, columns = region_blocks(rows, columns, self._shape)
+        self._replace(update_blocks(self._blocks, rows, columns, self._stored(values)))
+
+    def _numpy_dtype(self) -> np.dtype[Any]:
+        return np.dtype("float32" if self._dtype == "bfloat16" else self._dtype)
+
+    def _replace(self, blocks: tuple[Block, ...]) -> None:
+        self._blocks = blocks
+        self._plans.clear()
+        self._direct.clear()
+
+    def _stored(self, matrix: np.ndarray) -> np.ndarray:
+        """The real matrix the arrays hold, in a floating dtype."""
+        real = expand_complex(matrix) if self.complex_valued else matrix
+        return np.asarray(real, dtype=compute_dtype(self._dtype))
+
+    def _require_complex_mode(self, matrix: np.ndarray) -> None:
+        if np.iscomplexobj(matrix) and not self.complex_valued:
+            raise InputError(
+                f"matrix has dtype {matrix.dtype}, but core.complex_matrix is False; set it to True to store the real "
+                "and imaginary parts in arrays of twice the size, or pass a real matrix"
+            )
+
+    # --- multiplying --------------------------------------------------------------------------------------------------
+
+    def apply(self, x: Array, contraction: Contraction, rng: Any = None) -> Array:
+        """The MVM of a front end: any linear map of the stored matrix.
+
+        Args:
+            x: ``(batch, features, *positions)`` of a floating dtype, in the user's units.
+            contraction: How inputs meet the matrix.
+            rng: Generator of the inputs' library for noise drawn per operation.
+
+        Returns:
+            ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
+        """
+        return self._run("mvm", x, contraction, rng)
+
+    def _run(self, operation: str, x: Array, contraction: Contraction, rng: Any) -> Array:
+        plans = self._plans_of(operation, x, contraction)
+        if plans[0].needs_draw:
+            rng = backend_of(x).operation_rng(rng, self._reads, x)
+        if len(plans) == 1:
+            return multiply(plans[0], x, rng, self._profile)
+        return self._run_blocks(operation, plans, x, rng)
+
+    def _run_blocks(self, operation: str, plans: tuple[Plan, ...], x: Array, rng: Any) -> Array:
+        """Arrays with hardware of their own: add over input partitions, concatenate over output partitions."""
+        xp = backend_of(x).xp
+        sums: dict[int, Any] = {}
+        for block, plan in zip(self._blocks, plans, strict=True):
+            outputs, inputs = (block.rows, block.columns) if operation == "mvm" else (block.columns, block.rows)
+            part = multiply(plan, x[:, inputs], rng, self._profile)
+            known = sums.get(outputs.start)
+            sums[outputs.start] = part if known is None else known + part
+        return xp.concat([sums[start] for start in sorted(sums)], axis=1)
+
+    def _plans_of(self, operation: str, like: Array, contraction: Contraction) -> tuple[Plan, ...]:
+        key = (operation, contraction, self._profile is not None, *backend_of(like).key(like))
+        plans = self._plans.get(key)
+        if plans is None:
+            tapped = self._profile is not None
+            plans = tuple(
+                lower(b.record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
+                for b in self._blocks
+            )
+            self._plans[key] = plans
+        return plans
+
+    def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:
+        """The map restricted to one block; front ends with maps of their own use one hardware description."""
+        if len(self._blocks) == 1:
+            return contraction
+        if not isinstance(contraction, Dense):
+            raise ParameterError(
+                "params", f"list of {len(self._blocks)}", "only dense layers can have one description per array"
+            )
+        part = block.columns if operation == "mvm" else block.rows
+        return Dense(part.stop - part.start)
+
+    def _vectors(self, operation: str, x: Array, rng: Any) -> Array:
+        """Products with vectors ``(count, length)``, in the user's dtype rules."""
+        backend = backend_of(x)
+        given = backend.dtype_name(x)
+        is_complex = given.startswith("complex")
+        if is_complex and not self.complex_valued:
+            raise InputError(
+                f"input has dtype {given}, but core.complex_input is False; set it to True, or multiply the real and "
+                "imaginary parts separately"
+            )
+        dtype = output_dtype(self.params.core.output_dtype, self._dtype, given)
+        working = joint_dtype(self._dtype, given)
+        if not self.complex_valued:
+            y = self._run(operation, backend.astype(x, working), Dense(x.shape[1]), rng)
+            return cast_output(y, dtype)
+        y = self._complex_vectors(operation, x, is_complex, working, rng)
+        if not dtype.startswith("complex"):
+            if is_complex or self._dtype.startswith("complex"):
+                raise InputError(
+                    f"core.output_dtype makes {dtype} of a complex result, which would lose its imaginary part; "
+                    "choose NATIVE"
+                )
+            y = backend.xp.real(y)
+        return cast_output(y, dtype)
+
+    def _complex_vectors(self, operation: str, x: Array, is_complex: bool, working: str, rng: Any) -> Array:
+        """Drive real and imaginary parts side by side on the stored matrix ``[[Re, -Im], [Im, Re]]``."""
+        backend = backend_of(x)
+        xp = backend.xp
+        real = backend.astype(xp.real(x) if is_complex else x, working)
+        imag = backend.astype(xp.imag(x), working) if is_complex else xp.zeros_like(real)
+        parts = [real, imag] if operation == "mvm" else [imag, real]
+        y = self._run(operation, xp.concat(parts, axis=1), Dense(2 * x.shape[1]), rng)
+        half = y.shape[1] // 2
+        first, second = y[:, :half], y[:, half:]
+        return first + 1j * second if operation == "mvm" else second + 1j * first
+
+    def matmul(self, x: Any, *, rng: Any = None) -> Array:
+        """``np.matmul(core, x)`` in analog; see `matvec`."""
+        y = super().matmul(x, rng=rng)
+        self._remember_direct(x)
+        return y
+
+    def __matmul__(self, x: Any) -> Array:
+        # The plain case first: one matrix, one contraction, no noise, matching NumPy dtype. Everything else, and
+        # every error message, takes the general way.
+        if type(x) is np.ndarray:
+            weights = self._direct.get(x.dtype)
+            if weights is not None and 0 < x.ndim <= 2 and x.shape[0] == weights.shape[1]:
+                return weights @ x
+        return self.matmul(x)
+
+    def _remember_direct(self, x: Any) -> None:
+        """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
+        if type(x) is not np.ndarray or self.complex_valued or len(self._blocks) > 1 or self._profile is not None:
+            return
+        dtype = x.dtype.name
+        if not dtype == self._dtype == output_dtype(self.params.core.output_dtype, dtype, dtype):
+            return
+        if compute_dtype(dtype) == dtype:
+            kernel = self._plans_of("mvm", x, Dense(self.ncol))[0].direct
+            if kernel is not None:
+                self._direct[x.dtype] = np.ascontiguousarray(kernel.weights.T)
+
+    # --- looking inside -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def profile(self, bins: int = 4096) -> Iterator[Profile]:
+        """Record, in bounded memory, the inputs and what the ADCs see during the operations in a ``with`` block.
+
+        Args:
+            bins: Resolution of the streaming histograms.
+
+        Example:
+            >>> with core.profile() as seen:  # doctest: +SKIP
+            ...     core @ x
+            >>> seen.adc_range(99.9)  # doctest: +SKIP
+        """
+        outer, self._profile = self._profile, Profile(bins)
+        self._direct.clear()
+        try:
+            yield self._profile
+        finally:
+            self._profile = outer
+
+    def __str__(self) -> str:
+        return str(self.get_matrix())
+
+    def __repr__(self) -> str:
+        style = self.params.core.style.name
+        return (
+            f"AnalogCore(shape={self.shape}, dtype={self._dtype}, style={style}, partitions={self.Ncores}, "
+            f"seed={self.seed})"
+        )

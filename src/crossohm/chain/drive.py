@@ -1,0 +1,113 @@
+"""From inputs in the user's units to normalised array voltages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from crossohm.backends import Array, backend_of
+from crossohm.circuits.dac import DACConverter, build_dac
+from crossohm.mapping.limits import SMALLEST_LIMIT
+from crossohm.params import CrossSimParameters, DACParameters, InputMappingParameters
+
+
+@final
+@dataclass(frozen=True)
+class Drive:
+    """Clip, normalise and convert the inputs of one operation.
+
+    Attributes:
+        clip: Limits in the user's units, or None.
+        scale: Input that becomes a normalised input of one (fixed range).
+        percentile: Fraction of the inputs that defines the scale from the data instead, or None.
+        per_vector: With ``percentile``: every vector has a scale of its own, rather than one for the whole call.
+        dac: The input converter.
+    """
+
+    clip: tuple[float, float] | None
+    scale: float
+    percentile: float | None
+    per_vector: bool
+    dac: DACConverter
+
+    @property
+    def is_linear(self) -> bool:
+        """True if the array sees the input times a constant, so that scaling can move into the matrix."""
+        return self.clip is None and self.percentile is None and self.dac == DACConverter()
+
+    def normalise(self, x: Array) -> tuple[Array, Array | None]:
+        """Normalised inputs before conversion; with a range from the data, also the factor its results need."""
+        if self.percentile is not None:
+            limit = input_scale(x, self.percentile, self.per_vector)
+            return x / limit, limit
+        backend = backend_of(x)
+        if self.clip is not None:
+            x = backend.clip(x, *self.clip)
+        return (x if self.scale == 1.0 else x * (1.0 / self.scale)), None
+
+
+def input_scale(x: Array, fraction: float, per_vector: bool) -> Array:
+    """Symmetric input range from the data, by the rule of `mapping.magnitude_limit`.
+
+    Args:
+        x: Inputs ``(batch, features, *positions)``.
+        fraction: Fraction of the entries the range holds.
+        per_vector: One range for every batch entry instead of one for the call.
+
+    Returns:
+        Array of shape ``(batch, 1, ...)`` or ``(1, 1, ...)``.
+    """
+    xp = backend_of(x).xp
+    rows = xp.reshape(x, (x.shape[0], -1)) if per_vector else xp.reshape(x, (1, -1))
+    shape = (rows.shape[0],) + (1,) * (x.ndim - 1)
+    if 0 in rows.shape:
+        return xp.ones(shape, dtype=x.dtype)  # an empty batch has no data, and no results to scale
+    if fraction >= 1:
+        limit = fraction * xp.max(xp.abs(rows), axis=1)
+    else:
+        low, high = _quantiles(rows, (1 - fraction, fraction))
+        limit = xp.maximum(xp.abs(low), xp.abs(high))
+    limit = xp.where(limit > 0, limit, xp.full_like(limit, SMALLEST_LIMIT))
+    return xp.reshape(limit, shape)
+
+
+def _quantiles(rows: Array, fractions: tuple[float, float]) -> list[Array]:
+    """Linearly interpolated quantiles along axis 1 of ``(batch, n)``."""
+    ordered = backend_of(rows).xp.sort(rows, axis=1)
+    found = []
+    for fraction in fractions:
+        position = fraction * (rows.shape[1] - 1)
+        below = int(position)
+        above = min(below + 1, rows.shape[1] - 1)
+        weight = position - below
+        found.append(ordered[:, below] * (1 - weight) + ordered[:, above] * weight)
+    return found
+
+
+def build_drive(params: CrossSimParameters, operation: str) -> Drive:
+    """The input side of ``operation`` as the hardware description asks for."""
+    mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
+    dac: DACParameters = getattr(params.xbar.dac, operation)
+    path = f"xbar.dac.{operation}"
+    if mapping.percentile is not None:
+        per_vector = mapping.percentile_scope == "vector"
+        converter = build_dac(dac, -1.0 if dac.signed else 0.0, 1.0, path)
+        return Drive(None, 1.0, mapping.percentile, per_vector, converter)
+    low, high = input_limits(mapping)
+    scale = max(abs(low), abs(high))
+    clip = (low, high) if mapping.clipping else None
+    return Drive(clip, scale, None, False, build_dac(dac, low / scale, high / scale, path))
+
+
+def input_limits(mapping: InputMappingParameters) -> tuple[float, float]:
+    """Lowest and highest input; a missing side mirrors the other."""
+    low, high = mapping.min, mapping.max
+    if low is None or high is None:
+        limit = abs(high if low is None else low)  # type: ignore[arg-type]
+        return -limit, limit
+    return float(low), float(high)
+
+
+def planes_per_chunk(x: Array, planes: int, budget: int = 1 << 24) -> int:
+    """How many bit planes of ``x`` to hold at once: as many as fit in ``budget`` elements, at least one."""
+    return max(1, min(planes, budget // max(1, x.size if isinstance(x.size, int) else x.numel())))

@@ -1,0 +1,325 @@
+"""The NumPy-like face: everything a core and its views have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from crossohm.backends import Array, backend_of, is_array
+from crossohm.chain.indexing import Region
+from crossohm.errors import InputError, ShapeError
+
+if TYPE_CHECKING:
+    from crossohm.chain.core import AnalogCore
+
+
+class MatrixFace:
+    """A matrix, transposed matrix, sub-matrix or row of an `AnalogCore`, with NumPy's multiplication rules.
+
+    A view multiplies by driving the whole core: inputs it does not cover are driven with zero, outputs it does not
+    cover are dropped. All rows and columns of the arrays are therefore simulated, as in hardware.
+    """
+
+    #: Makes ``ndarray @ core`` ask the core.
+    __array_priority__ = 101
+
+    _core: AnalogCore
+    _region: Region
+    _transposed: bool = False
+
+    # --- shape --------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape as NumPy would give it."""
+        return self._region.shape[::-1] if self._transposed else self._region.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions: 2, or less for views with integer keys."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a zero-dimensional view")
+        return self.shape[0]
+
+    @property
+    def T(self) -> MatrixFace:
+        """The transpose, without copying; of a vector, the vector itself."""
+        if self.ndim < 2:
+            return self
+        return _face(self._core, self._region, not self._transposed)
+
+    def transpose(self) -> MatrixFace:
+        """The transpose; same as ``T``."""
+        return self.T
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> MatrixFace:
+        return _face(self._core, self._select(key), self._transposed)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        region = self._select(key)
+        shape = region.shape[::-1] if self._transposed else region.shape
+        host = backend_of(value).to_numpy(value) if is_array(value) else np.asarray(value)
+        if host.dtype.kind not in "fiubc":
+            raise InputError(f"value has dtype {host.dtype}; a core holds numbers")
+        try:
+            spread = np.broadcast_to(host, shape)
+        except ValueError:
+            raise ShapeError(f"value of shape {host.shape} does not fit the region of shape {shape}") from None
+        matrix = spread.T if self._transposed else spread
+        self._core._write(region, matrix.reshape(len(region.rows), len(region.columns)))
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    def _select(self, key: Any) -> Region:
+        if not self._transposed:
+            return self._region.select(key)
+        mirrored = Region(self._region.columns, self._region.rows, _mirror(self._region.kept)).select(key)
+        return Region(mirrored.columns, mirrored.rows, _mirror(mirrored.kept))
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def get_matrix(self) -> np.ndarray:
+        """The values the programmed conductances represent; see `AnalogCore.get_matrix`."""
+        part = self._region.matrix(self._core.get_matrix())
+        return part.T if self._transposed else part
+
+    def set_matrix(self, matrix: Any) -> None:
+        """Write all values of this view."""
+        self[...] = matrix
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a core has no array to share: its matrix is read from conductances; use copy=None")
+        return np.asarray(self.get_matrix(), dtype=dtype)
+
+    def __float__(self) -> float:
+        return float(self._scalar())
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar())
+
+    def _scalar(self) -> Any:
+        if self.size != 1:
+            raise TypeError(f"only a single element converts to a number; this view has shape {self.shape}")
+        return self.get_matrix().reshape(())[()]
+
+    def __str__(self) -> str:
+        return str(self.get_matrix())
+
+    def __repr__(self) -> str:
+        return f"<view of {self._core!r} with shape {self.shape}>"
+
+    # --- multiplying --------------------------------------------------------------------------------------------------
+
+    def matvec(self, vector: Any, *, rng: Any = None) -> Array:
+        """``A @ v`` for ``v`` of shape ``(N,)`` or ``(N, 1)``; result ``(M,)`` or ``(M, 1)``.
+
+        Args:
+            vector: The inputs.
+            rng: Generator of the input's library, for noise drawn per operation: ``numpy.random.Generator``,
+                ``torch.Generator`` or a JAX key. By default the core's own stream, or torch's global one.
+
+        Raises:
+            ShapeError: sizes do not fit.
+            InputError: not numbers, or complex numbers on real hardware.
+        """
+        x = _as_array(vector)
+        columns = self._sizes("matvec")[1]
+        if tuple(x.shape) not in ((columns,), (columns, 1)):
+            raise ShapeError(
+                f"matvec: vector of shape {tuple(x.shape)} does not fit {self.shape}; expected ({columns},)"
+            )
+        return self._right(x, rng)
+
+    def vecmat(self, vector: Any, *, rng: Any = None) -> Array:
+        """``v @ A`` for ``v`` of shape ``(M,)`` or ``(1, M)``; result ``(N,)`` or ``(1, N)``. See `matvec`."""
+        x = _as_array(vector)
+        rows = self._sizes("vecmat")[0]
+        if tuple(x.shape) not in ((rows,), (1, rows)):
+            raise ShapeError(f"vecmat: vector {tuple(x.shape)} does not fit {self.shape}; expected ({rows},)")
+        return self._left(x, rng)
+
+    def matmat(self, matrix: Any, *, rng: Any = None) -> Array:
+        """``A @ X`` for ``X`` of shape ``(..., N, K)``; result ``(..., M, K)``. See `matvec`."""
+        self._sizes("matmat")
+        return self._right(_at_least_2d(_as_array(matrix), "matmat"), rng)
+
+    def rmatmat(self, matrix: Any, *, rng: Any = None) -> Array:
+        """``X @ A`` for ``X`` of shape ``(..., K, M)``; result ``(..., K, N)``. See `matvec`."""
+        self._sizes("rmatmat")
+        return self._left(_at_least_2d(_as_array(matrix), "rmatmat"), rng)
+
+    def matmul(self, x: Any, *, rng: Any = None) -> Array:
+        """``np.matmul(A, x)`` in analog. See `matvec`."""
+        return self._right(_as_array(x), rng)
+
+    def rmatmul(self, x: Any, *, rng: Any = None) -> Array:
+        """``np.matmul(x, A)`` in analog. See `matvec`."""
+        return self._left(_as_array(x), rng)
+
+    def dot(self, x: Any, *, rng: Any = None) -> Array:
+        """``np.dot(A, x)`` in analog: for stacks, the matrix's row axis comes first. See `matvec`."""
+        given = _as_array(x)
+        y = self._right(given, rng)
+        if given.ndim <= 2 or self.ndim == 1:
+            return y
+        return backend_of(y).xp.moveaxis(y, -2, 0)
+
+    def rdot(self, x: Any, *, rng: Any = None) -> Array:
+        """``np.dot(x, A)`` in analog. See `matvec`."""
+        return self._left(_as_array(x), rng)
+
+    def __matmul__(self, x: Any) -> Array:
+        return self.matmul(x)
+
+    def __rmatmul__(self, x: Any) -> Array:
+        return self.rmatmul(x)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if ufunc is not np.matmul or method != "__call__" or options:
+            return NotImplemented
+        return _multiply_pair(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if function is np.dot and len(args) == 2 and not options:
+            left, right = args
+            return left.dot(right) if isinstance(left, MatrixFace) else right.rdot(left)
+        if function in (np.shape, np.ndim, np.size) and len(args) == 1 and not options:
+            return getattr(self, function.__name__)
+        if function is np.transpose and len(args) == 1 and not options:
+            return self.T
+        return NotImplemented
+
+    def _sizes(self, operation: str) -> tuple[int, int]:
+        if self.ndim != 2:
+            raise ShapeError(f"{operation} needs a two-dimensional core or view; this one has shape {self.shape}")
+        return self.shape[0], self.shape[1]
+
+    def _right(self, x: Array, rng: Any) -> Array:
+        """``A @ x`` by NumPy's rules."""
+        if self.ndim == 0 or x.ndim == 0:
+            raise ShapeError(f"@ needs at least one dimension on both sides; got {self.shape} and {tuple(x.shape)}")
+        length = self.shape[-1]
+        if x.shape[0 if x.ndim == 1 else -2] != length:
+            raise ShapeError(f"shapes {self.shape} and {tuple(x.shape)} do not fit for @: {length} inputs expected")
+        if x.ndim == 1:
+            return self._outputs(self._drive(x[None], rng))[0]
+        xp = backend_of(x).xp
+        vectors = x.T if x.ndim == 2 else xp.moveaxis(x, -2, -1)
+        y = self._outputs(self._drive(xp.reshape(vectors, (-1, length)), rng))
+        if self.ndim == 1:
+            return xp.reshape(y, vectors.shape[:-1])
+        if x.ndim == 2:
+            return y.T
+        return xp.moveaxis(xp.reshape(y, (*vectors.shape[:-1], y.shape[1])), -1, -2)
+
+    def _left(self, x: Array, rng: Any) -> Array:
+        """``x @ A`` by NumPy's rules: the last axis of ``x`` meets the first of A."""
+        if self.ndim == 0 or x.ndim == 0:
+            raise ShapeError(f"@ needs at least one dimension on both sides; got {tuple(x.shape)} and {self.shape}")
+        if x.shape[-1] != self.shape[0]:
+            raise ShapeError(
+                f"shapes {tuple(x.shape)} and {self.shape} do not fit for @: {self.shape[0]} inputs expected"
+            )
+        if self.ndim == 1:  # a vector has no side: the same as A @ x.T
+            xp = backend_of(x).xp
+            y = self._outputs(self._drive(xp.reshape(x, (-1, x.shape[-1])), rng))
+            return xp.reshape(y, x.shape[:-1]) if x.ndim > 1 else y[0]
+        return self.T._right_transposed(x, rng)
+
+    def _right_transposed(self, x: Array, rng: Any) -> Array:
+        """``A`` times each last-axis vector of ``x``: ``(..., K, N) -> (..., K, M)``."""
+        xp = backend_of(x).xp
+        y = self._outputs(self._drive(xp.reshape(x, (-1, x.shape[-1])), rng))
+        return xp.reshape(y, (*x.shape[:-1], y.shape[1]))
+
+    @property
+    def _operation(self) -> str:
+        """The operation that consumes this view's last axis."""
+        if self.ndim == 1:
+            return "mvm" if self._region.kept == (1,) else "vmm"
+        return "vmm" if self._transposed else "mvm"
+
+    def _drive(self, vectors: Array, rng: Any) -> Array:
+        """All outputs of the core for ``(count, length)`` inputs of this view."""
+        core, operation = self._core, self._operation
+        axis = 1 if operation == "mvm" else 0
+        covered = self._region.columns if axis == 1 else self._region.rows
+        full = core.shape[axis]
+        if len(covered) != full or not bool(np.all(covered == np.arange(full))):
+            vectors = _embed(vectors, covered, full)
+        return core._vectors(operation, vectors, rng)
+
+    def _outputs(self, y: Array) -> Array:
+        """The outputs this view covers, ``(count, outputs)``; ``(count,)`` for a vector."""
+        axis = 0 if self._operation == "mvm" else 1
+        covered = self._region.rows if axis == 0 else self._region.columns
+        full = self._core.shape[axis]
+        if self.ndim == 1:
+            return y[:, int(covered[0])]
+        if len(covered) == full and bool(np.all(covered == np.arange(full))):
+            return y
+        backend = backend_of(y)
+        return backend.xp.take(y, backend.indices(covered, y), axis=1)
+
+
+@final
+class View(MatrixFace):
+    """Part of a core, or its transpose; shares the core's arrays."""
+
+    def __init__(self, core: AnalogCore, region: Region, transposed: bool) -> None:
+        self._core = core
+        self._region = region
+        self._transposed = transposed
+
+
+def _face(core: AnalogCore, region: Region, transposed: bool) -> MatrixFace:
+    """A view, or the core itself where the view would be all of it."""
+    return core if not transposed and region.covers(core._shape) else View(core, region, transposed)
+
+
+def _mirror(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(1 - axis for axis in axes))
+
+
+def _multiply_pair(left: Any, right: Any) -> Any:
+    return left.matmul(right) if isinstance(left, MatrixFace) else right.rmatmul(left)
+
+
+def _as_array(value: Any) -> Array:
+    """Inputs as an array of a supported library; numbers only."""
+    if isinstance(value, MatrixFace):
+        raise InputError("both operands are analog cores; read one with get_matrix() first")
+    array = value if is_array(value) and hasattr(value, "ndim") else np.asarray(value)
+    name = backend_of(array).dtype_name(array)
+    if not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")) or name in ("float128", "complex256"):
+        raise InputError(f"input has dtype {name}; expected real, integer or complex numbers up to 64 bits per part")
+    return array
+
+
+def _at_least_2d(x: Array, operation: str) -> Array:
+    if x.ndim < 2:
+        raise ShapeError(f"{operation}: input of shape {tuple(x.shape)} is no matrix; use matvec or vecmat for vectors")
+    return x
+
+
+def _embed(vectors: Array, covered: np.ndarray, full: int) -> Array:
+    """Inputs placed at the lines a view covers; zero elsewhere."""
+    backend = backend_of(vectors)
+    xp = backend.xp
+    source = np.full(full, len(covered))
+    source[covered] = np.arange(len(covered))
+    blank = xp.zeros_like(vectors[:, :1])
+    return xp.take(xp.concat([vectors, blank], axis=1), backend.indices(source, vectors), axis=1)

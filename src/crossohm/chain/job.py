@@ -1,0 +1,202 @@
+"""All that is known while one operation is lowered, and the questions its decisions rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from crossohm.backends import Array, backend_of
+from crossohm.chain.contraction import Contraction, Kernel
+from crossohm.chain.drive import Drive, build_drive
+from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.devices import Device, active_device, cell_of
+from crossohm.errors import UnsupportedError
+from crossohm.mapping import Mapping, build_mapping
+from crossohm.params import ADCParameters, CrossSimParameters
+
+#: A conductance this many standard deviations from a clipping limit reaches it with probability below 1e-15.
+SAFE_SIGMAS = 8.0
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """One operation of one core, oriented so that axis 2 of a conductance is an output and axis 3 an input.
+
+    Attributes:
+        params: The hardware.
+        mapping: Its weight mapping.
+        operation: ``"mvm"`` or ``"vmm"``.
+        conductance: ``(slices, signs, outputs, inputs)`` as programmed.
+        target: The same as asked for.
+        units: Unit lines ``(slices, output partitions, inputs)``, or None.
+        output_parts: Outputs of each output partition.
+        input_parts: Inputs of each input partition.
+        mismatch: Converter errors of the chip.
+        scale: Weight in the user's units per decoded weight.
+        contraction: The front end's linear map.
+        like: An array of the inputs' library, dtype and device.
+        drive: Input side.
+        noise: Device model of the read noise, or None.
+        law: Device model of the nonlinear I-V, or None.
+        tapped: True if the currents that ADCs see are recorded.
+    """
+
+    params: CrossSimParameters
+    mapping: Mapping
+    operation: str
+    conductance: np.ndarray
+    target: np.ndarray
+    units: np.ndarray | None
+    output_parts: tuple[slice, ...]
+    input_parts: tuple[slice, ...]
+    mismatch: Table[str, np.ndarray]
+    scale: float
+    contraction: Contraction
+    like: Array
+    drive: Drive
+    noise: Device | None
+    law: Device | None
+    tapped: bool
+
+    @property
+    def adc(self) -> ADCParameters:
+        """Converters of this operation."""
+        return getattr(self.params.xbar.adc, self.operation)  # type: ignore[no-any-return]
+
+    @property
+    def digitises(self) -> bool:
+        """True if currents pass an ADC that changes them."""
+        return self.adc.bits > 0 and self.adc.model != "IdealADC"
+
+    @property
+    def per_plane(self) -> bool:
+        """True if every input slice is converted (or recorded) by itself."""
+        return self.adc.adc_per_ibit and self.drive.dac.sliced and (self.digitises or self.tapped)
+
+    @property
+    def current_limit(self) -> float | None:
+        """Largest current of an output line, normalised; None if unlimited."""
+        return self.params.xbar.array.Icol_max or None
+
+    @property
+    def interleaved(self) -> bool:
+        """True if the cells of a pair share an output line."""
+        return self.mapping.signs == 2 and self.params.core.balanced.interleaved_posneg
+
+    @property
+    def separate_adcs(self) -> bool:
+        """True if both currents of a pair are digitised."""
+        return self.mapping.signs == 2 and not subtracts_in_array(self.params)
+
+    @property
+    def keeps_signs(self) -> bool:
+        """True if the two arrays of a pair must be evaluated apart."""
+        limited = self.current_limit is not None and not self.interleaved
+        return self.mapping.signs == 2 and (self.separate_adcs or limited or self.samples)
+
+    @cached_property
+    def samples(self) -> bool:
+        """True if every cell of every vector is evaluated by itself."""
+        if self.law is not None:
+            return self.noise is not None or not self.law.has_polynomial_current
+        return bool(self.sampling_reason)
+
+    @cached_property
+    def sampling_reason(self) -> str:
+        """Why the moment method would not have the exact law of the read noise; empty if it has."""
+        if self.noise is None:
+            return ""
+        if self.params.simulation.read_noise_sampling == "explicit":
+            return "simulation.read_noise_sampling = 'explicit'"
+        if not self.noise.has_gaussian_read_noise:
+            return "the noise is not Gaussian"
+        arrays = [self.conductance] if self.units is None else [self.conductance, self.units]
+        return next(filter(None, map(self._clipping_reason, arrays)), "")
+
+    def _clipping_reason(self, g: np.ndarray) -> str:
+        margin = SAFE_SIGMAS * np.sqrt(self.noise_variance(g))
+        noisy = margin > 0
+        if np.any(noisy & (g < margin)):
+            return "noise can push a conductance below zero"
+        device = self.params.xbar.device
+        if device.clip_conductance and np.any(noisy & ((1 - g < margin) | (g - device.Gmin_norm < margin))):
+            return "noise can push a conductance out of the cell's range"
+        return ""
+
+    def noise_variance(self, g: np.ndarray) -> np.ndarray:
+        """Variance of the read noise of cells at ``g``, normalised conductance squared."""
+        assert self.noise is not None
+        return np.asarray(self.noise.read_noise_std(g, cell_of(self.params.xbar.device, "read_noise"))) ** 2
+
+    @cached_property
+    def reason_for_stages(self) -> str:
+        """Why slices, signs and partitions cannot be merged into one matrix; empty if they can."""
+        if self.digitises:
+            return "ADCs convert every slice and partition"
+        if self.tapped:
+            return "the currents that ADCs would see are recorded"
+        if self.current_limit is not None:
+            return "line currents are limited"
+        if self.law is not None:
+            return "cells are nonlinear"
+        if self.samples:
+            return "read noise is sampled cell by cell"
+        if self.noise is not None and self.units is not None:
+            return "the noise of a unit line is common to all outputs compared with it"
+        return ""
+
+    def prepare(self, weights: np.ndarray, start: int = 0) -> Kernel:
+        """A kernel of the front end for matrix columns from ``start`` on."""
+        return self.contraction.prepare(self.array(weights), start)
+
+    def array(self, value: Any) -> Array:
+        """Numbers as an array of the inputs' library."""
+        return backend_of(self.like).asarray(value, self.like)
+
+
+def make_job(
+    record: Programmed, params: CrossSimParameters, operation: str, contraction: Contraction, like: Array, tapped: bool
+) -> Job:
+    """Gather what lowering needs.
+
+    Raises:
+        UnsupportedError: wire resistance is asked for.
+        ParameterError: a converter or device model does not fit the hardware.
+    """
+    _refuse_wires(params)
+    forward = operation == "mvm"
+    device = params.xbar.device
+    return Job(
+        params=params,
+        mapping=build_mapping(params),
+        operation=operation,
+        conductance=record.conductance if forward else np.swapaxes(record.conductance, 2, 3),
+        target=record.target if forward else np.swapaxes(record.target, 2, 3),
+        units=record.units.get(operation),
+        output_parts=record.row_parts if forward else record.column_parts,
+        input_parts=record.column_parts if forward else record.row_parts,
+        mismatch=record.mismatch,
+        scale=record.scale,
+        contraction=contraction,
+        like=like,
+        drive=build_drive(params, operation),
+        noise=active_device(device, "read_noise"),
+        law=active_device(device, "nonlinear_IV"),
+        tapped=tapped,
+    )
+
+
+def _refuse_wires(params: CrossSimParameters) -> None:
+    wires = params.xbar.array.parasitics
+    resistances = (wires.Rp_row, wires.Rp_col, wires.Rp_row_terminal, wires.Rp_col_terminal)
+    if wires.enable and any(resistances):
+        raise UnsupportedError(
+            f"xbar.array.parasitics.enable = True with (Rp_row, Rp_col, Rp_row_terminal, Rp_col_terminal) = "
+            f"{resistances} ohm: wire resistance is not simulated in this version; allowed: all zero. Set "
+            "xbar.array.parasitics.enable = False to multiply without IR drop"
+        )

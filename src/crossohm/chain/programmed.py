@@ -1,0 +1,254 @@
+"""Write a matrix into arrays: the record of what the cells and converters of one chip hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from crossohm._random import ChipDraw, chip_rng
+from crossohm.circuits.adc import get_adc
+from crossohm.devices import error_at_write, write
+from crossohm.errors import InputError
+from crossohm.mapping import Mapping, build_mapping, weight_limits
+from crossohm.params import ADCParameters, CrossSimParameters
+
+OPERATIONS = ("mvm", "vmm")
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """One matrix as one chip holds it: plain arrays, no behaviour that changes them.
+
+    Attributes:
+        name: Name of the core; with ``seed`` it keys every random number drawn when writing.
+        seed: The chip.
+        writes: How many times the arrays were written; each write draws new programming errors.
+        row_parts: Slices of matrix rows (array columns), one per output partition.
+        column_parts: Slices of matrix columns (array rows), one per input partition.
+        limits: Lowest and highest representable weight, in the matrix's units.
+        target: Conductances asked for, ``(slices, signs, outputs, inputs)``, normalised to Gmax.
+        conductance: Conductances the cells hold after programming errors and drift; same shape.
+        units: For ``"mvm"`` and ``"vmm"``, conductances of the unit lines, ``(slices, partitions, length)``: one line
+            per partition of the operation's outputs. Empty without unit lines.
+        mismatch: Converter errors of this chip, ``{"mvm/row/column/bank/quantity": array}``.
+    """
+
+    name: str
+    seed: int
+    writes: int
+    row_parts: tuple[slice, ...]
+    column_parts: tuple[slice, ...]
+    limits: tuple[float, float]
+    target: np.ndarray
+    conductance: np.ndarray
+    units: Table[str, np.ndarray] = field(default_factory=dict)
+    mismatch: Table[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Matrix rows and columns as stored."""
+        return self.conductance.shape[2], self.conductance.shape[3]
+
+    @property
+    def scale(self) -> float:
+        """Weight represented by a normalised weight of one."""
+        return max(abs(self.limits[0]), abs(self.limits[1]))
+
+    def arrays(self) -> Iterator[tuple[str, tuple[int, int], int, int]]:
+        """Name, partition (output, input), slice and sign of every physical array."""
+        slices, signs = self.conductance.shape[:2]
+        for r in range(len(self.row_parts)):
+            for c in range(len(self.column_parts)):
+                for s in range(slices):
+                    for k in range(signs):
+                        yield array_name(r, c, s, k, signs), (r, c), s, k
+
+
+def array_name(r: int, c: int, slice_: int, sign: int, signs: int) -> str:
+    """Name of a physical array within its core, e.g. ``array[0,1]/slice0/+``."""
+    return f"array[{r},{c}]/slice{slice_}/" + ("+-"[sign] if signs == 2 else "g")
+
+
+def program(
+    matrix: np.ndarray,
+    params: CrossSimParameters,
+    seed: int,
+    name: str,
+    parts: tuple[tuple[slice, ...], tuple[slice, ...]],
+    limits: tuple[float, float] | None = None,
+) -> Programmed:
+    """Write a whole real matrix ``(outputs, inputs)`` into fresh arrays.
+
+    Args:
+        matrix: The weights.
+        params: The hardware.
+        seed: The chip.
+        name: Name of the core.
+        parts: Row and column slices of the output and input partitions.
+        limits: Weight range; by default as ``core.mapping.weights`` says.
+
+    Raises:
+        InputError: the matrix holds NaN or infinity, or a weight outside an unclipped range needs a negative
+            conductance.
+        ParameterError: the hardware description leaves a device model's validity range.
+    """
+    mapping = build_mapping(params)
+    blank = np.empty((mapping.slices, mapping.signs, *matrix.shape), dtype=matrix.dtype)
+    empty = Programmed(name, seed, 0, *parts, (-1.0, 1.0), blank, blank)
+    units = _write_units(empty, mapping, params)
+    fresh = replace(empty, units=units, mismatch=_draw_mismatch(empty, mapping, params))
+    return rewrite(fresh, matrix, params, limits)
+
+
+def rewrite(
+    record: Programmed, matrix: np.ndarray, params: CrossSimParameters, limits: tuple[float, float] | None = None
+) -> Programmed:
+    """Write a whole matrix of the same shape into existing arrays; see `program`."""
+    weights = params.core.mapping.weights
+    _require_finite(matrix)
+    ranged = replace(record, limits=limits or weight_limits(matrix, weights.min, weights.max, weights.percentile))
+    target = _targets(ranged, matrix, params, clip=weights.clipping)
+    actual = _write_arrays(ranged, target, params)
+    return replace(ranged, target=target, conductance=actual, writes=record.writes + 1)
+
+
+def update(
+    record: Programmed, rows: np.ndarray, columns: np.ndarray, values: np.ndarray, params: CrossSimParameters
+) -> Programmed:
+    """Write only the cells at ``rows x columns``; every other cell keeps its conductance bit for bit.
+
+    The weight range stays; values outside it are clipped with a warning, since a partial write cannot rescale the rest.
+    """
+    _require_finite(values)
+    low, high = record.limits
+    if np.any(values < low - np.finfo(float).eps) or np.any(values > high + np.finfo(float).eps):
+        warnings.warn(
+            f"partial update of {record.name!r}: values outside the weight range [{low:g}, {high:g}] are clipped; "
+            "set the whole matrix to let the range follow the data",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    target, actual = record.target.copy(), record.conductance.copy()
+    region = np.ix_(range(target.shape[0]), range(target.shape[1]), rows, columns)
+    target[region] = _targets(record, values, params, clip=True)
+    for (s, k, r, c), name in _array_regions(record):
+        cells = np.ix_(_within(rows, r), _within(columns, c))
+        actual[s, k][cells] = _write_cells(record, name, target[s, k][cells], params)
+    return replace(record, target=target, conductance=actual, writes=record.writes + 1)
+
+
+def read_back(record: Programmed, params: CrossSimParameters) -> np.ndarray:
+    """The real matrix the programmed conductances represent, ``(outputs, inputs)``, in the matrix's units.
+
+    Includes quantisation, clipping, programming errors and drift; excludes read noise and circuit effects.
+    """
+    units = None
+    if record.units:
+        sizes = [part.stop - part.start for part in record.row_parts]
+        units = np.repeat(record.units["mvm"], sizes, axis=1)
+    return build_mapping(params).decode(record.conductance, units) * record.scale
+
+
+def bank_key(operation: str, part: tuple[int, int], bank: int) -> str:
+    """Key of one bank of converters: those reading one partition's lines of one slice (and sign)."""
+    return f"{operation}/{part[0]}/{part[1]}/{bank}/"
+
+
+def adc_banks(mapping: Mapping, params: CrossSimParameters) -> int:
+    """Banks of converters per partition: one per slice, two where both signs are digitised separately."""
+    return mapping.slices * (1 if subtracts_in_array(params) else mapping.signs)
+
+
+def subtracts_in_array(params: CrossSimParameters) -> bool:
+    """True if a differential pair's currents are subtracted before the ADC."""
+    balanced = params.core.balanced
+    return balanced.subtract_current_in_xbar or balanced.interleaved_posneg
+
+
+def _require_finite(matrix: np.ndarray) -> None:
+    if not np.all(np.isfinite(matrix)):
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(matrix))[0])
+        raise InputError(
+            f"matrix[{row}, {column}] = {matrix[row, column]}: no conductance represents it; allowed: finite numbers"
+        )
+
+
+def _within(indices: np.ndarray, part: slice) -> np.ndarray:
+    return indices[(indices >= part.start) & (indices < part.stop)]
+
+
+def _targets(record: Programmed, values: np.ndarray, params: CrossSimParameters, clip: bool) -> np.ndarray:
+    """Target conductances of ``values`` in the record's weight range, in the values' dtype."""
+    if clip:
+        values = np.clip(values, *record.limits)
+    targets = build_mapping(params).targets(values.astype(np.float64) / record.scale)
+    if not clip and targets.size and targets.min() < 0:
+        raise InputError(
+            f"weights reach {np.abs(values).max():g}, beyond the weight range {record.limits}, and would need a "
+            "negative conductance; set core.mapping.weights.clipping = True or widen min and max"
+        )
+    return targets.astype(record.target.dtype)
+
+
+def _array_regions(record: Programmed) -> Iterator[tuple[tuple[int, int, slice, slice], str]]:
+    for name, (r, c), s, k in record.arrays():
+        yield (s, k, record.row_parts[r], record.column_parts[c]), name
+
+
+def _has_write_errors(params: CrossSimParameters) -> bool:
+    return error_at_write(params.xbar.device) is not None
+
+
+def _write_arrays(record: Programmed, target: np.ndarray, params: CrossSimParameters) -> np.ndarray:
+    if not _has_write_errors(params):
+        return target
+    actual = np.empty_like(target)
+    for (s, k, r, c), name in _array_regions(record):
+        actual[s, k, r, c] = _write_cells(record, name, target[s, k, r, c], params)
+    return actual
+
+
+def _write_cells(record: Programmed, array: str, target: np.ndarray, params: CrossSimParameters) -> np.ndarray:
+    """Conductances after writing ``target``; draws keyed by chip, core, array and write number."""
+    if not _has_write_errors(params) or target.size == 0:
+        return target
+    draw = ChipDraw(chip_rng(record.seed, record.name, array, f"write{record.writes}"))
+    return np.asarray(write(target, params.xbar.device, draw), dtype=target.dtype)
+
+
+def _write_units(record: Programmed, mapping: Mapping, params: CrossSimParameters) -> dict[str, np.ndarray]:
+    """Unit lines: one beside each output partition for MVMs, one beside each input partition for VMMs."""
+    targets = mapping.unit_targets
+    if targets is None:
+        return {}
+    rows, columns = record.shape
+    shapes = {"mvm": (len(record.row_parts), columns), "vmm": (len(record.column_parts), rows)}
+    units = {}
+    for operation, shape in shapes.items():
+        lines = np.broadcast_to(targets[:, None, None], (mapping.slices, *shape)).astype(record.target.dtype)
+        name = f"unit lines/{operation}"
+        units[operation] = _write_cells(record, name, lines, params)
+    return units
+
+
+def _draw_mismatch(record: Programmed, mapping: Mapping, params: CrossSimParameters) -> dict[str, np.ndarray]:
+    """Errors of every converter of the chip; they belong to the hardware and survive reprogramming."""
+    drawn: dict[str, np.ndarray] = {}
+    for operation in OPERATIONS:
+        spec: ADCParameters = getattr(params.xbar.adc, operation)
+        if not spec.bits:
+            continue
+        model = get_adc(spec.model, f"xbar.adc.{operation}.model")
+        for r, rows in enumerate(record.row_parts):
+            for c, columns in enumerate(record.column_parts):
+                outputs = rows if operation == "mvm" else columns
+                lines = outputs.stop - outputs.start + bool(mapping.unit_targets is not None)
+                for bank in range(adc_banks(mapping, params)):
+                    key = bank_key(operation, (r, c), bank)
+                    rng = chip_rng(record.seed, record.name, "adc", key)
+                    drawn.update((key + what, value) for what, value in model.mismatch(spec, lines, rng).items())
+    return drawn
