@@ -8,6 +8,7 @@ from the host. No array library is imported unless one of its arrays arrives.
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
 
@@ -46,6 +47,9 @@ class Backend(Protocol):
 
     def astype(self, value: Array, dtype: str) -> Array:
         """``value`` with the named dtype; no copy when it has it already."""
+
+    def eager(self) -> AbstractContextManager[Any]:
+        """Context in which constants are made at once, even while a function is traced."""
 
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""
@@ -105,7 +109,7 @@ def backend_of(value: Array) -> Backend:
     Raises:
         InputError: ``value`` is not an array of a supported library.
     """
-    backend = _backend_of_type(type(value))
+    backend = _backend_of_type(type(value))  # type: ignore[arg-type] # types are hashable
     if backend is None:
         raise InputError(
             f"expected an array of NumPy, PyTorch, JAX or CuPy, got {type(value).__name__}; "
@@ -116,7 +120,7 @@ def backend_of(value: Array) -> Backend:
 
 def is_array(value: Any) -> bool:
     """True if ``value`` is an array of a supported library."""
-    return _backend_of_type(type(value)) is not None
+    return _backend_of_type(type(value)) is not None  # type: ignore[arg-type] # types are hashable
 
 
 def host_backend() -> Backend:

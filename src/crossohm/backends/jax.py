@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, final
 
 import jax
@@ -50,12 +51,15 @@ class JaxBackend:
     def astype(self, value: Array, dtype: str) -> Array:
         return value.astype(jax.dtypes.canonicalize_dtype(dtype))
 
+    def eager(self) -> AbstractContextManager[Any]:
+        return jax.ensure_compile_time_eval()  # type: ignore[no-any-return]
+
     def is_traced(self, value: Array) -> bool:
         return isinstance(value, jax.core.Tracer)
 
     def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
         inside = jnp.clip(x, low, low + last / density)
-        level = jnp.clip(jnp.round((x - low) * density), 0, last) * (1 / density) + low
+        level = jnp.clip(jnp.round((x - low) * density), 0, last) / density + low
         return self.straight_through(level, inside)
 
     def floor(self, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
 import array_api_compat.numpy as xp
@@ -16,12 +17,15 @@ class NumpyStream:
         self._generator = generator
 
     def normal(self, like: Array) -> Array:
-        dtype = np.float32 if like.dtype == np.float32 else np.float64
-        return self._generator.standard_normal(like.shape, dtype=dtype).astype(like.dtype, copy=False)
+        return np.asarray(self._generator.standard_normal(like.shape, dtype=_drawn(like)), dtype=like.dtype)
 
     def uniform(self, like: Array) -> Array:
-        dtype = np.float32 if like.dtype == np.float32 else np.float64
-        return self._generator.random(like.shape, dtype=dtype).astype(like.dtype, copy=False)
+        return np.asarray(self._generator.random(like.shape, dtype=_drawn(like)), dtype=like.dtype)
+
+
+def _drawn(like: Array) -> type[np.float32] | type[np.float64]:
+    """Dtype in which numbers for ``like`` are drawn."""
+    return np.float32 if like.dtype == np.float32 else np.float64
 
 
 @final
@@ -44,6 +48,9 @@ class NumpyBackend:
     def astype(self, value: Array, dtype: str) -> Array:
         return value.astype(dtype, copy=False)
 
+    def eager(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -52,7 +59,7 @@ class NumpyBackend:
         codes *= density
         np.rint(codes, out=codes)
         np.clip(codes, 0, last, out=codes)
-        codes *= 1 / density
+        codes /= density
         codes += low
         return codes
 

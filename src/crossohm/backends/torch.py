@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
 import array_api_compat.torch as xp
 import numpy as np
-import torch
 
+import torch
 from crossohm.backends import Array
 from crossohm.errors import InputError
 
@@ -47,15 +48,18 @@ class TorchBackend:
     def astype(self, value: Array, dtype: str) -> Array:
         return value.to(getattr(torch, dtype))
 
+    def eager(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def is_traced(self, value: Array) -> bool:
         return False
 
     def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return ((x - low) * density).round_().clamp_(0, last).mul_(1 / density).add_(low)
+            return ((x - low) * density).round_().clamp_(0, last).div_(density).add_(low)
         inside = torch.clamp(x, low, low + last / density)
         with torch.no_grad():
-            level = ((x - low) * density).round_().clamp_(0, last).mul_(1 / density).add_(low)
+            level = ((x - low) * density).round_().clamp_(0, last).div_(density).add_(low)
         return self.straight_through(level, inside)
 
     def floor(self, x: Array) -> Array:

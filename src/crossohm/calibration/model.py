@@ -1,8 +1,8 @@
 """Calibrate all layers of a network: input ranges first, then ADC ranges with the inputs quantised.
 
-The order and the rule are those of T. P. Xiao et al., IEEE Circuits and Systems Magazine 22(4), 26-48 (2022): ranges are
-fixed, one per layer (and weight slice), and hold all but the rarest of the values met on training data. The currents are
-recorded on cells without random errors, because a range is a design decision that no single chip should influence.
+Ranges are fixed, one per layer (and weight slice), and hold all but the rarest of the values met on training data; see
+T. P. Xiao et al., IEEE Circuits and Systems Magazine 22(4), 26-48 (2022), for what they cost and save. Currents are
+recorded on cells without random errors: a range is a design decision, which no single chip should influence.
 """
 
 from __future__ import annotations
@@ -90,7 +90,11 @@ def calibrate_network(
 
 
 def _profile(
-    network: Network, hardware: Sequence[CrossSimParameters], images: NDArray[np.float32], stage: str, progress: Progress
+    network: Network,
+    hardware: Sequence[CrossSimParameters],
+    images: NDArray[np.float32],
+    stage: str,
+    progress: Progress,
 ) -> dict[str, Profile]:
     """What passes the taps of every layer."""
     analog = network.on_hardware(hardware, seed=0)

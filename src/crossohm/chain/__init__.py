@@ -3,8 +3,9 @@
 `program` writes, `lower` chooses the stages, `multiply` runs them; `AnalogCore` is the NumPy-like face of the three.
 """
 
+from crossohm.chain.blocks import PhysicalArray
 from crossohm.chain.contraction import Contraction, Dense
-from crossohm.chain.core import AnalogCore, PhysicalArray
+from crossohm.chain.core import AnalogCore
 from crossohm.chain.explain import Explanation
 from crossohm.chain.face import MatrixFace, View
 from crossohm.chain.lower import lower

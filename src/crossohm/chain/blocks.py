@@ -78,7 +78,7 @@ def program_blocks(matrix: np.ndarray, params: Sequence[CrossSimParameters], see
     Raises:
         ParameterError: the number of descriptions is not the number of arrays.
     """
-    rows, columns = grid_of(matrix.shape, params[0])  # type: ignore[arg-type]
+    rows, columns = grid_of(matrix.shape, params[0])
     if len(params) == 1:
         whole = (slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))
         return (Block(*whole, params[0], program(matrix, params[0], seed, name, (rows, columns))),)

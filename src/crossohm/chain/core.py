@@ -141,12 +141,12 @@ class AnalogCore(MatrixFace):
     @property
     def nrow(self) -> int:
         """Rows of the stored matrix (doubled in complex mode): output lines over all arrays."""
-        return max(block.rows.stop for block in self._blocks)
+        return int(max(block.rows.stop for block in self._blocks))
 
     @property
     def ncol(self) -> int:
         """Columns of the stored matrix (doubled in complex mode): input lines over all arrays."""
-        return max(block.columns.stop for block in self._blocks)
+        return int(max(block.columns.stop for block in self._blocks))
 
     @property
     def NrowsVec(self) -> list[int]:
@@ -204,8 +204,8 @@ class AnalogCore(MatrixFace):
         if host.shape != self._shape:
             raise ShapeError(f"matrix of shape {host.shape} does not fit a core of shape {self._shape}")
         self._require_complex_mode(host)
-        self._replace(rewrite_blocks(self._blocks, self._stored(host)))
         self._dtype = dtype
+        self._replace(rewrite_blocks(self._blocks, self._stored(host)))
 
     def get_matrix(self) -> np.ndarray:
         """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.
@@ -222,10 +222,16 @@ class AnalogCore(MatrixFace):
         return matrix.astype(dtype)
 
     def _write(self, region: Region, values: np.ndarray) -> None:
-        if region.covers(self._shape):
-            self.set_matrix(values.astype(np.promote_types(values.dtype, self._numpy_dtype())))
-            return
         self._require_complex_mode(values)
+        if np.iscomplexobj(values) and self._numpy_dtype().kind != "c":
+            raise InputError(
+                f"value has dtype {values.dtype}, but the core holds {self._dtype}; set a complex matrix with set_matrix "
+                "first, or assign real numbers"
+            )
+        values = values.astype(self._numpy_dtype())
+        if region.covers(self._shape):
+            self._replace(rewrite_blocks(self._blocks, self._stored(values)))
+            return
         rows, columns = region.rows, region.columns
         if self.complex_valued:
             rows, columns = region_blocks(rows, columns, self._shape)
@@ -290,10 +296,11 @@ class AnalogCore(MatrixFace):
         plans = self._plans.get(key)
         if plans is None:
             tapped = self._profile is not None
-            plans = tuple(
-                lower(b.record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
-                for b in self._blocks
-            )
+            with backend_of(like).eager():
+                plans = tuple(
+                    lower(b.record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
+                    for b in self._blocks
+                )
             self._plans[key] = plans
         return plans
 

@@ -321,5 +321,5 @@ def _embed(vectors: Array, covered: np.ndarray, full: int) -> Array:
     xp = backend.xp
     source = np.full(full, len(covered))
     source[covered] = np.arange(len(covered))
-    blank = xp.zeros_like(vectors[:, :1])
+    blank = backend.asarray(np.zeros((vectors.shape[0], 1)), vectors)
     return xp.take(xp.concat([vectors, blank], axis=1), backend.indices(source, vectors), axis=1)

@@ -43,6 +43,11 @@ def host_matrix(matrix: Any) -> tuple[np.ndarray, str]:
     """The matrix on the host, and its dtype name."""
     given = matrix if is_array(matrix) else np.asarray(matrix)
     backend = backend_of(given)
+    if backend.is_traced(given):
+        raise InputError(
+            "matrix is traced by JAX (jit, grad or vmap), so its values are not known yet; build the core outside the "
+            "traced function and call it inside"
+        )
     name = backend.dtype_name(given)
     if name == "object" or not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")):
         raise InputError(f"matrix has dtype {name}; a core holds numbers: float, integer or complex")

@@ -44,7 +44,7 @@ def line_conductances(job: Job, columns: slice) -> np.ndarray:
 
 
 def _banks(job: Job, g: np.ndarray) -> int:
-    return g.shape[0] * (g.shape[1] if job.keeps_signs else 1)
+    return int(g.shape[0] * (g.shape[1] if job.keeps_signs else 1))
 
 
 def _fold(g: np.ndarray, sign: float) -> np.ndarray:

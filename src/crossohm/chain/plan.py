@@ -204,7 +204,7 @@ def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array) -> Array:
     return y
 
 
-def _add_banks(currents: Array, coefficients: Array | None) -> Array:
+def _add_banks(currents: Array, coefficients: Array) -> Array:
     if currents.shape[1] == 1:
         return currents[:, 0] if coefficients is None else currents[:, 0] * coefficients[0]
     total: Any = currents[:, 0] * coefficients[0]

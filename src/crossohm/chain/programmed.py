@@ -111,7 +111,7 @@ def rewrite(
     weights = params.core.mapping.weights
     _require_finite(matrix)
     ranged = replace(record, limits=limits or weight_limits(matrix, weights.min, weights.max, weights.percentile))
-    target = _targets(ranged, matrix, params, clip=weights.clipping)
+    target = _targets(ranged, matrix, params, clip=weights.clipping).astype(matrix.dtype)
     actual = _write_arrays(ranged, target, params)
     return replace(ranged, target=target, conductance=actual, writes=record.writes + 1)
 
@@ -133,8 +133,8 @@ def update(
             stacklevel=4,
         )
     target, actual = record.target.copy(), record.conductance.copy()
-    region = np.ix_(range(target.shape[0]), range(target.shape[1]), rows, columns)
-    target[region] = _targets(record, values, params, clip=True)
+    region = np.ix_(np.arange(target.shape[0]), np.arange(target.shape[1]), rows, columns)
+    target[region] = _targets(record, values, params, clip=True).astype(target.dtype)
     for (s, k, r, c), name in _array_regions(record):
         cells = np.ix_(_within(rows, r), _within(columns, c))
         actual[s, k][cells] = _write_cells(record, name, target[s, k][cells], params)
@@ -178,11 +178,11 @@ def _require_finite(matrix: np.ndarray) -> None:
 
 
 def _within(indices: np.ndarray, part: slice) -> np.ndarray:
-    return indices[(indices >= part.start) & (indices < part.stop)]
+    return np.asarray(indices[(indices >= part.start) & (indices < part.stop)])
 
 
 def _targets(record: Programmed, values: np.ndarray, params: CrossSimParameters, clip: bool) -> np.ndarray:
-    """Target conductances of ``values`` in the record's weight range, in the values' dtype."""
+    """Target conductances of ``values`` in the record's weight range, float64."""
     if clip:
         values = np.clip(values, *record.limits)
     targets = build_mapping(params).targets(values.astype(np.float64) / record.scale)
@@ -191,7 +191,7 @@ def _targets(record: Programmed, values: np.ndarray, params: CrossSimParameters,
             f"weights reach {np.abs(values).max():g}, beyond the weight range {record.limits}, and would need a "
             "negative conductance; set core.mapping.weights.clipping = True or widen min and max"
         )
-    return targets.astype(record.target.dtype)
+    return targets
 
 
 def _array_regions(record: Programmed) -> Iterator[tuple[tuple[int, int, slice, slice], str]]:

@@ -164,7 +164,7 @@ class _Signed:
     def __call__(self, x: Array) -> Array:
         backend = backend_of(x)
         inside = backend.clip(x, -self.limit, self.limit)
-        level = backend.xp.round(inside * (self.half / self.limit)) * (self.limit / self.half)
+        level = backend.xp.round(inside * (self.half / self.limit)) / (self.half / self.limit)
         return backend.straight_through(level, inside)
 
 

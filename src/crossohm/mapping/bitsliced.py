@@ -78,11 +78,11 @@ class BitSlicedBalanced(Mapping):
         code = np.rint(w * slicing.full_scale)
         fraction = _digits(np.abs(code), self.slices, slicing.bits) / slicing.top_digit
         signed = np.stack([fraction * (code > 0), fraction * (code < 0)], axis=1)
-        return self.grid.rho + self.grid.span * signed
+        return np.asarray(self.grid.rho + self.grid.span * signed)
 
     @property
     def coefficients(self) -> np.ndarray:
-        return self._slicing.significance(self.grid.span)[:, None] * np.array([1.0, -1.0])
+        return np.asarray(self._slicing.significance(self.grid.span)[:, None] * np.array([1.0, -1.0]))
 
     @property
     def step(self) -> float:

@@ -24,9 +24,11 @@ def partition_lengths(length: int, cap: int, priority: Sequence[int] = (), fill:
         return (length // count,) * count
     if fill or any(length % (cap / d) == 0 for d in priority):
         return (cap,) * (count - 1) + (length - cap * (count - 1),)
+    size = round(length / count)
+    rest = length - size * (count - 1)
+    if 0 < rest <= cap and abs(rest - size) <= 1:
+        return (size,) * (count - 1) + (rest,)
     small, larger = divmod(length, count)
-    if larger == count - 1:  # one short piece goes last, as one long piece does
-        return (small + 1,) * larger + (small,)
     return (small,) * (count - larger) + (small + 1,) * larger
 
 

@@ -50,7 +50,7 @@ class UniformConverter:
         """The level next to each current, any shape."""
         scaled = x if self.scale == 1 else x * self.scale
         level = self._up_or_down(scaled, draw) if self.stochastic else self._nearest(scaled)
-        return level if self.scale == 1 else level * (1 / self.scale)
+        return level if self.scale == 1 else level / self.scale
 
     def _nearest(self, x: Array) -> Array:
         return backend_of(x).quantize(x, self.low, self.density, self.levels - 1)
@@ -63,7 +63,7 @@ class UniformConverter:
         position = (inside - self.low) * self.density
         below = backend.xp.floor(position)
         code = below + (draw.uniform(position) < position - below)
-        return backend.straight_through(code * (1 / self.density) + self.low, inside)
+        return backend.straight_through(code / self.density + self.low, inside)
 
 
 @final
