@@ -1,0 +1,65 @@
+"""The hardware description: a typed, checked tree of parameters, read from and written to JSON or YAML.
+
+One module for each group: `core` (mapping), `device`, `array`, `converters`, `simulation`; `root` joins them, `rules`
+holds what must hold between parameters, `base` what every group can do.
+"""
+
+from crossohm.params.array import ArrayParameters, ParasiticsParameters
+from crossohm.params.base import Group
+from crossohm.params.converters import ADCPair, ADCParameters, DACPair, DACParameters
+from crossohm.params.core import (
+    BalancedParameters,
+    BitSlicedParameters,
+    CoreParameters,
+    InputMappingPair,
+    InputMappingParameters,
+    MappingParameters,
+    OffsetParameters,
+    WeightMappingParameters,
+)
+from crossohm.params.device import DeviceModelParameters, DeviceParameters
+from crossohm.params.enums import (
+    ADCRangeLimits,
+    BalancedCoreStyle,
+    BitSlicedCoreStyle,
+    CoreStyle,
+    OffsetCoreStyle,
+    OutputDType,
+    PartitionStrategy,
+)
+from crossohm.params.files import preset_names
+from crossohm.params.root import CrossSimParameters, XbarParameters
+from crossohm.params.simulation import AnalyticsParameters, ConvolutionParameters, SimulationParameters
+
+__all__ = [
+    "ADCPair",
+    "ADCParameters",
+    "ADCRangeLimits",
+    "AnalyticsParameters",
+    "ArrayParameters",
+    "BalancedCoreStyle",
+    "BalancedParameters",
+    "BitSlicedCoreStyle",
+    "BitSlicedParameters",
+    "ConvolutionParameters",
+    "CoreParameters",
+    "CoreStyle",
+    "CrossSimParameters",
+    "DACPair",
+    "DACParameters",
+    "DeviceModelParameters",
+    "DeviceParameters",
+    "Group",
+    "InputMappingPair",
+    "InputMappingParameters",
+    "MappingParameters",
+    "OffsetCoreStyle",
+    "OffsetParameters",
+    "OutputDType",
+    "ParasiticsParameters",
+    "PartitionStrategy",
+    "SimulationParameters",
+    "WeightMappingParameters",
+    "XbarParameters",
+    "preset_names",
+]

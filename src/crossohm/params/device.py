@@ -1,0 +1,65 @@
+"""Memory cells. Group ``xbar.device``."""
+
+from __future__ import annotations
+
+from typing import final
+
+from pydantic import Field
+
+from crossohm.params.base import Bits, Flag, Group, Name, NonNegative, Positive
+
+
+@final
+class DeviceModelParameters(Group):
+    """One kind of imperfection of the cells and the model that describes it."""
+
+    enable: Flag = False
+    """Apply the model."""
+    model: Name = "IdealDevice"
+    """Name of a registered device model; IdealDevice: no such imperfection."""
+    magnitude: NonNegative = 0.0
+    """Strength of the generic models (Normal..., Uniform...), normalised to the highest conductance. Not used by
+    measured models."""
+
+
+@final
+class DeviceParameters(Group):
+    """Memory cells. Conductances are normalised to 1/Rmin everywhere but here."""
+
+    cell_bits: Bits = 0
+    """Conductance resolution: 2**cell_bits levels from lowest to highest conductance. 0: continuous."""
+    Rmin: Positive = 1000.0
+    """Lowest resistance of a cell, ohm."""
+    Rmax: Positive = 10000.0
+    """Highest resistance of a cell, ohm; not used with infinite_on_off_ratio."""
+    Vread: Positive = 0.1
+    """Voltage over the cell at full-scale input, V; used by models that need real currents, and by nonlinear cells."""
+    time: NonNegative = 0.0
+    """Time since programming, in the unit of the drift model (days for SONOS)."""
+    infinite_on_off_ratio: Flag = False
+    """The lowest conductance is exactly zero."""
+    clip_conductance: Flag = False
+    """Clip perturbed conductances to the range of the cell; False: only to non-negative values."""
+    read_noise: DeviceModelParameters = Field(default_factory=DeviceModelParameters)
+    """Fluctuation of conductances, new in every operation."""
+    programming_error: DeviceModelParameters = Field(default_factory=DeviceModelParameters)
+    """Difference between target and programmed conductance, fixed until the next write."""
+    drift_error: DeviceModelParameters = Field(default_factory=DeviceModelParameters)
+    """Change of conductances since programming; its models include the programming error."""
+    nonlinear_IV: DeviceModelParameters = Field(default_factory=DeviceModelParameters)
+    """Current-voltage curve of the cells."""
+
+    @property
+    def Gmin_norm(self) -> float:
+        """Lowest conductance relative to the highest, Rmin/Rmax; 0 with an infinite on/off ratio."""
+        return 0.0 if self.infinite_on_off_ratio else self.Rmin / self.Rmax
+
+    @property
+    def Gmax_norm(self) -> float:
+        """Highest conductance, by definition 1."""
+        return 1.0
+
+    @property
+    def Grange_norm(self) -> float:
+        """Highest minus lowest normalised conductance."""
+        return 1.0 - self.Gmin_norm

@@ -1,0 +1,115 @@
+"""The whole hardware description: `CrossSimParameters`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+from typing import Any, Self, final
+
+from pydantic import Field
+
+from crossohm.params import files
+from crossohm.params.array import ArrayParameters
+from crossohm.params.base import Group
+from crossohm.params.converters import ADCPair, DACPair
+from crossohm.params.core import CoreParameters
+from crossohm.params.device import DeviceParameters
+from crossohm.params.simulation import SimulationParameters
+
+
+@final
+class XbarParameters(Group):
+    """The array and the converters at its edges."""
+
+    device: DeviceParameters = Field(default_factory=DeviceParameters)
+    """Memory cells."""
+    array: ArrayParameters = Field(default_factory=ArrayParameters)
+    """Wires and current limits."""
+    adc: ADCPair = Field(default_factory=ADCPair)
+    """Output converters."""
+    dac: DACPair = Field(default_factory=DACPair)
+    """Input converters."""
+
+
+@final
+class CrossSimParameters(Group):
+    """Description of the simulated hardware; every default is ideal hardware with continuous cells.
+
+    ``params.xbar.adc.mvm.bits = 8`` checks name, type and range at once. Rules that involve several parameters are
+    checked by `validate`, which building a core calls.
+    """
+
+    root_path = ""
+
+    core: CoreParameters = Field(default_factory=CoreParameters)
+    """Mapping of matrices onto arrays."""
+    simulation: SimulationParameters = Field(default_factory=SimulationParameters)
+    """How the simulation runs."""
+    xbar: XbarParameters = Field(default_factory=XbarParameters)
+    """Cells, wires and converters."""
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Tell all groups their paths."""
+        super().model_post_init(context)
+        self._place("")
+
+    def validate(self) -> None:  # type: ignore[override]  # replaces pydantic's deprecated method of other meaning
+        """Check all rules that involve several parameters.
+
+        Raises:
+            ParameterError: The first violation; others are attached as notes.
+        """
+        from crossohm.params.validation import check  # the rules need this class
+
+        report_ignored(self)
+        check(self)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """All parameters as JSON text, also written to ``path`` if given."""
+        return files.write(files.json_text(self.as_dict()), path)
+
+    @classmethod
+    def from_json(cls, source: str | os.PathLike[str]) -> Self:
+        """Parameters from a JSON file, or the preset of that name (see `preset_names`).
+
+        Args:
+            source: Path of a file; if there is none, the name of a preset, with or without ``.json``.
+
+        Raises:
+            DataError: There is neither (then also a ``FileNotFoundError``), or the text is not JSON.
+            ParameterError: A name or value in it is wrong.
+        """
+        return cls._from(files.read_json(source), str(source))
+
+    def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
+        """All parameters as YAML text, also written to ``path`` if given."""
+        return files.write(files.yaml_text(self.as_dict()), path)
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str]) -> Self:
+        """Parameters from a YAML file; errors as of `from_json`."""
+        return cls._from(files.read_yaml(path), str(path))
+
+    @classmethod
+    def _from(cls, values: dict[str, Any], source: str) -> Self:
+        try:
+            params = cls(**values)
+        except ValueError as error:
+            error.add_note(f"in {source}")
+            raise
+        report_ignored(params)
+        return params
+
+
+def report_ignored(params: CrossSimParameters) -> None:
+    """Log once which parameters are set but have no effect."""
+    switches = params.simulation.ignored_switches()
+    if switches:
+        _log_ignored(switches)
+
+
+@cache  # one message per process for each set of switches, however many cores are built
+def _log_ignored(switches: tuple[str, ...]) -> None:
+    names = ", ".join(f"simulation.{name}" for name in switches)
+    logging.getLogger("crossohm").info("without effect, kept only for compatibility: %s", names)
