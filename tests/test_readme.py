@@ -1,0 +1,49 @@
+"""Every Python example in the README and in docs/ runs as printed; the blocks of one page share one namespace.
+
+A ``text`` block right after a ``python`` block is what that block prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path) -> list[tuple[int, str, str | None]]:
+    """Line number, source and expected output of each example."""
+    text = page.read_text(encoding="utf-8")
+    return [(text.count("\n", 0, match.start(1)), match[1], match[2]) for match in BLOCK.finditer(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = _blocks(page)
+    if any("import torch" in source for _, source, _ in blocks):
+        pytest.importorskip("torch")
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for line, source, expected in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            # Line numbers in a traceback are those of the page.
+            exec(compile("\n" * line + source, str(page), "exec"), namespace)
+        assert expected is None or printed.getvalue() == expected
+
+
+def test_readme_has_examples() -> None:
+    assert len(_blocks(ROOT / "README.md")) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing
