@@ -225,8 +225,8 @@ class AnalogCore(MatrixFace):
         self._require_complex_mode(values)
         if np.iscomplexobj(values) and self._numpy_dtype().kind != "c":
             raise InputError(
-                f"value has dtype {values.dtype}, but the core holds {self._dtype}; set a complex matrix with set_matrix "
-                "first, or assign real numbers"
+                f"value has dtype {values.dtype}, but the core holds {self._dtype}; set a complex matrix "
+                "with set_matrix first, or assign real numbers"
             )
         values = values.astype(self._numpy_dtype())
         if region.covers(self._shape):

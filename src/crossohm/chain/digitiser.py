@@ -32,7 +32,7 @@ class Digitiser:
     def convert(self, currents: Array, draw: Draw | None) -> Array:
         """Digitise ``(batch, banks, lines, *positions)``."""
         first = self.converters[0][0]
-        if all(converter is first for bank in self.converters for converter in bank):
+        if not first.per_line and all(converter is first for bank in self.converters for converter in bank):
             return first(currents, draw)
         xp = backend_of(currents).xp
         banks = [self._convert_bank(currents[:, b], bank, draw) for b, bank in enumerate(self.converters)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -218,7 +219,7 @@ class MatrixFace:
             return self._outputs(self._drive(x[None], rng))[0]
         xp = backend_of(x).xp
         vectors = x.T if x.ndim == 2 else xp.moveaxis(x, -2, -1)
-        y = self._outputs(self._drive(xp.reshape(vectors, (-1, length)), rng))
+        y = self._outputs(self._drive(_as_vectors(vectors), rng))
         if self.ndim == 1:
             return xp.reshape(y, vectors.shape[:-1])
         if x.ndim == 2:
@@ -235,14 +236,14 @@ class MatrixFace:
             )
         if self.ndim == 1:  # a vector has no side: the same as A @ x.T
             xp = backend_of(x).xp
-            y = self._outputs(self._drive(xp.reshape(x, (-1, x.shape[-1])), rng))
+            y = self._outputs(self._drive(_as_vectors(x), rng))
             return xp.reshape(y, x.shape[:-1]) if x.ndim > 1 else y[0]
         return self.T._right_transposed(x, rng)
 
     def _right_transposed(self, x: Array, rng: Any) -> Array:
         """``A`` times each last-axis vector of ``x``: ``(..., K, N) -> (..., K, M)``."""
         xp = backend_of(x).xp
-        y = self._outputs(self._drive(xp.reshape(x, (-1, x.shape[-1])), rng))
+        y = self._outputs(self._drive(_as_vectors(x), rng))
         return xp.reshape(y, (*x.shape[:-1], y.shape[1]))
 
     @property
@@ -307,6 +308,11 @@ def _as_array(value: Any) -> Array:
     if not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")) or name in ("float128", "complex256"):
         raise InputError(f"input has dtype {name}; expected real, integer or complex numbers up to 64 bits per part")
     return array
+
+
+def _as_vectors(x: Array) -> Array:
+    """All leading axes as one, ``(count, length)``; also where one of them is empty."""
+    return backend_of(x).xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _at_least_2d(x: Array, operation: str) -> Array:
