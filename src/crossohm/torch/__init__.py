@@ -1,0 +1,49 @@
+"""PyTorch front end: layers and whole networks whose matrix products run on simulated analog arrays.
+
+Example::
+
+    from crossohm.torch import from_torch, reinitialize
+
+    analog = from_torch(model, params, seed=1)   # model stays as it is
+    logits = analog(images)
+    reinitialize(analog)                         # the same network on another chip
+
+An analog layer is also an instance of the torch layer it stands for; its ``weight`` and ``bias`` are ordinary
+parameters with the ideal values, so optimizers, ``state_dict`` and initialisers work as usual. Gradients are those of
+the ideal layer with the weights the arrays hold (straight through converters and noise).
+"""
+
+from crossohm.errors import MissingDependencyError
+
+try:
+    import torch as _torch  # noqa: F401 - only to find out whether it is there
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("torch", "torch", "crossohm.torch") from error
+
+from crossohm.torch.conv import AnalogConv2d
+from crossohm.torch.convert import (
+    analog_modules,
+    convertible_modules,
+    from_torch,
+    inconvertible_modules,
+    reinitialize,
+    synchronize,
+    to_torch,
+)
+from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.linear import AnalogLinear
+from crossohm.torch.profiling import profile
+
+__all__ = [
+    "AnalogConv2d",
+    "AnalogLayer",
+    "AnalogLinear",
+    "analog_modules",
+    "convertible_modules",
+    "from_torch",
+    "inconvertible_modules",
+    "profile",
+    "reinitialize",
+    "synchronize",
+    "to_torch",
+]

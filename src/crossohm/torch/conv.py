@@ -1,0 +1,145 @@
+"""Analog convolution layers; everything but the signature is the same for every number of dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import grad as gradients
+
+from crossohm.errors import ShapeError
+from crossohm.torch.convolution import Convolution
+from crossohm.torch.layer import AnalogLayer, Hardware
+
+Size = int | tuple[int, ...]
+#: Gradients of a convolution by number of dimensions: of the input, of the weight.
+_GRADIENTS: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    1: (gradients.conv1d_input, gradients.conv1d_weight),
+    2: (gradients.conv2d_input, gradients.conv2d_weight),
+    3: (gradients.conv3d_input, gradients.conv3d_weight),
+}
+
+
+class AnalogConvolution(AnalogLayer):
+    """Base of the convolution layers: a mixin before the torch layer.
+
+    The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
+    an output has programmed zeros at the channels of the other groups.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    padding_mode: str
+    groups: int
+
+    _bias_lines = 1  # one channel of ones drives all bias columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad digitally, then convolve in the arrays."""
+        rank = len(self.kernel_size)
+        if x.ndim not in (rank + 1, rank + 2) or x.shape[-1 - rank] != self.in_channels:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)} does not fit {type(self).__name__}(in_channels={self.in_channels}); "
+                f"expected (batch, {self.in_channels}) or ({self.in_channels},) and {rank} axes of positions"
+            )
+        batched = x.ndim == rank + 2
+        y = self._through_arrays(self._padded(x if batched else x[None]))
+        return y if batched else y[0]
+
+    def _padded(self, x: Tensor) -> Tensor:
+        sides = [side for pair in reversed(self._margins()) for side in pair]
+        if not any(sides):
+            return x
+        return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
+
+    def _margins(self) -> list[tuple[int, int]]:
+        """Padding before and after, along each axis."""
+        if self.padding == "valid":
+            return [(0, 0)] * len(self.kernel_size)
+        if self.padding == "same":
+            totals = [step * (taps - 1) for taps, step in zip(self.kernel_size, self.dilation, strict=True)]
+            return [(total // 2, total - total // 2) for total in totals]
+        return [(int(width), int(width)) for width in self.padding]
+
+    def _contraction(self) -> Convolution:
+        return Convolution(
+            self.in_channels,
+            tuple(self.kernel_size),
+            tuple(self.stride),
+            tuple(self.dilation),
+            self._bias_columns,
+        )
+
+    def _flat_weight(self) -> Tensor:
+        return torch.block_diag(*self.weight.flatten(1).chunk(self.groups))
+
+    def _weight_of(self, matrix: Tensor) -> Tensor:
+        blocks = matrix.unflatten(0, (self.groups, -1)).unflatten(2, (self.groups, -1))
+        own = blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)
+        return own.reshape(self.weight.shape)
+
+    def _input_gradient(self, grad: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+        of_input, _ = _GRADIENTS[len(self.kernel_size)]
+        return of_input(shape, weight, grad, self.stride, 0, self.dilation, self.groups)
+
+    def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        _, of_weight = _GRADIENTS[len(self.kernel_size)]
+        return of_weight(x, self.weight.shape, grad, self.stride, 0, self.dilation, self.groups)
+
+
+@final
+class AnalogConv2d(AnalogConvolution, nn.Conv2d):
+    """`torch.nn.Conv2d` whose products run on analog arrays.
+
+    Args:
+        params: The hardware.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Taps, one number or one per axis.
+        stride: Step of the kernel.
+        padding: Margin added digitally on both sides, ``"same"`` or ``"valid"``.
+        dilation: Distance of neighbouring taps.
+        groups: Blocks of channels that are connected; all other cells are programmed to zero.
+        bias: If True, add a learnable bias.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
+        device: Of the parameters.
+        dtype: Of the parameters.
+        bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
+        seed: The chip; None draws one.
+        name: Name of the core; layers of one chip need different names to have independent errors.
+
+    Shape:
+        As `torch.nn.Conv2d`: ``(batch, in_channels, height, width)``, with or without batch.
+    """
+
+    digital_type = nn.Conv2d
+
+    def __init__(
+        self,
+        params: Hardware,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: str | Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        bias_rows: int = 0,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+    ) -> None:
+        shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+        nn.Conv2d.__init__(self, *shape, device=device, dtype=dtype)
+        self._install(params, bias_rows, seed, name)

@@ -1,0 +1,190 @@
+"""Whole models: torch to analog and back."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.torch.batchnorm import fold_batchnorm
+from crossohm.torch.choices import choice_of_layers
+from crossohm.torch.conv import AnalogConv2d
+from crossohm.torch.layer import AnalogLayer, Hardware
+from crossohm.torch.linear import AnalogLinear
+
+#: Analog layer kinds by the exact torch type they stand for.
+ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {
+    kind.digital_type: kind for kind in (AnalogLinear, AnalogConv2d)
+}
+#: Modules with matrix products; those that stay digital are reported.
+_MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
+
+
+def from_torch(
+    model: nn.Module,
+    params: Hardware | Sequence[Hardware] | Mapping[str, Hardware] = None,
+    bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
+    fuse_batchnorm: bool = False,
+    seed: int | None = None,
+) -> Any:
+    """A copy of ``model`` in which every supported layer runs on simulated arrays.
+
+    Args:
+        model: Any torch model, or a single layer. It is not changed.
+        params: The hardware. One description (None: ideal) for all layers; a list with one entry per module of
+            `convertible_modules`; or a table of name patterns, ``{"layer4.*": fine, "*": coarse}``, in which the
+            first match decides and layers without a match stay digital. An entry may be a list with one description
+            per array (linear layers). For a single layer, a list is such an entry.
+        bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above.
+        fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
+            eval mode stays the same.
+        seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
+
+    Returns:
+        The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A
+        module used under two names becomes two layers with independent errors and common parameters.
+
+    Raises:
+        ParameterError: a list has the wrong length, or the hardware description contradicts itself.
+        UnknownNameError: a pattern matches no layer.
+
+    Warns:
+        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them.
+    """
+    analog = copy.deepcopy(model)
+    if fuse_batchnorm:
+        fold_batchnorm(analog)
+    sites = list(_sites(analog))
+    names = [name for name, _, _ in sites]
+    whole = names == [""]
+    hardware = {"": params} if whole else choice_of_layers("params", params, names)
+    rows = choice_of_layers("bias_rows", bias_rows, names)
+    chip = secrets.randbits(63) if seed is None else seed
+    for name, parent, module in sites:
+        if name not in hardware:
+            continue
+        layer = _converted(module, name, hardware[name], rows.get(name, 0), chip)
+        if parent is None:
+            return layer
+        setattr(parent, name.rpartition(".")[2], layer)
+    _use_submodules(analog)
+    _report_digital(analog)
+    return analog
+
+
+def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) -> Any:
+    """A copy of ``model`` in which every analog layer is the plain torch layer again.
+
+    Args:
+        model: A model with analog layers, or a single one. It is not changed.
+        physical_weights: Take the weights the arrays hold, errors included, instead of the ideal ones; one choice, or
+            one per module of `analog_modules`.
+
+    Raises:
+        ParameterError: a list has the wrong length.
+    """
+    layers = analog_modules(model)
+    physical = [physical_weights] * len(layers) if isinstance(physical_weights, bool) else list(physical_weights)
+    if len(physical) != len(layers):
+        raise ParameterError(
+            "physical_weights",
+            f"list of {len(physical)}",
+            f"the model has {len(layers)} analog layers",
+            allowed=f"True, False, or a list of {len(layers)}",
+        )
+    # What deepcopy finds in its memo it does not copy: plain layers take the places of the analog ones.
+    memo: dict[int, Any] = {}
+    for layer, held in zip(layers, physical, strict=True):
+        plain = layer.to_torch(physical_weights=held)
+        if not held:
+            _keep_ties(layer, plain, memo)
+        memo[id(layer)] = plain
+    return copy.deepcopy(model, memo)
+
+
+def convertible_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules `from_torch` converts, in order of definition; one that is used under two names is listed twice."""
+    return [module for _, _, module in _sites(model)]
+
+
+def analog_modules(model: nn.Module) -> list[AnalogLayer]:
+    """The analog layers of ``model``, in order of definition."""
+    return [module for module in model.modules() if isinstance(module, AnalogLayer)]
+
+
+def inconvertible_modules(model: nn.Module) -> list[nn.Module]:
+    """All other modules, containers and analog layers included, in order of definition."""
+    return [module for module in model.modules() if not _is_convertible(module)]
+
+
+def synchronize(model: nn.Module) -> None:
+    """Write the parameters of all analog layers into their arrays again, with new programming errors."""
+    for layer in analog_modules(model):
+        layer.synchronize()
+
+
+def reinitialize(model: nn.Module, seed: int | None = None) -> None:
+    """Put all analog layers of ``model`` on another chip.
+
+    Args:
+        model: A model with analog layers.
+        seed: The chip; by default the one that follows the present chip in a fixed random sequence.
+    """
+    for layer in analog_modules(model):
+        layer.reinitialize(seed)
+
+
+def _is_convertible(module: nn.Module) -> bool:
+    kind = ANALOG_KINDS.get(type(module))
+    return kind is not None and kind.converts(module)
+
+
+def _sites(
+    module: nn.Module, name: str = "", parent: nn.Module | None = None
+) -> Iterator[tuple[str, nn.Module | None, nn.Module]]:
+    """Name, parent and module of everything convertible, depth first. Unlike torch's iterators, repeats are kept."""
+    if _is_convertible(module):
+        yield name, parent, module
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from _sites(child, f"{name}.{key}" if name else key, module)
+
+
+def _converted(module: nn.Module, name: str, params: Any, bias_rows: int, seed: int) -> AnalogLayer:
+    kind = ANALOG_KINDS[type(module)]
+    try:
+        return kind.from_torch(module, params, bias_rows, seed=seed, name=name or "core")
+    except CrossOhmError as error:
+        error.add_note(f"while converting {name or 'the model'!r}: {module}")
+        raise
+
+
+def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:
+    """Let parameters that analog layers share among themselves, or with the rest of the model, stay shared."""
+    for key, parameter in layer._parameters.items():
+        if parameter is not None:
+            setattr(plain, key, memo.setdefault(id(parameter), plain._parameters[key]))
+
+
+def _use_submodules(model: nn.Module) -> None:
+    """Turn off torch's fused encoder path, which reads weights past the layers that hold them."""
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False
+
+
+def _report_digital(model: nn.Module) -> None:
+    left = [
+        f"{name} ({type(module).__name__})"
+        for name, module in model.named_modules()
+        if isinstance(module, _MULTIPLYING) and not isinstance(module, AnalogLayer) and not _is_convertible(module)
+    ]
+    if left:
+        warnings.warn(f"no analog layer stands for {', '.join(left)}: they stay digital", RuntimeWarning, stacklevel=3)

@@ -1,0 +1,80 @@
+"""`AnalogLinear`: a dense layer on simulated arrays."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from crossohm.chain import Dense
+from crossohm.errors import ShapeError
+from crossohm.torch.layer import AnalogLayer, Hardware
+
+
+@final
+class AnalogLinear(AnalogLayer, nn.Linear):
+    """`torch.nn.Linear` whose product runs on analog arrays.
+
+    Args:
+        params: The hardware: one description, or a list with one per array (output partitions outermost).
+        in_features: Size of each input vector.
+        out_features: Size of each output vector.
+        bias: If True, add a learnable bias.
+        device: Of the parameters.
+        dtype: Of the parameters.
+        bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
+        seed: The chip; None draws one.
+        name: Name of the core; layers of one chip need different names to have independent errors.
+
+    Shape:
+        As `torch.nn.Linear`: ``(*, in_features)`` to ``(*, out_features)``.
+    """
+
+    digital_type = nn.Linear
+    _takes_array_lists = True
+
+    def __init__(
+        self,
+        params: Hardware,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        bias_rows: int = 0,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+    ) -> None:
+        nn.Linear.__init__(self, in_features, out_features, bias=bias, device=device, dtype=dtype)
+        self._install(params, bias_rows, seed, name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply all vectors along the last axis."""
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)} does not fit AnalogLinear(in_features={self.in_features}); "
+                f"expected (*, {self.in_features})"
+            )
+        y = self._through_arrays(x.reshape(x.shape[:-1].numel(), self.in_features))
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    @property
+    def _bias_lines(self) -> int:
+        return self._bias_columns
+
+    def _contraction(self) -> Dense:
+        return Dense(self.in_features + self._bias_columns)
+
+    def _flat_weight(self) -> Tensor:
+        return self.weight
+
+    def _weight_of(self, matrix: Tensor) -> Tensor:
+        return matrix
+
+    def _input_gradient(self, grad: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+        return grad @ weight
+
+    def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        return grad.T @ x

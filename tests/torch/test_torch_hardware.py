@@ -1,0 +1,133 @@
+"""Non-ideal hardware: a layer equals its matrix times unrolled input vectors, one by one, through the NumPy face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_cases import (
+    CASES,
+    CONVERTERS,
+    NAMES,
+    PROGRAMMING_ERROR,
+    READ_NOISE,
+    SLICED,
+    SMALL_ARRAYS,
+    STYLES,
+    digital,
+    hardware,
+    inputs,
+    relative_error,
+)
+
+from crossohm import AnalogCore
+from crossohm.torch import from_torch
+
+NONIDEAL = {
+    "converters": (CONVERTERS,),
+    "converter-errors": (CONVERTERS, {"xbar.adc.mvm.model": "SarADC", "xbar.adc.mvm.sigma_capacitor": 0.05}),
+    "input-slices": (CONVERTERS, {"xbar.dac.mvm.bits": 5, "xbar.dac.mvm.input_bitslicing": True}),
+    "adc-per-slice": (
+        CONVERTERS,
+        {"xbar.dac.mvm.bits": 5, "xbar.dac.mvm.input_bitslicing": True, "xbar.adc.mvm.adc_per_ibit": True},
+    ),
+    "errors": (PROGRAMMING_ERROR,),
+    "limit": ({"xbar.array.Icol_max": 0.5},),
+    "all": (CONVERTERS, PROGRAMMING_ERROR, {"xbar.array.Icol_max": 2.0}),
+}
+
+
+def unrolled(layer: nn.Module, x: Tensor, bias_rows: int) -> np.ndarray:
+    """Input vectors ``(count, columns)`` by torch's own unfold, independent of the code under test."""
+    if isinstance(layer, nn.Linear):
+        vectors = x.reshape(-1, layer.in_features)
+    else:
+        x = x if x.ndim == 4 else x[None]
+        sides = layer._reversed_padding_repeated_twice
+        x = F.pad(x, sides, mode="constant" if layer.padding_mode == "zeros" else layer.padding_mode)
+        windows = F.unfold(x, layer.kernel_size, dilation=layer.dilation, stride=layer.stride)
+        vectors = windows.movedim(1, 2).flatten(0, 1)
+    ones = vectors.new_ones(len(vectors), bias_rows if layer.bias is not None else 0)
+    return torch.cat([vectors, ones], dim=1).numpy()
+
+
+def as_vectors(layer: nn.Module, y: Tensor) -> np.ndarray:
+    if isinstance(layer, nn.Conv2d):
+        y = (y if y.ndim == 4 else y[None]).movedim(1, -1)
+    return y.reshape(-1, layer.weight.shape[0]).detach().numpy()
+
+
+@pytest.mark.parametrize(("kind", "options", "shape"), CASES, ids=NAMES)
+@pytest.mark.parametrize("style", ["balanced", "digital-subtraction", "unit-column", *SLICED])
+@pytest.mark.parametrize("effect", NONIDEAL)
+def test_layer_equals_its_unrolled_twin(kind, options, shape, style, effect):
+    layer, x = digital(kind, options), inputs(shape)
+    params = hardware({**STYLES, **SLICED}[style], *NONIDEAL[effect], SMALL_ARRAYS, {"xbar.device.Rmax": 1e5})
+    analog = from_torch(layer, params, bias_rows=2, seed=7)
+    twin = AnalogCore(analog.form_matrix().numpy(), params, seed=7)
+    for ours, theirs in zip(analog.core.arrays, twin.arrays, strict=True):
+        np.testing.assert_array_equal(ours.conductance, theirs.conductance)
+    expected = (twin @ unrolled(layer, x, 2).T).T
+    found = as_vectors(layer, analog(x))
+    close = np.abs(found - expected) < 1e-9 * np.abs(expected).max()
+    assert close.mean() > 0.995  # a value next to a decision level of a converter may fall on either side
+
+
+@pytest.mark.parametrize("scope", ["call", "vector"])
+def test_ranges_from_the_data_include_the_bias_line(scope):
+    params = hardware(
+        {"xbar.dac.mvm.model": "SignMagnitudeDAC", "xbar.dac.mvm.bits": 6},
+        {"core.mapping.inputs.mvm.percentile": 1.0, "core.mapping.inputs.mvm.percentile_scope": scope},
+    )
+    layer, x = digital(nn.Linear, {"in_features": 10, "out_features": 4}), inputs((5, 10)) * 3
+    analog = from_torch(layer, params, bias_rows=1, seed=1)
+    twin = AnalogCore(analog.form_matrix().numpy(), params, seed=1)
+    np.testing.assert_allclose(analog(x).detach().numpy(), (twin @ unrolled(layer, x, 1).T).T, rtol=1e-12)
+
+
+def test_read_noise_by_moments_has_the_law_of_sampled_noise():
+    # Weights away from the ends of the conductance range, so that the moment method is exact and chosen.
+    options, shape = {"in_channels": 2, "out_channels": 2, "kernel_size": 2}, (400, 2, 3, 3)
+    layer = digital(nn.Conv2d, options)
+    weights = {"core.mapping.weights.percentile": None, "core.mapping.weights.min": -2, "core.mapping.weights.max": 2}
+    params = hardware({"core.style": "OFFSET"}, READ_NOISE, weights, {"xbar.device.Rmax": 1e5})
+    x = inputs((1, *shape[1:])).expand(shape)
+    torch.manual_seed(0)
+    explicit = params.copy()
+    explicit.simulation.read_noise_sampling = "explicit"
+    chips = [from_torch(layer, p, bias_rows=2, seed=1) for p in (params, explicit)]
+    assert ["moments" in str(chip.core.explain()) for chip in chips] == [True, False]
+    with torch.no_grad():
+        moments, sampled = (torch.cat([chip(x) for _ in range(5)]) for chip in chips)
+        count, mean = len(moments), layer(x[:1])
+    spread = sampled.std(0)
+    assert spread.min() > 0
+    for noisy in (moments, sampled):
+        assert ((noisy.mean(0) - mean).abs() / spread).max() < 5 / count**0.5
+    assert (moments.std(0) / spread - 1).abs().max() < 5 / count**0.5
+    # Sampled noise of neighbouring outputs is independent too: a fresh draw for every window.
+    pair = torch.corrcoef(sampled[:, 0, 0, :].T)
+    assert pair[0, 1].abs() < 5 / count**0.5
+
+
+def test_noise_is_fresh_per_call_and_follows_torch_seeds():
+    params = hardware(READ_NOISE)
+    analog = from_torch(digital(nn.Linear, {"in_features": 10, "out_features": 4}), params, seed=1)
+    x = inputs((3, 10))
+    torch.manual_seed(1)
+    first, second = analog(x), analog(x)
+    torch.manual_seed(1)
+    assert torch.equal(analog(x), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("kind", "options", "shape"), CASES, ids=NAMES)
+def test_cell_by_cell_evaluation_without_noise_equals_torch(kind, options, shape):
+    layer, x = digital(kind, options), inputs(shape)
+    params = hardware(READ_NOISE, SMALL_ARRAYS, {"xbar.device.read_noise.magnitude": 1e-15})
+    params.simulation.read_noise_sampling = "explicit"
+    analog = from_torch(layer, params, bias_rows=2, seed=1)
+    assert "every cell evaluated" in str(analog.core.explain())
+    assert relative_error(analog(x), layer(x)) < 1e-11

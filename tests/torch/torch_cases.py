@@ -1,0 +1,156 @@
+"""Layers, inputs and hardware that the tests of the PyTorch front end share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossohm import CrossSimParameters
+from crossohm.torch import AnalogConv2d, AnalogLinear
+
+KINDS = {nn.Linear: AnalogLinear, nn.Conv2d: AnalogConv2d}
+
+LINEARS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "vector": ({"in_features": 10, "out_features": 4}, (10,)),
+    "batch": ({"in_features": 10, "out_features": 4}, (5, 10)),
+    "sequence": ({"in_features": 10, "out_features": 4}, (2, 3, 10)),
+    "grid": ({"in_features": 10, "out_features": 4, "bias": False}, (2, 3, 2, 10)),
+}
+CONVS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "plain": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3}, (2, 3, 7, 6)),
+    "pointwise": ({"in_channels": 6, "out_channels": 4, "kernel_size": 1, "stride": 2}, (2, 6, 5, 5)),
+    "strided": ({"in_channels": 3, "out_channels": 5, "kernel_size": (3, 2), "stride": (2, 3)}, (2, 3, 8, 9)),
+    "padded": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": (2, 1), "bias": False}, (2, 3, 5, 6)),
+    "dilated": ({"in_channels": 2, "out_channels": 3, "kernel_size": 3, "dilation": (2, 1)}, (2, 2, 8, 6)),
+    "same": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
+        (2, 2, 7, 8),
+    ),
+    "valid": ({"in_channels": 2, "out_channels": 3, "kernel_size": 2, "padding": "valid"}, (2, 2, 4, 4)),
+    "reflect": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": (1, 2), "padding_mode": "reflect"},
+        (2, 2, 5, 5),
+    ),
+    "replicate": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": 1, "padding_mode": "replicate"},
+        (2, 2, 5, 5),
+    ),
+    "circular": (
+        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": "same", "padding_mode": "circular"},
+        (2, 2, 5, 5),
+    ),
+    "grouped": ({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "groups": 2}, (2, 4, 5, 5)),
+    "depthwise": ({"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4, "padding": 1}, (2, 4, 5, 5)),
+    "unbatched": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1}, (3, 6, 6)),
+}
+CASES = [(nn.Linear, *case) for case in LINEARS.values()] + [(nn.Conv2d, *case) for case in CONVS.values()]
+NAMES = [f"linear-{name}" for name in LINEARS] + [f"conv-{name}" for name in CONVS]
+
+STYLES: dict[str, dict[str, Any]] = {
+    "balanced": {},
+    "two-sided": {"core.balanced.style": "TWO_SIDED"},
+    "digital-subtraction": {"core.balanced.subtract_current_in_xbar": False},
+    "offset": {"core.style": "OFFSET"},
+    "unit-column": {"core.style": "OFFSET", "core.offset.style": "UNIT_COLUMN_SUBTRACTION"},
+}
+SLICED: dict[str, dict[str, Any]] = {
+    "sliced": {"core.style": "BITSLICED", "core.bit_sliced.num_slices": 3, "core.weight_bits": 8},
+    "sliced-offset": {
+        "core.style": "BITSLICED",
+        "core.bit_sliced.style": "OFFSET",
+        "core.bit_sliced.num_slices": 4,
+        "core.weight_bits": 8,
+    },
+}
+#: Cuts inside channels, and between the data and the bias columns.
+SMALL_ARRAYS = {"core.rows_max": 7, "core.cols_max": 2}
+CONVERTERS = {
+    "xbar.dac.mvm.model": "SignMagnitudeDAC",
+    "xbar.dac.mvm.bits": 8,
+    "xbar.adc.mvm.model": "QuantizerADC",
+    "xbar.adc.mvm.bits": 8,
+    "xbar.adc.mvm.adc_range_option": "MAX",
+}
+PROGRAMMING_ERROR = {
+    "xbar.device.programming_error.enable": True,
+    "xbar.device.programming_error.model": "NormalIndependentDevice",
+    "xbar.device.programming_error.magnitude": 0.05,
+}
+READ_NOISE = {
+    "xbar.device.read_noise.enable": True,
+    "xbar.device.read_noise.model": "NormalIndependentDevice",
+    "xbar.device.read_noise.magnitude": 0.02,
+    "xbar.device.clip_conductance": False,
+}
+
+
+def hardware(*overrides: dict[str, Any]) -> CrossSimParameters:
+    """Default parameters with overrides by dotted path, later ones winning."""
+    params = CrossSimParameters()
+    for changes in overrides:
+        params.update(changes)
+    return params
+
+
+def digital(kind: type[nn.Module], options: dict[str, Any], dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(3)
+    return kind(**options, dtype=dtype)
+
+
+def inputs(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
+    """Numbers in -1..1, the default input range."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(4), dtype=dtype) * 2 - 1
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).detach().abs().max() / expected.detach().abs().max())
+
+
+class Block(nn.Module):
+    """A residual block with a projection on its shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """Two residual blocks between a stem and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.layer1 = Block(4, 4, 1)
+        self.layer2 = Block(4, 6, 2)
+        self.head = nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer2(self.layer1(self.stem(x))).mean((2, 3)))
+
+
+def resnet(dtype: torch.dtype = torch.float64) -> ResNet:
+    """In eval mode, with running statistics unlike those of a fresh network."""
+    torch.manual_seed(5)
+    model = ResNet().to(dtype)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 2.0),
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.2, 0.2),
+            ):
+                tensor.data.uniform_(low, high)
+    return model.eval()
