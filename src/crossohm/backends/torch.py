@@ -7,8 +7,8 @@ from typing import Any, final
 
 import array_api_compat.torch as xp
 import numpy as np
-
 import torch
+
 from crossohm.backends import Array
 from crossohm.errors import InputError
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
 
 from crossohm.errors import CrossOhmError, InputError
+
+#: Smaller signals share the middle bins; keeps bin widths clear of subnormal numbers.
+SMALLEST_EXPONENT = -1000
 
 
 @final
@@ -47,7 +51,8 @@ class StreamingHistogram:
         self._cover(max(abs(low), abs(high)))
         half = len(self.counts) // 2
         flat = values.reshape(-1)
-        index = np.floor(flat * (half / self.reach)).astype(np.int64) if self.reach else np.zeros(flat.shape, np.int64)
+        index = np.floor(flat / self.reach * half).astype(np.int64) if self.reach else np.zeros(flat.shape, np.int64)
+        index[(flat < 0) & (index == 0)] = -1  # negative numbers too small to survive the division
         np.clip(index + half, 0, len(self.counts) - 1, out=index)
         self.counts += np.bincount(index, minlength=len(self.counts))
 
@@ -57,9 +62,9 @@ class StreamingHistogram:
             raise CrossOhmError(f"histograms of {len(self.counts)} and {len(other.counts)} bins do not merge")
         if not other.total:
             return
-        self._cover(other.reach)
+        self._cover(other.reach / 2)
         widened = other.copy()
-        widened._cover(self.reach)
+        widened._cover(self.reach / 2)
         self.counts += widened.counts
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
@@ -90,10 +95,10 @@ class StreamingHistogram:
         return float(np.clip(value, self.low, self.high))
 
     def _cover(self, magnitude: float) -> None:
-        """Double the reach until it holds ``magnitude``, joining bins pairwise."""
-        if magnitude <= self.reach:
+        """Double the reach until it exceeds ``magnitude``, joining bins pairwise."""
+        if magnitude < self.reach or magnitude == 0:
             return
-        wanted = float(2.0 ** np.ceil(np.log2(magnitude)))
+        wanted = math.ldexp(1.0, max(math.frexp(magnitude)[1], SMALLEST_EXPONENT))
         while self.total and 0 < self.reach < wanted:
             quarter = len(self.counts) // 4
             joined = self.counts.reshape(-1, 2).sum(axis=1)

@@ -7,6 +7,7 @@ recorded on cells without random errors: a range is a design decision, which no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, Self
@@ -146,19 +147,29 @@ def with_adc_ranges(params: CrossSimParameters, seen: Profile, percent: float) -
     """The hardware with the ADC range of a layer, or one per weight slice.
 
     A `QuantizerADC` gets the range that was used, including zero. All other models get a symmetric one: their codes are
-    symmetric around zero whatever the range.
+    symmetric around zero whatever the range. Ranges of slices differ by powers of two, so that slices can be added by
+    shifting.
     """
     if not takes_adc_range(params):
         return params
-    sliced = params.core.style is CoreStyle.BITSLICED
-    records = seen.adc_slices("mvm", params.core.bit_sliced.num_slices if sliced else 1)
-    symmetric = params.xbar.adc.mvm.model != "QuantizerADC"
-    ranges = [_with_zero(percentile_range(record, percent, symmetric)) for record in records]
     ranged = params.copy()
-    limits = ranges if sliced else ranges[0]
-    ranged.update({"xbar.adc.mvm.calibrated_range": limits, "xbar.adc.mvm.adc_range_option": "CALIBRATED"})
+    found = {"calibrated_range": _limits(params, seen, percent), "adc_range_option": "CALIBRATED"}
+    ranged.update({f"xbar.adc.mvm.{name}": value for name, value in found.items()})
     return ranged
 
 
-def _with_zero(limits: tuple[float, float]) -> list[float]:
-    return [min(limits[0], 0.0), max(limits[1], 0.0)]
+def _limits(params: CrossSimParameters, seen: Profile, percent: float) -> list[float] | list[list[float]]:
+    symmetric = params.xbar.adc.mvm.model != "QuantizerADC"
+    if params.core.style is not CoreStyle.BITSLICED:
+        low, high = percentile_range(seen.adc_slices("mvm")[0], percent, symmetric)
+        return [min(low, 0.0), max(high, 0.0)]
+    records = seen.adc_slices("mvm", params.core.bit_sliced.num_slices)
+    positive = not symmetric and all(record.low >= 0 for record in records)
+    reaches = [percentile_range(record, percent)[1] for record in records]
+    return [[0.0 if positive else -reach, reach] for reach in _powers_of_two_apart(reaches)]
+
+
+def _powers_of_two_apart(values: Sequence[float]) -> list[float]:
+    """The largest value, and the others enlarged to it divided by a power of two."""
+    top = max(values)
+    return [top / 2 ** math.floor(math.log2(top / value)) for value in values]

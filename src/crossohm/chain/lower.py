@@ -15,7 +15,7 @@ from crossohm.chain.ranges import adc_limits
 from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
 from crossohm.circuits.adc import Converter, get_adc
 from crossohm.devices import check_devices
-from crossohm.params import CrossSimParameters
+from crossohm.params import ADCRangeLimits, CrossSimParameters
 
 
 def lower(
@@ -56,8 +56,19 @@ def lower(
         stages=stages,
         scaled_in_arrays=_scales_in_arrays(job),
         needs_draw=job.noise is not None or stochastic,
-        notes=(note,),
+        notes=(note, *_caveats(job)),
     )
+
+
+def _caveats(job: Job) -> tuple[str, ...]:
+    """What a user may not expect of this combination."""
+    granular = job.digitises and job.adc.adc_range_option is ADCRangeLimits.GRANULAR
+    if granular and job.mapping.signs == 1 and job.params.xbar.device.Gmin_norm > 0:
+        return (
+            "GRANULAR steps fit differences of conductance levels; the pedestal of the lowest conductance lies between "
+            "them, which costs up to half a step per conversion unless infinite_on_off_ratio is set",
+        )
+    return ()
 
 
 def check_hardware(record: Programmed, params: CrossSimParameters) -> None:

@@ -1,0 +1,125 @@
+"""Options that several commands share, and the settings they amount to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from crossohm.studies import RunSettings
+
+_NETWORK, _HARDWARE, _RANGES, _MEASUREMENT, _OUTPUT = "Network and data", "Hardware", "Ranges", "Measurement", "Output"
+
+DEFAULT_HARDWARE = "rram-8bit"
+
+Dataset = Annotated[
+    str, typer.Option(help="digits (8x8, come with scikit-learn) or mnist (28x28).", rich_help_panel=_NETWORK)
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with MNIST's IDX files, plain or .gz.", show_default=False, rich_help_panel=_NETWORK),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="digits_cnn or mnist_cnn; by default the one trained on the data set.",
+        show_default=False,
+        rich_help_panel=_NETWORK,
+    ),
+]
+Hardware = Annotated[
+    str,
+    typer.Option(
+        metavar="PRESET|FILE",
+        help="A preset (see: crossohm presets), or a .json, .yaml or .yml file.",
+        rich_help_panel=_HARDWARE,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one parameter, e.g. --set xbar.adc.mvm.bits=6. May be repeated.",
+        show_default=False,
+        rich_help_panel=_HARDWARE,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Number of the first chip.", rich_help_panel=_MEASUREMENT)]
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        help="Find input and ADC ranges on training images, or use those of the hardware.", rich_help_panel=_RANGES
+    ),
+]
+CalibrationImages = Annotated[
+    int, typer.Option(help="Training images looked at for calibration.", rich_help_panel=_RANGES)
+]
+Percentile = Annotated[
+    float, typer.Option(help="Percentile of the currents that an ADC range holds.", rich_help_panel=_RANGES)
+]
+KeepAdcRange = Annotated[
+    bool,
+    typer.Option(
+        "--keep-adc-range",
+        help="Calibrate inputs only; ADC ranges as described (adc_range_option).",
+        rich_help_panel=_RANGES,
+    ),
+]
+Draws = Annotated[
+    int, typer.Option(help="Chips: simulated copies with errors of their own.", rich_help_panel=_MEASUREMENT)
+]
+Images = Annotated[
+    int | None,
+    typer.Option(help="Test images, the first ones; by default all.", show_default=False, rich_help_panel=_MEASUREMENT),
+]
+TopK = Annotated[int, typer.Option(help="Also count answers among the K largest.", rich_help_panel=_MEASUREMENT)]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="New folder for the results; by default crossohm-results/DATASET-TIME.",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
+BatchSize = Annotated[int, typer.Option(help="Images computed at a time: memory and speed.", rich_help_panel=_OUTPUT)]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads of PyTorch; by default its own choice.", show_default=False, rich_help_panel=_OUTPUT
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress bar and no tables, one line.", rich_help_panel=_OUTPUT)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON summary instead of tables.", rich_help_panel=_OUTPUT)]
+
+
+def settings_from(
+    *,
+    hardware: str,
+    overrides: list[str] | None,
+    calibrate: bool,
+    keep_adc_range: bool,
+    percentile: float,
+    **others: object,
+) -> RunSettings:
+    """The settings a command line asks for; ``others`` are passed on."""
+    from crossohm.studies import RunSettings, load_hardware
+
+    return RunSettings(
+        hardware=load_hardware(hardware, overrides or ()),
+        calibrate=calibrate,
+        percentile=None if keep_adc_range else percentile,
+        **others,  # type: ignore[arg-type]
+    )
+
+
+def use_threads(threads: int | None) -> None:
+    """Limit PyTorch to a number of CPU threads."""
+    if threads is not None:
+        from crossohm.studies.torch_network import set_threads
+
+        set_threads(threads)

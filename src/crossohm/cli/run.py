@@ -1,0 +1,92 @@
+"""``crossohm run``: digital against analog accuracy of a trained network."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from crossohm.cli import options
+from crossohm.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from crossohm.studies import RunResult
+
+_RESULTS = Path("crossohm-results")
+
+
+def run(
+    dataset: options.Dataset = "digits",
+    data_dir: options.DataDir = None,
+    model: options.Model = None,
+    hardware: options.Hardware = options.DEFAULT_HARDWARE,
+    overrides: options.Overrides = None,
+    calibrate: options.Calibrate = True,
+    calibration_images: options.CalibrationImages = 200,
+    percentile: options.Percentile = 99.99,
+    keep_adc_range: options.KeepAdcRange = False,
+    draws: options.Draws = 5,
+    images: options.Images = None,
+    top_k: options.TopK = 3,
+    seed: options.Seed = 1,
+    output: options.Output = None,
+    batch_size: options.BatchSize = 250,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compare the digital and the analog accuracy of a trained network.
+
+    Without options: a small CNN on real handwritten digits, on resistive memory with 8-bit weights, over five simulated
+    chips. Mean and standard deviation over the chips are shown, and everything is saved in a new folder.
+    """
+    settings = options.settings_from(
+        hardware=hardware,
+        overrides=overrides,
+        calibrate=calibrate,
+        keep_adc_range=keep_adc_range,
+        percentile=percentile,
+        dataset=dataset,
+        data_dir=data_dir,
+        model=model,
+        draws=draws,
+        images=images,
+        batch_size=batch_size,
+        top_k=top_k,
+        seed=seed,
+        calibration_images=calibration_images,
+    )
+    from crossohm.studies import new_folder, run_inference, write_result
+
+    options.use_threads(threads)
+    folder = output or _free_name(dataset)
+    with new_folder(folder) as unfinished:
+        with progress_bar(hidden=quiet or as_json) as progress:
+            result = run_inference(settings, progress)
+        write_result(result, unfinished)
+    _show(result, hardware, folder, quiet, as_json)
+
+
+def _free_name(dataset: str) -> Path:
+    from crossohm.studies.folder import unused
+
+    return unused(_RESULTS / f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}")
+
+
+def _show(result: RunResult, hardware: str, folder: Path, quiet: bool, as_json: bool) -> None:
+    from crossohm.cli import tables
+    from crossohm.studies.files import summary
+
+    if as_json:
+        typer.echo(json.dumps({**summary(result), "folder": str(folder)}, allow_nan=False))
+        return
+    if quiet:
+        typer.echo(f"{tables.accuracy_line(result)}; results in {folder}")
+        return
+    console = tables.stdout()
+    console.print(tables.hardware_table(result.report, f"Hardware {hardware}"))
+    console.print(tables.accuracy_table(result))
+    console.print(f"Results in {folder}", soft_wrap=True, highlight=False, markup=False)

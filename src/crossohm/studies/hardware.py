@@ -1,0 +1,52 @@
+"""Hardware descriptions as a user names them: a preset or a file, and single parameters set by path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from crossohm.errors import ParameterError
+from crossohm.params import CrossSimParameters
+
+_WORDS = {"True": True, "False": False, "None": None}
+
+
+def load_hardware(name: str, overrides: Iterable[str] = ()) -> CrossSimParameters:
+    """The hardware called ``name`` with some parameters changed.
+
+    Args:
+        name: A preset, or a file whose name ends in ``.json``, ``.yaml`` or ``.yml``.
+        overrides: Texts ``path=value``, e.g. ``"xbar.adc.mvm.bits=6"``; see `parse_override`.
+
+    Raises:
+        ParameterError: the description or an override is not valid.
+        DataError: the file cannot be read.
+    """
+    is_yaml = Path(name).suffix in (".yaml", ".yml")
+    params = CrossSimParameters.from_yaml(name) if is_yaml else CrossSimParameters.from_json(name)
+    for text in overrides:
+        path, value = parse_override(text)
+        params.update({path: value})
+    return params
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Path and value of ``path=value``.
+
+    The value is JSON (``8``, ``1e4``, ``true``, ``null``, ``[-1, 1]``), ``True``, ``False`` or ``None``; anything else
+    is taken as text, so that names need no quotes.
+
+    Raises:
+        ParameterError: it is not of this form.
+    """
+    path, equals, value = (part.strip() for part in text.partition("="))
+    if not (path and equals and value):
+        raise ParameterError("--set", text, "not of the form path=value", allowed="e.g. xbar.adc.mvm.bits=6")
+    if value in _WORDS:
+        return path, _WORDS[value]
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value

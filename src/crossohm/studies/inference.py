@@ -1,0 +1,134 @@
+"""The main job: how accurate is a trained network on analog hardware?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.calibration.model import Progress, calibrate_network, silent
+from crossohm.datasets import Dataset, load_dataset
+from crossohm.params import CrossSimParameters
+from crossohm.studies.report import HardwareReport, hardware_report
+from crossohm.studies.settings import RunSettings
+from crossohm.studies.statistics import Spread, spread, top_k_accuracy
+from crossohm.studies.torch_network import TorchNetwork
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """A trained network, its test images, and hardware with ranges that fit them.
+
+    Attributes:
+        network: The network, digital.
+        test: The images to classify.
+        hardware: One description per layer, with calibrated ranges.
+    """
+
+    network: TorchNetwork
+    test: Dataset
+    hardware: tuple[CrossSimParameters, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What an inference run found.
+
+    Attributes:
+        settings: What was asked for.
+        hardware: The description of every layer's hardware, by layer name, with the ranges used.
+        report: What that hardware occupies.
+        labels: Right answers, ``(images,)``.
+        digital: Outputs of the digital network, ``(images, classes)``.
+        analog: Outputs of every chip, ``(chips, images, classes)``.
+        seconds: Time taken by each part.
+    """
+
+    settings: RunSettings
+    hardware: dict[str, CrossSimParameters]
+    report: HardwareReport
+    labels: NDArray[np.int64]
+    digital: NDArray[np.float32]
+    analog: NDArray[np.float32]
+    seconds: dict[str, float]
+
+    def digital_accuracy(self, k: int = 1) -> float:
+        """Top-k accuracy of the digital network, 0..1."""
+        return top_k_accuracy(self.digital, self.labels, k)
+
+    def analog_accuracy(self, k: int = 1) -> Spread:
+        """Top-k accuracy of the chips, 0..1."""
+        return spread(top_k_accuracy(outputs, self.labels, k) for outputs in self.analog)
+
+
+@final
+@dataclass
+class Stopwatch:
+    """Seconds by name; a name used again adds up."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Time a ``with`` block."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def prepare(settings: RunSettings, progress: Progress = silent) -> Prepared:
+    """Load network and data, and calibrate the hardware on the first images of the training split.
+
+    Raises:
+        CrossOhmError: data, model or hardware are not as they must be; the message says what and where.
+    """
+    test = load_dataset(settings.dataset, data_dir=settings.data_dir, split="test", limit=settings.images)
+    network = TorchNetwork.shipped(str(settings.model), settings.batch_size)
+    hardware = [settings.hardware.copy() for _ in network.convertible]
+    if settings.calibrate:
+        train = load_dataset(
+            settings.dataset, data_dir=settings.data_dir, split="train", limit=settings.calibration_images
+        )
+        hardware = calibrate_network(network, hardware, train.images, percentile=settings.percentile, progress=progress)
+    return Prepared(network, test, tuple(hardware))
+
+
+def run_inference(settings: RunSettings, progress: Progress = silent) -> RunResult:
+    """Classify test images digitally and on several simulated chips.
+
+    Args:
+        settings: What to run.
+        progress: Told after every batch what is being done, and how many images of how many are done.
+
+    Raises:
+        CrossOhmError: data, model or hardware are not as they must be; the message says what and where.
+    """
+    watch = Stopwatch()
+    with watch.measure("prepare"):
+        ready = prepare(settings, progress)
+    images = ready.test.images
+    with watch.measure("digital"):
+        digital = ready.network.outputs(images, "digital", progress)
+    top_k_accuracy(digital, ready.test.labels, settings.top_k)  # a bad top_k must not wait for the last chip
+    chips = []
+    for seed in settings.seeds:
+        with watch.measure("program"):
+            chip = ready.network.on_hardware(ready.hardware, seed)
+        with watch.measure("analog"):
+            chips.append(chip.outputs(images, f"chip {seed}", progress))
+    return RunResult(
+        settings=settings,
+        hardware=dict(zip(ready.network.convertible, ready.hardware, strict=True)),
+        report=hardware_report(chip, images[0]),
+        labels=ready.test.labels,
+        digital=digital,
+        analog=np.stack(chips),
+        seconds=watch.seconds,
+    )

@@ -1,0 +1,173 @@
+"""The hardware report: what every layer of a network occupies, read from the cores that were simulated."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from crossohm.chain import AnalogCore, Dense, Plan, lower
+from crossohm.chain.programmed import subtracts_in_array
+from crossohm.chain.ranges import Limits, adc_limits
+from crossohm.mapping import build_mapping
+from crossohm.params import CrossSimParameters
+
+if TYPE_CHECKING:
+    from crossohm.studies.torch_network import TorchNetwork
+
+
+@final
+@dataclass(frozen=True)
+class LayerReport:
+    """The hardware of one layer.
+
+    Attributes:
+        layer: Name of the module.
+        kind: What it is, e.g. ``Conv2d``.
+        outputs: Rows of the stored matrix.
+        inputs: Columns of the stored matrix.
+        arrays: Physical arrays.
+        array_rows: Input lines of the largest array.
+        array_columns: Output lines of the largest array, including a unit line.
+        devices: Memory cells of all arrays.
+        mvms: Array operations per image: input vectors times arrays (an operation covers all input slices).
+        cell_levels: Conductance levels of a cell; None: continuous.
+        input_range: Lowest and highest input, in the layer's units; None: a range per vector.
+        dac_levels: Levels of the inputs; None: not quantised.
+        adc_levels: Levels of the outputs; None: not quantised.
+        adc_ranges: Limits of the ADCs for each weight slice, least significant first, in normalised current; empty: no
+            ADC.
+    """
+
+    layer: str
+    kind: str
+    outputs: int
+    inputs: int
+    arrays: int
+    array_rows: int
+    array_columns: int
+    devices: int
+    mvms: int
+    cell_levels: int | None
+    input_range: tuple[float, float] | None
+    dac_levels: int | None
+    adc_levels: int | None
+    adc_ranges: tuple[tuple[float, float], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for files."""
+        return asdict(self)
+
+
+@final
+@dataclass(frozen=True)
+class HardwareReport:
+    """The hardware of a network.
+
+    Attributes:
+        layers: One entry per analog layer, in the order of the network.
+    """
+
+    layers: tuple[LayerReport, ...]
+
+    @property
+    def arrays(self) -> int:
+        """Physical arrays."""
+        return sum(layer.arrays for layer in self.layers)
+
+    @property
+    def devices(self) -> int:
+        """Memory cells."""
+        return sum(layer.devices for layer in self.layers)
+
+    @property
+    def mvms(self) -> int:
+        """Array operations per image."""
+        return sum(layer.mvms for layer in self.layers)
+
+    @property
+    def largest_array(self) -> tuple[int, int]:
+        """Most input and most output lines of any array."""
+        return max(layer.array_rows for layer in self.layers), max(layer.array_columns for layer in self.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for files."""
+        totals = {"arrays": self.arrays, "devices": self.devices, "mvms": self.mvms}
+        return {"layers": [layer.as_dict() for layer in self.layers], "totals": totals}
+
+
+def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
+    """What a network on hardware occupies.
+
+    Args:
+        network: The network, on hardware.
+        image: One image ``(channels, height, width)``, to count the operations it takes.
+    """
+    vectors, kinds = network.vectors_per_image(image), network.kinds
+    return HardwareReport(
+        tuple(layer_report(name, kinds[name], core, vectors[name]) for name, core in network.cores.items())
+    )
+
+
+def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerReport:
+    """What one core occupies; ``vectors`` is the number of input vectors per image."""
+    arrays, plan, unit_lines = core.arrays, _plan(core), _unit_lines(core)
+    shapes = [(outputs + unit_lines, inputs) for outputs, inputs in (array.conductance.shape for array in arrays)]
+    return LayerReport(
+        layer=name,
+        kind=kind,
+        outputs=core.nrow,
+        inputs=core.ncol,
+        arrays=len(arrays),
+        array_rows=max(inputs for _, inputs in shapes),
+        array_columns=max(outputs for outputs, _ in shapes),
+        devices=sum(outputs * inputs for outputs, inputs in shapes),
+        mvms=vectors * len(arrays),
+        cell_levels=_cell_levels(core.params),
+        input_range=_input_range(plan),
+        dac_levels=plan.drive.dac.levels,
+        adc_levels=_adc_levels(plan),
+        adc_ranges=_adc_ranges(core),
+    )
+
+
+def _plan(core: AnalogCore) -> Plan:
+    """What the core (its first array, if they differ) does with an input."""
+    block = core.blocks[0]
+    return lower(block.record, block.params, "mvm", Dense(block.columns.stop - block.columns.start), np.zeros(1))
+
+
+def _unit_lines(core: AnalogCore) -> int:
+    """Output lines of an array that hold no weights."""
+    return 1 if core.blocks[0].record.units.get("mvm") is not None else 0
+
+
+def _cell_levels(params: CrossSimParameters) -> int | None:
+    bits = build_mapping(params).slice_bits or params.xbar.device.cell_bits
+    return 2**bits if bits else None
+
+
+def _input_range(plan: Plan) -> tuple[float, float] | None:
+    if plan.drive.percentile is not None:
+        return None
+    return plan.drive.clip or (-plan.drive.scale, plan.drive.scale)
+
+
+def _adc_levels(plan: Plan) -> int | None:
+    digitiser = plan.stages[0].digitiser
+    return None if digitiser is None else digitiser.converters[0][0].levels
+
+
+def _adc_ranges(core: AnalogCore) -> tuple[Limits, ...]:
+    """Limits per weight slice, the widest of all arrays."""
+    if core.params.xbar.adc.mvm.bits == 0 or core.params.xbar.adc.mvm.model == "IdealADC":
+        return ()
+    found = [
+        adc_limits(block.params, build_mapping(block.params), "mvm", columns, subtracts_in_array(block.params))
+        for block in core.blocks
+        for columns in {part.stop - part.start for part in block.record.column_parts}
+    ]
+    return tuple(
+        (min(low for low, _ in limits), max(high for _, high in limits)) for limits in zip(*found, strict=True)
+    )

@@ -1,0 +1,102 @@
+"""What an inference run depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from crossohm.datasets import dataset_names
+from crossohm.errors import ParameterError, UnknownNameError, UnsupportedError
+from crossohm.models import model_card, model_names
+from crossohm.params import CrossSimParameters
+
+
+@final
+@dataclass(frozen=True)
+class RunSettings:
+    """One inference run: a trained network, its test images, and the hardware it is put on.
+
+    Attributes:
+        hardware: Description used for every layer.
+        dataset: Name for `crossohm.datasets.load_dataset`.
+        data_dir: Folder with the files of the data set, if it needs one.
+        model: Name for `crossohm.models.load_model`; None: the shipped network of the data set.
+        draws: Number of chips; their seeds are ``seed``, ``seed + 1``, ...
+        images: Number of test images, the first ones; None: all.
+        batch_size: Images computed at a time; changes memory and speed only.
+        top_k: Answers that count in the second accuracy.
+        seed: Of the first chip.
+        calibrate: Find input and ADC ranges on training images; otherwise those of ``hardware`` are used.
+        calibration_images: How many, the first ones of the training split.
+        percentile: Of the currents an ADC range holds; None: ADC ranges stay as described.
+
+    Raises:
+        ParameterError: a setting is out of range, or no such data set or model.
+        UnsupportedError: no shipped network was trained on the data set.
+    """
+
+    hardware: CrossSimParameters = field(default_factory=CrossSimParameters)
+    dataset: str = "digits"
+    data_dir: Path | None = None
+    model: str | None = None
+    draws: int = 5
+    images: int | None = None
+    batch_size: int = 250
+    top_k: int = 3
+    seed: int = 1
+    calibrate: bool = True
+    calibration_images: int = 200
+    percentile: float | None = 99.99
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "batch_size", "top_k", "calibration_images"):
+            _require(name, getattr(self, name), getattr(self, name) >= 1, "a positive integer")
+        _require("images", self.images, self.images is None or self.images >= 1, "a positive integer, or None for all")
+        _require("seed", self.seed, 0 <= self.seed < 2**62, "an integer from 0 to 2**62 - 1")
+        percent = self.percentile
+        _require("percentile", percent, percent is None or 50 < percent <= 100, "above 50, at most 100")
+        object.__setattr__(self, "model", _model(self.model, self.dataset))
+
+    @property
+    def seeds(self) -> range:
+        """One seed per chip."""
+        return range(self.seed, self.seed + self.draws)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings except the hardware, as plain values."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "hardware"}
+        return {**found, "data_dir": None if self.data_dir is None else str(self.data_dir)}
+
+
+def _require(name: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ParameterError(name, value, "out of range", allowed=allowed)
+
+
+def _model(name: str | None, dataset: str) -> str:
+    """The network to use; it must have been trained on the data set."""
+    if name is None:
+        return default_model(dataset)
+    trained_on = model_card(name).dataset
+    if trained_on != dataset:
+        raise ParameterError(
+            "model", name, f"was trained on {trained_on!r}, not on {dataset!r}",
+            remedy=f"Use the data set {trained_on!r}, or leave the model out",
+        )  # fmt: skip
+    return name
+
+
+def default_model(dataset: str) -> str:
+    """The shipped network trained on a data set.
+
+    Raises:
+        UnknownNameError: no such data set.
+        UnsupportedError: there is no network for it.
+    """
+    for name in model_names():
+        if model_card(name).dataset == dataset:
+            return name
+    if dataset not in dataset_names():
+        raise UnknownNameError("dataset", dataset, "no such data set", allowed=", ".join(dataset_names()))
+    raise UnsupportedError(f"dataset = {dataset!r}: no shipped network was trained on it. Use digits or mnist")

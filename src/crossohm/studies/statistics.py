@@ -1,0 +1,77 @@
+"""Right answers counted, and their spread over chips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.errors import ParameterError, ShapeError
+
+
+@final
+@dataclass(frozen=True)
+class Spread:
+    """A quantity measured on several chips.
+
+    Attributes:
+        values: One per chip, at least one.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Arithmetic mean."""
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation estimated from the sample (divisor n - 1); None for a single chip, which tells nothing."""
+        if len(self.values) < 2:
+            return None
+        mean = self.mean
+        return math.sqrt(math.fsum((value - mean) ** 2 for value in self.values) / (len(self.values) - 1))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Mean, standard deviation and values, for files."""
+        return {"mean": self.mean, "std": self.std, "values": list(self.values)}
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """The spread of some values.
+
+    Raises:
+        ShapeError: there are none.
+    """
+    found = tuple(float(value) for value in values)
+    if not found:
+        raise ShapeError("no values: a mean needs at least one")
+    return Spread(found)
+
+
+def top_k_accuracy(outputs: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> float:
+    """Share of the images whose label is among the ``k`` largest outputs, 0..1.
+
+    Equal outputs, which coarse ADCs produce, are ranked in class order: the first wins, as in ``argmax``.
+
+    Args:
+        outputs: ``(images, classes)``.
+        labels: ``(images,)``.
+        k: How many answers count.
+
+    Raises:
+        ShapeError: the arrays do not fit together, or there are no images.
+        ParameterError: ``k`` is not between 1 and the number of classes.
+    """
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not len(labels):
+        raise ShapeError(f"outputs {outputs.shape} and labels {labels.shape}: expected (images, classes) and (images,)")
+    classes = outputs.shape[1]
+    if not 1 <= k <= classes:
+        raise ParameterError("top_k", k, "no such rank", allowed=f"1 to {classes}, the number of classes")
+    ranked = np.argsort(-outputs, axis=1, kind="stable")[:, :k]
+    return float(np.mean((ranked == labels[:, np.newaxis]).any(axis=1)))

@@ -1,0 +1,112 @@
+"""PyTorch networks as studies see them. The only file of this package that imports PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm._random import chip_rng
+from crossohm.calibration.model import Progress, silent
+from crossohm.chain import AnalogCore
+from crossohm.errors import MissingDependencyError
+from crossohm.models import load_model
+from crossohm.params import CrossSimParameters
+
+try:
+    import torch
+except ImportError:
+    raise MissingDependencyError("PyTorch", "torch", "Running a network") from None
+
+from crossohm.torch import analog_modules, convertible_modules, from_torch
+
+
+def set_threads(count: int) -> None:
+    """Limit PyTorch to a number of CPU threads, in the whole process."""
+    torch.set_num_threads(count)
+
+
+@final
+class TorchNetwork:
+    """A PyTorch network, digital or on hardware, that answers NumPy images.
+
+    Args:
+        module: The network.
+        batch_size: Images computed at a time.
+        seed: Of the noise drawn while it answers; every call of `outputs` begins with the same.
+    """
+
+    def __init__(self, module: Any, batch_size: int = 250, seed: int = 0) -> None:
+        self.module = module.eval()
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @staticmethod
+    def shipped(name: str, batch_size: int) -> TorchNetwork:
+        """The shipped network called ``name``."""
+        return TorchNetwork(load_model(name), batch_size)
+
+    @property
+    def convertible(self) -> tuple[str, ...]:
+        """Names of the layers that can be put on hardware."""
+        return self._names(convertible_modules(self.module))
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The torch layer each analog layer stands for, e.g. ``Conv2d``."""
+        return {name: type(layer).__name__.removeprefix("Analog") for name, layer in self._analog().items()}
+
+    @property
+    def cores(self) -> dict[str, AnalogCore]:
+        """The core of every analog layer."""
+        return {name: layer.core for name, layer in self._analog().items()}
+
+    def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> TorchNetwork:
+        """A copy whose layers are on the hardware described for them; BatchNorm is folded into them first."""
+        analog = from_torch(self.module, list(hardware), seed=seed, fuse_batchnorm=True)
+        return TorchNetwork(analog, self.batch_size, seed)
+
+    def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
+        """Answers of the network, ``(images, outputs)``."""
+        found = []
+        progress(stage, 0, len(images))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):  # torch's own generator is left as it was
+            torch.manual_seed(int(chip_rng(self.seed, "noise").integers(2**63)))
+            for start in range(0, len(images), self.batch_size):
+                batch = torch.from_numpy(images[start : start + self.batch_size])
+                found.append(self.module(batch).numpy())
+                progress(stage, start + len(batch), len(images))
+        return np.concatenate(found)
+
+    def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
+        """How many input vectors each analog layer multiplies for one image ``(channels, height, width)``."""
+        counts = dict.fromkeys(self._analog(), 0)
+        hooks = [layer.register_forward_hook(_counter(counts, name)) for name, layer in self._analog().items()]
+        try:
+            self.outputs(image[np.newaxis])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return counts
+
+    def _analog(self) -> dict[str, Any]:
+        layers = analog_modules(self.module)
+        return dict(zip(self._names(layers), layers, strict=True))
+
+    def _names(self, layers: Sequence[Any]) -> tuple[str, ...]:
+        """Names of the layers, in their order; a layer used under two names has both."""
+        wanted = {id(layer) for layer in layers}
+        found = self.module.named_modules(remove_duplicate=False)
+        return tuple(name for name, layer in found if id(layer) in wanted)
+
+
+def _counter(counts: dict[str, int], name: str) -> Any:
+    """A forward hook that adds the vectors of one call: all output numbers over the core's outputs."""
+
+    def count(layer: Any, inputs: Any, output: Any) -> None:
+        counts[name] += math.prod(output.shape) // layer.core.shape[0]
+
+    return count
