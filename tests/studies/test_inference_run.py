@@ -18,13 +18,13 @@ from crossohm import CrossSimParameters, DataError
 from crossohm.studies import (
     RunResult,
     RunSettings,
-    TorchNetwork,
     load_hardware,
     new_folder,
     read_result,
     run_inference,
     write_result,
 )
+from crossohm.torch import TorchNetwork
 
 NO_NOISE = ["xbar.device.read_noise.enable=false"]
 SETTINGS = RunSettings(load_hardware("rram-8bit", NO_NOISE), images=60, draws=3, calibration_images=40)

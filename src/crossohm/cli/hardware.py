@@ -16,6 +16,7 @@ def hardware(
     model: options.Model = None,
     hardware: options.Hardware = options.DEFAULT_HARDWARE,
     overrides: options.Overrides = None,
+    plugins: options.Plugins = None,
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
     percentile: options.Percentile = 99.99,
@@ -28,6 +29,7 @@ def hardware(
     settings = options.settings_from(
         hardware=hardware,
         overrides=overrides,
+        plugins=plugins,
         calibrate=calibrate,
         keep_adc_range=keep_adc_range,
         percentile=percentile,

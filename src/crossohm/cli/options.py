@@ -47,6 +47,16 @@ Overrides = Annotated[
         rich_help_panel=_HARDWARE,
     ),
 ]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Python file that registers device or ADC models of your own; it is executed. May be repeated.",
+        show_default=False,
+        rich_help_panel=_HARDWARE,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Number of the first chip.", rich_help_panel=_MEASUREMENT)]
 Calibrate = Annotated[
     bool,
@@ -101,14 +111,17 @@ def settings_from(
     *,
     hardware: str,
     overrides: list[str] | None,
+    plugins: list[Path] | None,
     calibrate: bool,
     keep_adc_range: bool,
     percentile: float,
     **others: object,
 ) -> RunSettings:
     """The settings a command line asks for; ``others`` are passed on."""
-    from crossohm.studies import RunSettings, load_hardware
+    from crossohm.studies import RunSettings, load_hardware, load_plugin
 
+    for path in plugins or ():
+        load_plugin(path)
     return RunSettings(
         hardware=load_hardware(hardware, overrides or ()),
         calibrate=calibrate,
@@ -120,6 +133,6 @@ def settings_from(
 def use_threads(threads: int | None) -> None:
     """Limit PyTorch to a number of CPU threads."""
     if threads is not None:
-        from crossohm.studies.torch_network import set_threads
+        from crossohm.torch.network import set_threads
 
         set_threads(threads)

@@ -24,6 +24,7 @@ def run(
     model: options.Model = None,
     hardware: options.Hardware = options.DEFAULT_HARDWARE,
     overrides: options.Overrides = None,
+    plugins: options.Plugins = None,
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
     percentile: options.Percentile = 99.99,
@@ -46,6 +47,7 @@ def run(
     settings = options.settings_from(
         hardware=hardware,
         overrides=overrides,
+        plugins=plugins,
         calibrate=calibrate,
         keep_adc_range=keep_adc_range,
         percentile=percentile,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossohm.studies.folder import new_folder
 from crossohm.studies.hardware import load_hardware, parse_override
+from crossohm.studies.plugins import load_plugin
 from crossohm.studies.settings import RunSettings
 from crossohm.studies.statistics import Spread, spread, top_k_accuracy
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
-    from crossohm.studies.torch_network import TorchNetwork
 
 __all__ = [
     "HardwareReport",
@@ -31,9 +31,9 @@ __all__ = [
     "RunSettings",
     "SavedRun",
     "Spread",
-    "TorchNetwork",
     "hardware_report",
     "load_hardware",
+    "load_plugin",
     "new_folder",
     "parse_override",
     "prepare",
@@ -48,7 +48,6 @@ _LAZY = {
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
-    "torch_network": ("TorchNetwork",),
 }
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from crossohm.calibration.model import Progress, calibrate_network, silent
 from crossohm.datasets import Dataset, load_dataset
+from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.settings import RunSettings
 from crossohm.studies.statistics import Spread, spread, top_k_accuracy
-from crossohm.studies.torch_network import TorchNetwork
+from crossohm.torch import TorchNetwork
 
 
 @final
@@ -90,7 +91,7 @@ def prepare(settings: RunSettings, progress: Progress = silent) -> Prepared:
         CrossOhmError: data, model or hardware are not as they must be; the message says what and where.
     """
     test = load_dataset(settings.dataset, data_dir=settings.data_dir, split="test", limit=settings.images)
-    network = TorchNetwork.shipped(str(settings.model), settings.batch_size)
+    network = TorchNetwork(load_model(str(settings.model)), settings.batch_size)
     hardware = [settings.hardware.copy() for _ in network.convertible]
     if settings.calibrate:
         train = load_dataset(

@@ -14,7 +14,7 @@ from crossohm.mapping import build_mapping
 from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
-    from crossohm.studies.torch_network import TorchNetwork
+    from crossohm.torch import TorchNetwork
 
 
 @final

@@ -32,12 +32,14 @@ from crossohm.torch.convert import (
 )
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
+from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
 
 __all__ = [
     "AnalogConv2d",
     "AnalogLayer",
     "AnalogLinear",
+    "TorchNetwork",
     "analog_modules",
     "convertible_modules",
     "from_torch",

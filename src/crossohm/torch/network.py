@@ -1,4 +1,4 @@
-"""PyTorch networks as studies see them. The only file of this package that imports PyTorch."""
+"""A PyTorch network as calibration and studies see it: NumPy images in, NumPy answers out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,14 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
 from crossohm.calibration.model import Progress, silent
 from crossohm.chain import AnalogCore
-from crossohm.errors import MissingDependencyError
-from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
-
-try:
-    import torch
-except ImportError:
-    raise MissingDependencyError("PyTorch", "torch", "Running a network") from None
-
-from crossohm.torch import analog_modules, convertible_modules, from_torch
+from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 
 
 def set_threads(count: int) -> None:
@@ -43,11 +36,6 @@ class TorchNetwork:
         self.module = module.eval()
         self.batch_size = batch_size
         self.seed = seed
-
-    @staticmethod
-    def shipped(name: str, batch_size: int) -> TorchNetwork:
-        """The shipped network called ``name``."""
-        return TorchNetwork(load_model(name), batch_size)
 
     @property
     def convertible(self) -> tuple[str, ...]:
