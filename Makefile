@@ -35,6 +35,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python benchmarks/core.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/grid.py
 
 env: $(VENV)/.dev
 

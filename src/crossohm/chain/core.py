@@ -30,7 +30,9 @@ from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
 from crossohm.chain.profile import Profile
+from crossohm.chain.programmed import Programmed
 from crossohm.chain.storage import load_blocks, save_blocks
+from crossohm.chain.wired import apply_wires
 from crossohm.errors import InputError, ParameterError, ShapeError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
@@ -90,6 +92,7 @@ class AnalogCore(MatrixFace):
         mapping = self.params.core
         self.complex_valued = mapping.complex_matrix or mapping.complex_input
         self._reads = chip_rng(seed, name, "reads")
+        self._wired: dict[str, tuple[Programmed, ...]] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
         self._profile: Profile | None = None
@@ -242,6 +245,7 @@ class AnalogCore(MatrixFace):
 
     def _replace(self, blocks: tuple[Block, ...]) -> None:
         self._blocks = blocks
+        self._wired.clear()
         self._plans.clear()
         self._direct.clear()
 
@@ -298,11 +302,17 @@ class AnalogCore(MatrixFace):
             tapped = self._profile is not None
             with backend_of(like).eager():
                 plans = tuple(
-                    lower(b.record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
-                    for b in self._blocks
+                    lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
+                    for b, record in zip(self._blocks, self._wired_records(operation), strict=True)
                 )
             self._plans[key] = plans
         return plans
+
+    def _wired_records(self, operation: str) -> tuple[Programmed, ...]:
+        """Programmed arrays with their wires, which cost a set-up that all plans of one programming share."""
+        if operation not in self._wired:
+            self._wired[operation] = tuple(apply_wires(b.record, b.params, operation) for b in self._blocks)
+        return self._wired[operation]
 
     def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:
         """The map restricted to one block; front ends with maps of their own use one hardware description."""

@@ -13,8 +13,8 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.chain.wired import check_wires
 from crossohm.devices import Device, active_device, cell_of
-from crossohm.errors import UnsupportedError
 from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
 
@@ -165,12 +165,13 @@ def make_job(
     """Gather what lowering needs.
 
     Raises:
-        UnsupportedError: wire resistance is asked for.
+        UnsupportedError: wire resistance is asked for together with what it does not combine with yet.
         ParameterError: a converter or device model does not fit the hardware.
     """
-    _refuse_wires(params)
     forward = operation == "mvm"
     device = params.xbar.device
+    noise, law = active_device(device, "read_noise"), active_device(device, "nonlinear_IV")
+    check_wires(params, noise is not None, law is not None)
     return Job(
         params=params,
         mapping=build_mapping(params),
@@ -185,18 +186,7 @@ def make_job(
         contraction=contraction,
         like=like,
         drive=build_drive(params, operation),
-        noise=active_device(device, "read_noise"),
-        law=active_device(device, "nonlinear_IV"),
+        noise=noise,
+        law=law,
         tapped=tapped,
     )
-
-
-def _refuse_wires(params: CrossSimParameters) -> None:
-    wires = params.xbar.array.parasitics
-    resistances = (wires.Rp_row, wires.Rp_col, wires.Rp_row_terminal, wires.Rp_col_terminal)
-    if wires.enable and any(resistances):
-        raise UnsupportedError(
-            f"xbar.array.parasitics.enable = True with (Rp_row, Rp_col, Rp_row_terminal, Rp_col_terminal) = "
-            f"{resistances} ohm: wire resistance is not simulated in this version; allowed: all zero. Set "
-            "xbar.array.parasitics.enable = False to multiply without IR drop"
-        )

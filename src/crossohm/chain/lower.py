@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from crossohm.backends import Array, backend_of
@@ -13,6 +15,7 @@ from crossohm.chain.plan import Combination, Plan, Stage
 from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key, subtracts_in_array
 from crossohm.chain.ranges import adc_limits
 from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
+from crossohm.chain.wired import apply_wires
 from crossohm.circuits.adc import Converter, get_adc
 from crossohm.devices import check_devices
 from crossohm.params import ADCRangeLimits, CrossSimParameters
@@ -29,7 +32,7 @@ def lower(
     """The plan of ``operation`` for inputs of the library, dtype and device of ``like``.
 
     Args:
-        record: The programmed arrays.
+        record: The programmed arrays, or what `apply_wires` made of them for this operation.
         params: The hardware; the same as at programming.
         operation: ``"mvm"`` (W x) or ``"vmm"`` (x W).
         contraction: The front end's linear map.
@@ -37,10 +40,10 @@ def lower(
         tapped: True if a tap will look at what the ADCs see, even where there is no ADC.
 
     Raises:
-        UnsupportedError: wire resistance is asked for.
+        UnsupportedError: wire resistance is asked for together with what it does not combine with yet.
         ParameterError: converters or device models cannot be built as described.
     """
-    job = make_job(record, params, operation, contraction, like, tapped)
+    job = make_job(apply_wires(record, params, operation), params, operation, contraction, like, tapped)
     apart = job.reason_for_stages
     if apart:
         stages = tuple(_stage(job, index) for index in range(len(job.input_parts)))
@@ -60,15 +63,16 @@ def lower(
     )
 
 
-def _caveats(job: Job) -> tuple[str, ...]:
-    """What a user may not expect of this combination."""
+def _caveats(job: Job) -> Iterator[str]:
+    """What else a user should know of this combination."""
+    if job.params.xbar.array.parasitics.effective:
+        yield "wire resistance is in the matrix: the network is linear and was eliminated once (exact)"
     granular = job.digitises and job.adc.adc_range_option is ADCRangeLimits.GRANULAR
     if granular and job.mapping.signs == 1 and job.params.xbar.device.Gmin_norm > 0:
-        return (
+        yield (
             "GRANULAR steps fit differences of conductance levels; the pedestal of the lowest conductance lies between "
-            "them, which costs up to half a step per conversion unless infinite_on_off_ratio is set",
+            "them, which costs up to half a step per conversion unless infinite_on_off_ratio is set"
         )
-    return ()
 
 
 def check_hardware(record: Programmed, params: CrossSimParameters) -> None:

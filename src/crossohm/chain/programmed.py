@@ -35,6 +35,7 @@ class Programmed:
         units: For ``"mvm"`` and ``"vmm"``, conductances of the unit lines, ``(slices, partitions, length)``: one line
             per partition of the operation's outputs. Empty without unit lines.
         mismatch: Converter errors of this chip, ``{"mvm/row/column/bank/quantity": array}``.
+        wired: The operation whose wires ``conductance`` and ``units`` include (see `wired`), or "" if none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Programmed:
     conductance: np.ndarray
     units: Table[str, np.ndarray] = field(default_factory=dict)
     mismatch: Table[str, np.ndarray] = field(default_factory=dict)
+    wired: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,0 +1,81 @@
+"""Wire resistance as part of what the arrays do: effective conductances, computed once per programming."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from crossohm.chain.programmed import Programmed
+from crossohm.circuits.grid import Wires, effective_matrix
+from crossohm.errors import UnsupportedError
+from crossohm.params import CoreStyle, CrossSimParameters
+
+
+def wires_of(params: CrossSimParameters, operation: str) -> Wires:
+    """Resistances along input and output lines; a VMM drives the array's columns and reads its rows."""
+    p, r_min = params.xbar.array.parasitics, params.xbar.device.Rmin
+    along_rows = Wires(p.Rp_row / r_min, p.Rp_col / r_min, p.Rp_row_terminal / r_min, p.Rp_col_terminal / r_min)
+    return along_rows if operation == "mvm" else along_rows.mirrored
+
+
+def check_wires(params: CrossSimParameters, has_noise: bool, is_nonlinear: bool) -> None:
+    """Refuse what cannot be folded into an effective matrix.
+
+    Raises:
+        UnsupportedError: gate-selected rows, read noise or nonlinear cells together with wire resistance.
+    """
+    if not params.xbar.array.parasitics.effective:
+        return
+    base = "xbar.array.parasitics.enable = True with wire resistance"
+    remedy = "set xbar.array.parasitics.enable = False to multiply without IR drop"
+    if not params.xbar.array.parasitics.current_from_input:
+        raise UnsupportedError(
+            f"{base} and xbar.array.parasitics.current_from_input = False: gate-selected rows are not simulated in "
+            f"this version; allowed: current_from_input = True. Or {remedy}"
+        )
+    for path, active in (("read_noise", has_noise), ("nonlinear_IV", is_nonlinear)):
+        if active:
+            raise UnsupportedError(
+                f"{base} and xbar.device.{path}.enable = True: the two are not simulated together in this version. "
+                f"Set xbar.device.{path}.enable = False, or {remedy}"
+            )
+
+
+def apply_wires(record: Programmed, params: CrossSimParameters, operation: str) -> Programmed:
+    """The record whose conductances are the effective ones of ``operation``; the record itself without wires.
+
+    Every physical array is one network, unit line included. For interleaved pairs the network of both cells gives one
+    matrix, which takes the place of the positive array; the negative one is empty.
+    """
+    if not params.xbar.array.parasitics.effective or record.wired == operation:
+        return record
+    forward = operation == "mvm"
+    effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
+    units = {operation: record.units[operation].copy()} if record.units else {}
+    outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
+    wires, skipped = wires_of(params, operation), params.xbar.array.parasitics.disable_slices
+    interleaved = params.core.uses_pairs and params.core.balanced.interleaved_posneg
+    for s in range(effective.shape[0]):
+        if params.core.style is CoreStyle.BITSLICED and s in skipped:
+            continue
+        for r, rows in enumerate(outputs):
+            for columns in inputs:
+                unit = units[operation][s, r : r + 1, columns] if units else None
+                _replace_array(effective[s, :, rows, columns], unit, wires, interleaved)
+    conductance = effective if forward else np.swapaxes(effective, 2, 3)
+    return replace(record, conductance=conductance, units={**record.units, **units}, wired=operation)
+
+
+def _replace_array(g: np.ndarray, unit: np.ndarray | None, wires: Wires, interleaved: bool) -> None:
+    """Put the effective matrix in the place of one array, ``(signs, outputs, inputs)``, and of its unit line."""
+    if interleaved:
+        g[0] = effective_matrix(g, wires)
+        g[1] = 0.0
+        return
+    for cells in g:
+        lines = cells if unit is None else np.concatenate([unit, cells])
+        found = effective_matrix(lines[np.newaxis], wires)
+        cells[:] = found if unit is None else found[1:]
+        if unit is not None:
+            unit[:] = found[:1]

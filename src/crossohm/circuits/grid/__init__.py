@@ -1,0 +1,6 @@
+"""Resistive networks of arrays: what wires do to currents."""
+
+from crossohm.circuits.grid.reduction import effective_matrix
+from crossohm.circuits.grid.wires import Wires
+
+__all__ = ["Wires", "effective_matrix"]

@@ -1,0 +1,135 @@
+"""The effective matrix of an array with wires, against plain nodal analysis of the same network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.linalg import spsolve
+
+from crossohm.circuits.grid import Wires, effective_matrix
+
+G_PLUS = np.array([[0.9, 0.2, 0.5], [0.1, 1.0, 0.3]])
+G_MINUS = np.array([[0.1, 0.6, 0.1], [0.4, 0.1, 0.8]])
+V = np.array([0.8, -0.6, 0.3])
+PLAIN, ENDS = Wires(0.02, 0.05), Wires(0.02, 0.05, 0.1, 0.2)
+
+
+def nodal(g: np.ndarray, wires: Wires, v: np.ndarray) -> np.ndarray:
+    """Output currents by Kirchhoff's law at every node; one branch list, one sparse solve. All wires > 0."""
+    lines, outputs, inputs = g.shape
+    a = np.arange(lines * outputs * inputs).reshape(g.shape)  # input-line nodes
+    b = a.size + np.arange(outputs * inputs).reshape(outputs, inputs)  # output-line nodes
+    ground = a.size + b.size
+    sources = ground + 1 + np.arange(lines * inputs).reshape(lines, inputs)
+    branches = [
+        (sources, a[:, 0], 1 / (wires.input + wires.input_end)),
+        (a[:, :-1], a[:, 1:], 1 / wires.input),
+        (a, np.broadcast_to(b, g.shape), g),
+        (b[:, :-1], b[:, 1:], 1 / wires.output),
+        (b[:, -1], np.full(outputs, ground), 1 / (wires.output + wires.output_end)),
+    ]
+    p, q = (np.concatenate([np.ravel(branch[k]) for branch in branches]) for k in (0, 1))
+    c = np.concatenate([np.ravel(np.broadcast_to(branch[2], branch[0].shape)) for branch in branches])
+    size = ground + 1 + sources.size
+    entries = (np.concatenate([c, c, -c, -c]), (np.concatenate([p, q, p, q]), np.concatenate([p, q, q, p])))
+    matrix = coo_array(entries, shape=(size, size)).tocsc()
+    known = np.zeros(size)
+    for line in range(lines):
+        known[sources[line]] = v if line == 0 else -v
+    free = np.arange(ground)
+    voltages = spsolve(matrix[free][:, free], -(matrix[free] @ known))
+    return voltages[b[:, -1]] / (wires.output + wires.output_end)
+
+
+@pytest.mark.parametrize(
+    ("g", "wires", "expected"),
+    [
+        ([G_PLUS], Wires(), [0.75, -0.43]),
+        ([G_PLUS, G_MINUS], Wires(), [1.0, -0.93]),
+        ([G_PLUS], PLAIN, [0.63137785, -0.35980390]),
+        ([G_PLUS], ENDS, [0.46058508, -0.25743884]),
+        ([G_PLUS, G_MINUS], PLAIN, [0.79876313, -0.74285451]),
+        ([G_PLUS, G_MINUS], ENDS, [0.53512147, -0.47776172]),
+    ],
+)
+def test_reference_values(g: list[np.ndarray], wires: Wires, expected: list[float]) -> None:
+    np.testing.assert_allclose(effective_matrix(np.stack(g), wires) @ V, expected, atol=1e-8)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 2),
+    st.integers(1, 14),
+    st.integers(1, 14),
+    st.tuples(*[st.floats(1e-4, 0.3)] * 2, *[st.sampled_from([0.0, 0.05, 1.0])] * 2),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_network_equals_nodal_analysis(
+    lines: int, outputs: int, inputs: int, resistances: tuple[float, float, float, float], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    g = rng.uniform(0, 1, (lines, outputs, inputs)) * (rng.random((lines, outputs, inputs)) < 0.8)
+    v, wires = rng.uniform(-1, 1, inputs), Wires(*resistances)
+    expected = nodal(g, wires, v)
+    found = effective_matrix(g, wires) @ v
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max() + 1e-15)
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("shape", [(64, 48), (20, 64), (64, 64)])
+@pytest.mark.parametrize("r", [1e-5, 1e-3, 0.05])
+def test_larger_arrays_equal_nodal_analysis(lines: int, shape: tuple[int, int], r: float) -> None:
+    rng = np.random.default_rng(1)
+    g, v = rng.uniform(0.01, 1, (lines, *shape)), rng.uniform(-1, 1, shape[1])
+    wires = Wires(r, 2 * r, 3 * r, r)
+    expected = nodal(g, wires, v)
+    np.testing.assert_allclose(effective_matrix(g, wires) @ v, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+ABSENT = [
+    ("no wires", (0, 0, 0, 0)),
+    ("input wires only", (0.02, 0, 0, 0)),
+    ("output wires only", (0, 0.03, 0, 0)),
+    ("input ends only", (0, 0, 0.1, 0)),
+    ("output ends only", (0, 0, 0, 0.2)),
+    ("both ends", (0, 0, 0.1, 0.2)),
+    ("output end, input wires", (0.02, 0, 0.1, 0.2)),
+    ("input end, output wires", (0, 0.03, 0.1, 0.2)),
+]
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 7), (7, 4)])
+@pytest.mark.parametrize("resistances", [r for _, r in ABSENT], ids=[name for name, _ in ABSENT])
+def test_absent_resistances_are_the_limit_of_small_ones(
+    lines: int, shape: tuple[int, int], resistances: tuple[float, ...]
+) -> None:
+    g = np.random.default_rng(2).uniform(0, 1, (lines, *shape))
+    exact = effective_matrix(g, Wires(*resistances))
+    errors = []
+    for small in (1e-6, 1e-7):  # the elimination that has both wires converges linearly to the special case
+        near = effective_matrix(g, Wires(*(r or small for r in resistances)))
+        errors.append(np.abs(near - exact).max())
+    assert errors[0] < 1e-3
+    assert errors[1] < errors[0] / 8
+
+
+def test_without_wires_nothing_changes() -> None:
+    np.testing.assert_array_equal(effective_matrix(G_PLUS[None], Wires()), G_PLUS)
+
+
+def test_more_resistance_lowers_every_current_of_positive_inputs() -> None:
+    g, v = np.random.default_rng(3).uniform(0.1, 1, (1, 9, 6)), np.ones(6)
+    currents = [effective_matrix(g, Wires(r, r, r, r)) @ v for r in (0, 1e-4, 1e-3, 1e-2, 1e-1)]
+    assert np.all(np.diff(currents, axis=0) < 0)
+
+
+def test_reciprocity() -> None:
+    """Exchanging sources and ammeters transposes the effective matrix."""
+    g = np.random.default_rng(4).uniform(0, 1, (1, 5, 8))
+    mirrored = g[:, ::-1, ::-1].transpose(0, 2, 1)
+    twin = effective_matrix(mirrored, ENDS.mirrored)[::-1, ::-1].T
+    np.testing.assert_allclose(effective_matrix(g, ENDS), twin, rtol=1e-12)

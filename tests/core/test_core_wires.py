@@ -1,0 +1,138 @@
+"""Wire resistance through the core: every mapping and operation against the networks of its physical arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+import torch
+from core_hardware import STYLES, core_on, hardware
+
+from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
+from crossohm.circuits.grid import Wires, effective_matrix
+from crossohm.mapping import build_mapping
+
+RNG = np.random.default_rng(11)
+MATRIX = RNG.normal(size=(9, 13))
+X, Z = RNG.uniform(-1, 1, (13, 5)), RNG.uniform(-1, 1, (5, 9))
+WIRES = {
+    "xbar.array.parasitics.enable": True,
+    "xbar.array.parasitics.Rp_row": 3.0,
+    "xbar.array.parasitics.Rp_col": 5.0,
+    "xbar.array.parasitics.Rp_row_terminal": 20.0,
+    "xbar.array.parasitics.Rp_col_terminal": 10.0,
+}
+PARTS = {"core.rows_max": 5, "core.cols_max": 4}
+
+
+def expected(core: AnalogCore, operation: str) -> np.ndarray:
+    """The matrix the core represents in an operation, network by network, for mappings without unit lines."""
+    r_min = core.params.xbar.device.Rmin
+    wires = Wires(3 / r_min, 5 / r_min, 20 / r_min, 10 / r_min)
+    mapping, record = build_mapping(core.params), core.blocks[0].record
+    orient: Callable[[np.ndarray], np.ndarray] = (lambda g: g) if operation == "mvm" else np.transpose
+    effective = np.array(record.conductance)
+    for rows in record.row_parts:
+        for columns in record.column_parts:
+            for s in range(effective.shape[0]):
+                pair = [orient(g) for g in record.conductance[s, :, rows, columns]]
+                w = wires if operation == "mvm" else wires.mirrored
+                if core.params.core.balanced.interleaved_posneg:
+                    found = [effective_matrix(np.stack(pair), w), np.zeros_like(pair[0])]
+                else:
+                    found = [effective_matrix(g[None], w) for g in pair]
+                effective[s, :, rows, columns] = np.stack([orient(t) for t in found])
+    return mapping.decode(effective) * core.max
+
+
+@pytest.mark.parametrize("partitions", [{}, PARTS], ids=["one array", "partitions"])
+@pytest.mark.parametrize("style", [name for name in STYLES if "unit" not in name])
+def test_both_operations_are_those_of_the_networks(style: str, partitions: dict[str, int]) -> None:
+    core = core_on(MATRIX, STYLES[style], WIRES, partitions)
+    np.testing.assert_allclose(core @ X, expected(core, "mvm") @ X, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(Z @ core, Z @ expected(core, "vmm"), rtol=0, atol=1e-11)
+    assert np.abs(core @ X - MATRIX @ X).max() > 1e-3  # the wires matter here
+    np.testing.assert_allclose(
+        core.get_matrix(), core_on(MATRIX, STYLES[style], partitions).get_matrix(), rtol=1e-12
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("style", ["unit-column", "sliced-unit-column"])
+def test_a_unit_line_is_part_of_the_network(style: str) -> None:
+    """It lies before the outputs of its array, so it is the first line an input line meets."""
+    core = core_on(MATRIX, STYLES[style], WIRES)
+    r_min = core.params.xbar.device.Rmin
+    wires, record = Wires(3 / r_min, 5 / r_min, 20 / r_min, 10 / r_min), core.blocks[0].record
+    total = np.zeros_like(X[:9])
+    for s, coefficient in enumerate(build_mapping(core.params).coefficients[:, 0]):
+        lines = np.concatenate([record.units["mvm"][s], record.conductance[s, 0]])
+        currents = effective_matrix(lines[None], wires) @ X
+        total += coefficient * (currents[1:] - currents[:1])
+    np.testing.assert_allclose(core @ X, total * core.max, rtol=0, atol=1e-11)
+
+
+def test_slices_without_wires() -> None:
+    style = STYLES["sliced-balanced"]
+    skipped = core_on(MATRIX, style, WIRES, {"xbar.array.parasitics.disable_slices": [0, 1, 2]})
+    np.testing.assert_allclose(skipped @ X, core_on(MATRIX, style) @ X, rtol=0, atol=1e-11)
+    some = core_on(MATRIX, style, WIRES, {"xbar.array.parasitics.disable_slices": [2]})
+    distances = [np.abs(core @ X - MATRIX @ X).max() for core in (core_on(MATRIX, style, WIRES), some)]
+    assert distances[1] < distances[0]
+
+
+@pytest.mark.parametrize("adc", [False, True])
+def test_every_array_library_agrees(adc: bool) -> None:
+    params = hardware(WIRES, PARTS)
+    if adc:
+        params.update({"xbar.adc.mvm": {"model": "QuantizerADC", "bits": 8, "adc_range_option": "MAX"}})
+    core = AnalogCore(MATRIX, params, seed=1)
+    y = core @ X
+    np.testing.assert_allclose((core @ torch.tensor(X)).numpy(), y, rtol=0, atol=1e-12)
+    with jax.enable_x64(True):
+        jitted = jax.jit(lambda x: core @ x)
+        np.testing.assert_allclose(np.asarray(jitted(jax.numpy.asarray(X))), y, rtol=0, atol=1e-12)
+
+
+def test_writing_renews_the_network() -> None:
+    core = core_on(MATRIX, WIRES)
+    before = core @ X
+    core[2, 3] = 0.0
+    fresh = AnalogCore(core.get_matrix(), core.params, seed=1)
+    assert np.abs(core @ X - before).max() > 0
+    np.testing.assert_allclose(core @ X, fresh @ X, rtol=0, atol=1e-9)
+
+
+def test_current_limit_acts_after_the_wires() -> None:
+    limited = core_on(MATRIX, WIRES, {"xbar.array.Icol_max": 0.4}, {"core.balanced.interleaved_posneg": True})
+    free = core_on(MATRIX, WIRES, {"core.balanced.interleaved_posneg": True})
+    unit = free.max / free.params.xbar.device.Grange_norm
+    np.testing.assert_allclose(limited @ X, np.clip(free @ X, -0.4 * unit, 0.4 * unit), rtol=0, atol=1e-11)
+
+
+def test_explain_says_how_wires_are_solved() -> None:
+    assert "eliminated once (exact)" in str(core_on(MATRIX, WIRES).explain())
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        (
+            {
+                "xbar.array.parasitics.current_from_input": False,
+                "xbar.dac.mvm": {"model": "SignMagnitudeDAC", "bits": 4, "input_bitslicing": True},
+            },
+            r"xbar\.array\.parasitics\.current_from_input",
+        ),
+        ({"xbar.device.read_noise": {"enable": True, "model": "NormalProportionalDevice", "magnitude": 0.01}},
+         r"xbar\.device\.read_noise\.enable"),
+        ({"xbar.device.nonlinear_IV": {"enable": True, "model": "CubicDevice"}},
+         r"xbar\.device\.nonlinear_IV\.enable"),
+    ],
+)  # fmt: skip
+def test_what_wires_do_not_combine_with_is_refused_by_name(extra: dict[str, object], named: str) -> None:
+    params = CrossSimParameters()
+    params.update({**WIRES, **extra})
+    with pytest.raises(UnsupportedError, match=named):
+        AnalogCore(MATRIX, params)
