@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 import torch
 from core_hardware import STYLES, core_on, hardware
 
-from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
-from crossohm.circuits.grid import Wires, effective_matrix
+from crossohm import AnalogCore, UnsupportedError
+from crossohm.circuits.grid import Wires, effective_matrix, ladder_currents
 from crossohm.mapping import build_mapping
 
 RNG = np.random.default_rng(11)
@@ -115,24 +116,85 @@ def test_explain_says_how_wires_are_solved() -> None:
     assert "eliminated once (exact)" in str(core_on(MATRIX, WIRES).explain())
 
 
-@pytest.mark.parametrize(
-    ("extra", "named"),
-    [
-        (
-            {
-                "xbar.array.parasitics.current_from_input": False,
-                "xbar.dac.mvm": {"model": "SignMagnitudeDAC", "bits": 4, "input_bitslicing": True},
-            },
-            r"xbar\.array\.parasitics\.current_from_input",
-        ),
-        ({"xbar.device.read_noise": {"enable": True, "model": "NormalProportionalDevice", "magnitude": 0.01}},
-         r"xbar\.device\.read_noise\.enable"),
-        ({"xbar.device.nonlinear_IV": {"enable": True, "model": "CubicDevice"}},
-         r"xbar\.device\.nonlinear_IV\.enable"),
-    ],
-)  # fmt: skip
-def test_what_wires_do_not_combine_with_is_refused_by_name(extra: dict[str, object], named: str) -> None:
-    params = CrossSimParameters()
-    params.update({**WIRES, **extra})
-    with pytest.raises(UnsupportedError, match=named):
-        AnalogCore(MATRIX, params)
+def test_nonlinear_cells_on_wires_are_refused_by_name() -> None:
+    law = {"xbar.device.nonlinear_IV": {"enable": True, "model": "CubicDevice"}}
+    with pytest.raises(UnsupportedError, match=r"xbar\.device\.nonlinear_IV\.enable"):
+        core_on(MATRIX, WIRES, law)
+
+
+NOISE = {"xbar.device.read_noise": {"enable": True, "model": "NormalProportionalDevice", "magnitude": 0.02}}
+
+
+@pytest.mark.parametrize("style", ["balanced", "interleaved", "offset", "unit-column"])
+@pytest.mark.parametrize("gated", [False, True])
+def test_read_noise_on_wires_is_a_network_per_vector(style: str, gated: bool) -> None:
+    """To first order the noise of ``T v`` is that of the cells through the network's own sensitivities."""
+    matrix, x = MATRIX[:3, :4], X[:4, :1]
+    changes = (STYLES[style], WIRES, GATED if gated else {})
+    silent, noisy = core_on(matrix, *changes), core_on(matrix, *changes, NOISE)
+    calm = core_on(matrix, *changes, NOISE, {"xbar.device.read_noise.magnitude": 1e-12})
+    np.testing.assert_allclose(calm @ x, silent @ x, rtol=0, atol=1e-9)
+    draws = noisy @ np.repeat(x, 3000, axis=1)
+    spread = draws.std(axis=1)
+    assert np.all(spread > 0)
+    assert np.all(np.abs(draws.mean(axis=1) - (silent @ x)[:, 0]) < 5 * spread / np.sqrt(3000) + 2e-3 * spread.max())
+    wireless = core_on(matrix, STYLES[style], NOISE, GATED_INPUTS if gated else {}) @ np.repeat(x, 3000, axis=1)
+    ratio = spread / wireless.std(axis=1)
+    assert np.all((ratio > 0.8) & (ratio < 1.1))  # wires attenuate currents and their noise by a few per cent
+
+
+GATED = {
+    "xbar.array.parasitics.current_from_input": False,
+    "xbar.dac.mvm": {"model": "SignMagnitudeDAC", "bits": 4, "input_bitslicing": True},
+}
+GATED_INPUTS = {"xbar.dac": {"mvm": GATED["xbar.dac.mvm"]}}
+
+
+def ladder_twin(core: AnalogCore, x: np.ndarray, unused_at: Literal["top", "bottom"]) -> np.ndarray:
+    """One column of ``core @ x`` for gated pairs on one array, slice by slice and line by line."""
+    params, record = core.params, core.blocks[0].record
+    r_min = params.xbar.device.Rmin
+    wires = Wires(3 / r_min, 5 / r_min, 20 / r_min, 10 / r_min)
+    spare = max(params.core.rows_max - core.ncol, 0)
+    code = np.rint(np.abs(x) * 7).astype(int)
+    total = np.zeros(core.nrow)
+    for bit in range(3):
+        v = np.sign(x) * ((code >> bit) & 1)
+        for s, coefficients in enumerate(build_mapping(params).coefficients):
+            g = record.conductance[s]
+            if params.core.balanced.interleaved_posneg:
+                currents = coefficients[0] * ladder_currents(g, v[None], wires, spare, unused_at)[0]
+            else:
+                pairs = zip(coefficients, g, strict=True)
+                currents = sum(c * ladder_currents(one[None], v[None], wires, spare, unused_at)[0] for c, one in pairs)
+            total += currents * 2**bit / 7
+    return total * core.max
+
+
+@pytest.mark.parametrize("rows_max", [0, 20])
+@pytest.mark.parametrize("unused_at", ["top", "bottom"])
+@pytest.mark.parametrize("style", ["balanced", "two-sided", "interleaved", "sliced-balanced"])
+def test_gate_selected_rows(style: str, unused_at: Literal["top", "bottom"], rows_max: int) -> None:
+    changes = {"core.rows_max": rows_max, "xbar.array.parasitics.selected_rows": unused_at}
+    core = core_on(MATRIX, STYLES[style], WIRES, GATED, changes)
+    expected_columns = [ladder_twin(core, x, unused_at) for x in X.T]
+    np.testing.assert_allclose(core @ X, np.stack(expected_columns, axis=1), rtol=0, atol=1e-10)
+    np.testing.assert_allclose((core @ torch.tensor(X)).numpy(), core @ X, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_gates_without_resistance_are_ideal(style: str) -> None:
+    """Supply-line resistance tending to zero leaves the sliced product, for every mapping and both operations."""
+    small = {**WIRES, **{path: 1e-7 for path in WIRES if "Rp_" in path}}
+    gated, ideal = (
+        core_on(MATRIX, STYLES[style], small, GATED),
+        core_on(MATRIX, STYLES[style], {"xbar.dac": {"mvm": GATED["xbar.dac.mvm"]}}),
+    )
+    np.testing.assert_allclose(gated @ X, ideal @ X, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(Z @ gated, Z @ ideal, rtol=0, atol=1e-6)
+
+
+def test_gates_are_refused_while_jax_traces() -> None:
+    core = core_on(MATRIX, WIRES, GATED)
+    with pytest.raises(UnsupportedError, match=r"xbar\.array\.parasitics\.current_from_input"):
+        jax.jit(lambda x: core @ x)(jax.numpy.asarray(X))

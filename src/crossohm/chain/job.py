@@ -13,7 +13,7 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.programmed import Programmed, subtracts_in_array
-from crossohm.chain.wired import check_wires
+from crossohm.chain.wired import check_wires, networks_vary
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
@@ -97,11 +97,19 @@ class Job:
     def keeps_signs(self) -> bool:
         """True if the two arrays of a pair must be evaluated apart."""
         limited = self.current_limit is not None and not self.interleaved
-        return self.mapping.signs == 2 and (self.separate_adcs or limited or self.samples)
+        apart = self.has_networks and not self.interleaved
+        return self.mapping.signs == 2 and (self.separate_adcs or limited or apart or self.samples)
+
+    @property
+    def has_networks(self) -> bool:
+        """True if the network of wires differs from input to input."""
+        return networks_vary(self.params)
 
     @cached_property
     def samples(self) -> bool:
         """True if every cell of every vector is evaluated by itself."""
+        if self.has_networks:
+            return False
         if self.law is not None:
             return self.noise is not None or not self.law.has_polynomial_current
         return bool(self.sampling_reason)
@@ -142,6 +150,8 @@ class Job:
             return "the currents that ADCs would see are recorded"
         if self.current_limit is not None:
             return "line currents are limited"
+        if self.has_networks:
+            return "the network of wires differs from input to input"
         if self.law is not None:
             return "cells are nonlinear"
         if self.samples:
@@ -171,7 +181,7 @@ def make_job(
     forward = operation == "mvm"
     device = params.xbar.device
     noise, law = active_device(device, "read_noise"), active_device(device, "nonlinear_IV")
-    check_wires(params, noise is not None, law is not None)
+    check_wires(params, law is not None)
     return Job(
         params=params,
         mapping=build_mapping(params),

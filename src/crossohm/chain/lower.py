@@ -14,7 +14,14 @@ from crossohm.chain.lower_arrays import build_readout, line_parts
 from crossohm.chain.plan import Combination, Plan, Stage
 from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key, subtracts_in_array
 from crossohm.chain.ranges import adc_limits
-from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
+from crossohm.chain.readout import (
+    LinearReadout,
+    NetworkReadout,
+    NoisyReadout,
+    PolynomialReadout,
+    Readout,
+    SampledReadout,
+)
 from crossohm.chain.wired import apply_wires
 from crossohm.circuits.adc import Converter, get_adc
 from crossohm.devices import check_devices
@@ -65,7 +72,7 @@ def lower(
 
 def _caveats(job: Job) -> Iterator[str]:
     """What else a user should know of this combination."""
-    if job.params.xbar.array.parasitics.effective:
+    if job.params.xbar.array.parasitics.effective and not job.has_networks:
         yield "wire resistance is in the matrix: the network is linear and was eliminated once (exact)"
     granular = job.digitises and job.adc.adc_range_option is ADCRangeLimits.GRANULAR
     if granular and job.mapping.signs == 1 and job.params.xbar.device.Gmin_norm > 0:
@@ -132,7 +139,7 @@ def _stage(job: Job, index: int) -> Stage:
 
 def _planes_matter(job: Job, readout: Readout) -> bool:
     """True if driving input slices one by one differs from driving their sum."""
-    return job.current_limit is not None or isinstance(readout, PolynomialReadout | SampledReadout)
+    return job.current_limit is not None or isinstance(readout, PolynomialReadout | SampledReadout | NetworkReadout)
 
 
 def _digitiser(job: Job, column_part: int) -> Digitiser:

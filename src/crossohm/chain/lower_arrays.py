@@ -5,13 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from crossohm.chain.job import Job
-from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
+from crossohm.chain.readout import (
+    LinearReadout,
+    NetworkReadout,
+    NoisyReadout,
+    PolynomialReadout,
+    Readout,
+    SampledReadout,
+)
+from crossohm.chain.wired import unused_rows, wires_of
+from crossohm.circuits.grid import Wires
 from crossohm.devices import cell_of
 
 
 def build_readout(job: Job, columns: slice) -> Readout:
     """The cheapest exact way to the line currents of input partition ``columns``."""
     g = line_conductances(job, columns)
+    if job.has_networks:
+        return _networks(job, g, columns)
     if job.samples:
         return _sampled(job, g, columns)
     if job.law is not None:
@@ -55,6 +66,30 @@ def _fold(g: np.ndarray, sign: float) -> np.ndarray:
 def _rows(g: np.ndarray) -> np.ndarray:
     """Banks and lines as the rows of one matrix."""
     return g.reshape(-1, g.shape[3])
+
+
+def _networks(job: Job, g: np.ndarray, columns: slice) -> Readout:
+    """Wires that cannot be merged into a matrix; interleaved pairs form one network, other arrays one each."""
+    device, parasitics = job.params.xbar.device, job.params.xbar.array.parasitics
+    slices, signs, lines, inputs = g.shape
+    networks = g if job.interleaved else g.reshape(slices * signs, 1, lines, inputs)
+    per_slice = len(networks) // slices
+    ideal = parasitics.disable_slices if job.mapping.slice_bits else []
+    wires = [wires_of(job.params, job.operation), Wires()]
+    return NetworkReadout(
+        contraction=job.contraction,
+        banks=len(networks),
+        lines=lines,
+        networks=np.asarray(networks, dtype=np.float64),
+        wires=tuple(wires[bank // per_slice in ideal] for bank in range(len(networks))),
+        gated=not parasitics.current_from_input,
+        unused=unused_rows(job.params, job.operation, inputs),
+        unused_at=parasitics.selected_rows,
+        columns=columns,
+        noise=job.noise,
+        noise_cell=cell_of(device, "read_noise"),
+        device=device,
+    )
 
 
 def _polynomial(job: Job, g: np.ndarray, columns: slice) -> Readout:

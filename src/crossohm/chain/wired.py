@@ -8,6 +8,7 @@ import numpy as np
 
 from crossohm.chain.programmed import Programmed
 from crossohm.circuits.grid import Wires, effective_matrix
+from crossohm.devices import is_active
 from crossohm.errors import UnsupportedError
 from crossohm.params import CoreStyle, CrossSimParameters
 
@@ -19,36 +20,40 @@ def wires_of(params: CrossSimParameters, operation: str) -> Wires:
     return along_rows if operation == "mvm" else along_rows.mirrored
 
 
-def check_wires(params: CrossSimParameters, has_noise: bool, is_nonlinear: bool) -> None:
-    """Refuse what cannot be folded into an effective matrix.
+def networks_vary(params: CrossSimParameters) -> bool:
+    """True if wires matter and their network differs from input to input: gate-selected rows, or read noise."""
+    parasitics = params.xbar.array.parasitics
+    return parasitics.effective and (not parasitics.current_from_input or is_active(params.xbar.device, "read_noise"))
+
+
+def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
+    """Positions of a line of full length that an array with ``inputs`` inputs leaves unselected."""
+    longest = params.core.rows_max if operation == "mvm" else params.core.cols_max
+    return max(longest - inputs, 0)
+
+
+def check_wires(params: CrossSimParameters, is_nonlinear: bool) -> None:
+    """Refuse nonlinear cells on resistive wires.
 
     Raises:
-        UnsupportedError: gate-selected rows, read noise or nonlinear cells together with wire resistance.
+        UnsupportedError: both are asked for.
     """
-    if not params.xbar.array.parasitics.effective:
-        return
-    base = "xbar.array.parasitics.enable = True with wire resistance"
-    remedy = "set xbar.array.parasitics.enable = False to multiply without IR drop"
-    if not params.xbar.array.parasitics.current_from_input:
+    if is_nonlinear and params.xbar.array.parasitics.effective:
         raise UnsupportedError(
-            f"{base} and xbar.array.parasitics.current_from_input = False: gate-selected rows are not simulated in "
-            f"this version; allowed: current_from_input = True. Or {remedy}"
+            "xbar.array.parasitics.enable = True with wire resistance and xbar.device.nonlinear_IV.enable = True: the "
+            "two are not simulated together in this version. Set one of them to False"
         )
-    for path, active in (("read_noise", has_noise), ("nonlinear_IV", is_nonlinear)):
-        if active:
-            raise UnsupportedError(
-                f"{base} and xbar.device.{path}.enable = True: the two are not simulated together in this version. "
-                f"Set xbar.device.{path}.enable = False, or {remedy}"
-            )
 
 
 def apply_wires(record: Programmed, params: CrossSimParameters, operation: str) -> Programmed:
-    """The record whose conductances are the effective ones of ``operation``; the record itself without wires.
+    """The record whose conductances are the effective ones of ``operation``.
+
+    The record itself without wires, and where the network differs from input to input.
 
     Every physical array is one network, unit line included. For interleaved pairs the network of both cells gives one
     matrix, which takes the place of the positive array; the negative one is empty.
     """
-    if not params.xbar.array.parasitics.effective or record.wired == operation:
+    if not params.xbar.array.parasitics.effective or networks_vary(params) or record.wired == operation:
         return record
     forward = operation == "mvm"
     effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))

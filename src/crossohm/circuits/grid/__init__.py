@@ -1,6 +1,7 @@
 """Resistive networks of arrays: what wires do to currents."""
 
+from crossohm.circuits.grid.ladder import ladder_currents
 from crossohm.circuits.grid.reduction import effective_matrix
 from crossohm.circuits.grid.wires import Wires
 
-__all__ = ["Wires", "effective_matrix"]
+__all__ = ["Wires", "effective_matrix", "ladder_currents"]
