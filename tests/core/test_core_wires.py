@@ -116,10 +116,28 @@ def test_explain_says_how_wires_are_solved() -> None:
     assert "eliminated once (exact)" in str(core_on(MATRIX, WIRES).explain())
 
 
-def test_nonlinear_cells_on_wires_are_refused_by_name() -> None:
-    law = {"xbar.device.nonlinear_IV": {"enable": True, "model": "CubicDevice"}}
-    with pytest.raises(UnsupportedError, match=r"xbar\.device\.nonlinear_IV\.enable"):
-        core_on(MATRIX, WIRES, law)
+LAW = {
+    "xbar.device.nonlinear_IV": {"enable": True, "model": "CubicDevice"},
+    "xbar.device.Vread": 1.0,
+}
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("style", ["balanced", "interleaved", "offset", "unit-column", "sliced-balanced"])
+def test_nonlinear_cells_on_wires(style: str, gated: bool) -> None:
+    """Vanishing wires leave the nonlinear cells, vanishing read voltage leaves the linear network."""
+    matrix, x = MATRIX[:4, :6], X[:6, :2]
+    inputs = GATED if gated else {}
+    small = {**WIRES, **{path: 1e-6 for path in WIRES if "Rp_" in path}}
+    wireless = core_on(matrix, STYLES[style], LAW, GATED_INPUTS if gated else {})
+    np.testing.assert_allclose(core_on(matrix, STYLES[style], small, LAW, inputs) @ x, wireless @ x, rtol=0, atol=1e-6)
+    weak, linear = (
+        core_on(matrix, STYLES[style], WIRES, inputs, law) for law in (LAW | {"xbar.device.Vread": 1e-4}, {})
+    )
+    np.testing.assert_allclose(weak @ x, linear @ x, rtol=0, atol=1e-7)
+    both = core_on(matrix, STYLES[style], WIRES, LAW, inputs) @ x
+    assert np.abs(both - linear @ x).max() > 1e-3
+    assert np.abs(both - wireless @ x).max() > 1e-3
 
 
 NOISE = {"xbar.device.read_noise": {"enable": True, "model": "NormalProportionalDevice", "magnitude": 0.02}}

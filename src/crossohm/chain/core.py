@@ -31,6 +31,7 @@ from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
 from crossohm.chain.profile import Profile
 from crossohm.chain.programmed import Programmed
+from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import load_blocks, save_blocks
 from crossohm.chain.wired import apply_wires
 from crossohm.errors import InputError, ParameterError, ShapeError
@@ -390,6 +391,19 @@ class AnalogCore(MatrixFace):
                 self._direct[x.dtype] = np.ascontiguousarray(kernel.weights.T)
 
     # --- looking inside -----------------------------------------------------------------------------------------------
+
+    def to_spice(
+        self, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None
+    ) -> list[Path]:
+        """Write one SPICE netlist per physical array for the input vector ``x``; see `crossohm.chain.spice.to_spice`.
+
+        Args:
+            path: Folder for the files.
+            x: One input vector, in the user's units.
+            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+            input_slice: With input bit slicing, the slice to apply, 0 = least significant.
+        """
+        return to_spice(self, path, x, operation, input_slice=input_slice)
 
     @contextmanager
     def profile(self, bins: int = 4096) -> Iterator[Profile]:

@@ -13,7 +13,7 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.programmed import Programmed, subtracts_in_array
-from crossohm.chain.wired import check_wires, networks_vary
+from crossohm.chain.wired import networks_vary
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
@@ -102,7 +102,7 @@ class Job:
 
     @property
     def has_networks(self) -> bool:
-        """True if the network of wires differs from input to input."""
+        """True if there are wires that no one matrix describes."""
         return networks_vary(self.params)
 
     @cached_property
@@ -151,7 +151,7 @@ class Job:
         if self.current_limit is not None:
             return "line currents are limited"
         if self.has_networks:
-            return "the network of wires differs from input to input"
+            return "no one matrix describes the wires and cells"
         if self.law is not None:
             return "cells are nonlinear"
         if self.samples:
@@ -175,13 +175,10 @@ def make_job(
     """Gather what lowering needs.
 
     Raises:
-        UnsupportedError: wire resistance is asked for together with what it does not combine with yet.
         ParameterError: a converter or device model does not fit the hardware.
     """
     forward = operation == "mvm"
     device = params.xbar.device
-    noise, law = active_device(device, "read_noise"), active_device(device, "nonlinear_IV")
-    check_wires(params, law is not None)
     return Job(
         params=params,
         mapping=build_mapping(params),
@@ -196,7 +193,7 @@ def make_job(
         contraction=contraction,
         like=like,
         drive=build_drive(params, operation),
-        noise=noise,
-        law=law,
+        noise=active_device(device, "read_noise"),
+        law=active_device(device, "nonlinear_IV"),
         tapped=tapped,
     )

@@ -47,7 +47,6 @@ def lower(
         tapped: True if a tap will look at what the ADCs see, even where there is no ADC.
 
     Raises:
-        UnsupportedError: wire resistance is asked for together with what it does not combine with yet.
         ParameterError: converters or device models cannot be built as described.
     """
     job = make_job(apply_wires(record, params, operation), params, operation, contraction, like, tapped)

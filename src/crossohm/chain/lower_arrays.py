@@ -88,6 +88,8 @@ def _networks(job: Job, g: np.ndarray, columns: slice) -> Readout:
         columns=columns,
         noise=job.noise,
         noise_cell=cell_of(device, "read_noise"),
+        law=job.law,
+        law_cell=cell_of(device, "nonlinear_IV"),
         device=device,
     )
 

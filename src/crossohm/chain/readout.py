@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, final
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
-from crossohm.circuits.grid import Wires, effective_matrix, ladder_currents
+from crossohm.circuits.grid import Wires, cell_currents, effective_matrix, ladder_currents
 from crossohm.devices import Cell, Device
 from crossohm.devices import clip_conductance as clip_to_cell
 from crossohm.errors import UnsupportedError
@@ -118,7 +119,7 @@ class PolynomialReadout(Readout):
 @final
 @dataclass(frozen=True)
 class NetworkReadout(Readout):
-    """Arrays with wires whose network differs from input to input: rows selected by gates, or fresh read noise.
+    """Arrays with wires that no one matrix describes: rows selected by gates, fresh read noise, nonlinear cells.
 
     Solved on the host in float64; results carry no gradient.
 
@@ -131,6 +132,8 @@ class NetworkReadout(Readout):
         columns: First and last matrix column of these arrays.
         noise: Device model that draws read noise, or None.
         noise_cell: Its electrical frame.
+        law: Device model of the nonlinear I-V, or None.
+        law_cell: Its electrical frame.
         device: Hardware description of the cell (clipping limits).
     """
 
@@ -142,15 +145,17 @@ class NetworkReadout(Readout):
     columns: slice
     noise: Device | None
     noise_cell: Cell
+    law: Device | None
+    law_cell: Cell
     device: Any
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
         backend = backend_of(v)
         if backend.is_traced(v):
             raise UnsupportedError(
-                "wire resistance with gate-selected rows (xbar.array.parasitics.current_from_input = False) or with "
-                "xbar.device.read_noise.enable = True is solved outside of JAX tracing; call the core without jit, "
-                "grad and vmap"
+                "wire resistance with gate-selected rows (xbar.array.parasitics.current_from_input = False), with "
+                "xbar.device.read_noise.enable = True or with xbar.device.nonlinear_IV.enable = True is solved outside "
+                "of JAX tracing; call the core without jit, grad and vmap"
             )
         vectors = np.asarray(backend.to_numpy(self.contraction.windows(v)[:, self.columns]), dtype=np.float64)
         if self.noise is None:
@@ -171,14 +176,31 @@ class NetworkReadout(Readout):
         """Currents ``(vectors, banks * lines)``."""
         banks = []
         for network, wires in zip(networks, self.wires, strict=True):
-            if self.gated:
+            if self.law is not None:
+                banks.append(self._newton(network, vectors, wires))
+            elif self.gated:
                 banks.append(ladder_currents(network, vectors, wires, self.unused, self.unused_at))
             else:
                 banks.append(vectors @ effective_matrix(network, wires).T)
         return np.concatenate(banks, axis=1)
 
+    def _newton(self, network: np.ndarray, vectors: np.ndarray, wires: Wires) -> np.ndarray:
+        """Currents ``(vectors, lines)`` of one bank of nonlinear cells."""
+        assert self.law is not None
+        law = partial(self._current, self.law)
+        rows = [
+            cell_currents(network, one, wires, law, self.gated, self.unused, self.unused_at).sum(axis=(0, 2))
+            for one in vectors
+        ]
+        return np.stack(rows) if rows else np.zeros((0, self.lines))
+
+    def _current(self, law: Device, g: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.asarray(law.current(g, v, self.law_cell))
+
     @property
     def reason(self) -> str:
+        if self.law is not None:
+            return "one nonlinear network per vector, by damped Newton's method (residual below 1e-11, slow)"
         if self.noise is not None:
             return "one network per vector with its own read noise, eliminated directly (exact, slow)"
         return "one ladder per line and pattern of active inputs, eliminated directly (exact)"

@@ -9,7 +9,6 @@ import numpy as np
 from crossohm.chain.programmed import Programmed
 from crossohm.circuits.grid import Wires, effective_matrix
 from crossohm.devices import is_active
-from crossohm.errors import UnsupportedError
 from crossohm.params import CoreStyle, CrossSimParameters
 
 
@@ -21,9 +20,10 @@ def wires_of(params: CrossSimParameters, operation: str) -> Wires:
 
 
 def networks_vary(params: CrossSimParameters) -> bool:
-    """True if wires matter and their network differs from input to input: gate-selected rows, or read noise."""
-    parasitics = params.xbar.array.parasitics
-    return parasitics.effective and (not parasitics.current_from_input or is_active(params.xbar.device, "read_noise"))
+    """True if wires matter and no one matrix describes them: gate-selected rows, read noise, or nonlinear cells."""
+    parasitics, device = params.xbar.array.parasitics, params.xbar.device
+    own = not parasitics.current_from_input or is_active(device, "read_noise") or is_active(device, "nonlinear_IV")
+    return parasitics.effective and own
 
 
 def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
@@ -32,23 +32,10 @@ def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
     return max(longest - inputs, 0)
 
 
-def check_wires(params: CrossSimParameters, is_nonlinear: bool) -> None:
-    """Refuse nonlinear cells on resistive wires.
-
-    Raises:
-        UnsupportedError: both are asked for.
-    """
-    if is_nonlinear and params.xbar.array.parasitics.effective:
-        raise UnsupportedError(
-            "xbar.array.parasitics.enable = True with wire resistance and xbar.device.nonlinear_IV.enable = True: the "
-            "two are not simulated together in this version. Set one of them to False"
-        )
-
-
 def apply_wires(record: Programmed, params: CrossSimParameters, operation: str) -> Programmed:
     """The record whose conductances are the effective ones of ``operation``.
 
-    The record itself without wires, and where the network differs from input to input.
+    The record itself without wires, and where no one matrix describes them (`networks_vary`).
 
     Every physical array is one network, unit line included. For interleaved pairs the network of both cells gives one
     matrix, which takes the place of the positive array; the negative one is empty.
