@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 
+from crossohm import CrossOhmError
 from crossohm.circuits.grid import Wires, effective_matrix
 
 G_PLUS = np.array([[0.9, 0.2, 0.5], [0.1, 1.0, 0.3]])
@@ -133,3 +134,22 @@ def test_reciprocity() -> None:
     mirrored = g[:, ::-1, ::-1].transpose(0, 2, 1)
     twin = effective_matrix(mirrored, ENDS.mirrored)[::-1, ::-1].T
     np.testing.assert_allclose(effective_matrix(g, ENDS), twin, rtol=1e-12)
+
+
+def test_an_unsolved_network_is_an_error_with_size_and_resistances() -> None:
+    broken = -np.ones((1, 4, 3))  # no array has negative conductances; the elimination must notice
+    with pytest.raises(CrossOhmError, match=r"4 outputs x 3 inputs with Wires\(input=0\.5"):
+        effective_matrix(broken, Wires(0.5, 0.5))
+
+
+@pytest.mark.parametrize("r", [1e-14, 1e-12, 1e-9, 1e3, 1e9])
+def test_extreme_resistances_stay_accurate(r: float) -> None:
+    """Weak wires lower currents in proportion to their resistance; strong ones leave almost nothing."""
+    g = np.random.default_rng(5).uniform(0.1, 1, (1, 12, 9))
+    found = effective_matrix(g, Wires(r, r))
+    if r < 1:
+        reference = (g[0] - effective_matrix(g, Wires(1e-7, 1e-7))) / 1e-7 * r
+        np.testing.assert_allclose(g[0] - found, reference, rtol=1e-4, atol=1e-12)  # of a cell at Gmax
+    else:
+        assert np.all(found > 0)
+        assert found.sum(axis=1).max() < 2 / r

@@ -37,6 +37,8 @@ from crossohm.errors import CrossOhmError
 
 #: Elements of column blocks held at once (128 MB of float64).
 CHUNK_ELEMENTS = 1 << 24
+#: Largest residual accepted after eliminating a block; rounding leaves about 1e-15.
+RESIDUAL = 1e-9
 #: Lines on the shorter side from which more than one BLAS thread pays.
 THREADED_BLOCK = 1024
 
@@ -51,14 +53,21 @@ def effective_matrix(g: np.ndarray, wires: Wires) -> np.ndarray:
 
     Returns:
         ``(M, N)``, float64.
+
+    Raises:
+        CrossOhmError: the elimination failed its residual check; names the size and the resistances.
     """
     g = np.asarray(g, dtype=np.float64)
     # Threads would spend more time meeting each other than on blocks this small.
     with threadpool_limits(1 if min(g.shape[1:]) < THREADED_BLOCK else None, user_api="blas"):
-        if g.shape[0] == 1 and g.shape[1] > g.shape[2]:
-            mirrored = g[:, ::-1, ::-1].transpose(0, 2, 1)
-            return _reduce(mirrored, wires.mirrored)[::-1, ::-1].T
-        return _reduce(g, wires)
+        try:
+            if g.shape[0] == 1 and g.shape[1] > g.shape[2]:
+                mirrored = g[:, ::-1, ::-1].transpose(0, 2, 1)
+                return _reduce(mirrored, wires.mirrored)[::-1, ::-1].T
+            return _reduce(g, wires)
+        except CrossOhmError as error:
+            size = f"{g.shape[1]} outputs x {g.shape[2]} inputs"
+            raise CrossOhmError(f"the network of an array of {size} with {wires} was not solved: {error}") from None
 
 
 def _reduce(g: np.ndarray, wires: Wires) -> np.ndarray:
@@ -141,16 +150,18 @@ def _chain_of_blocks(g: np.ndarray, wires: Wires) -> np.ndarray:
 
 
 def _symmetric_inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix by Cholesky factorisation."""
+    """Inverse of a symmetric positive definite matrix by Cholesky factorisation, checked on one vector."""
     factor, failed = dpotrf(matrix, lower=1)
     if failed:
-        raise CrossOhmError(
-            f"the wire network of an array with {len(matrix)} lines on its shorter side is not positive definite; "
-            "check that no conductance is negative and no wire resistance extreme"
-        )
+        raise CrossOhmError("its equations are not positive definite; conductances must not be negative")
     inverse, _ = dpotri(factor, lower=1)
     lower = np.tril(inverse, -1)
-    return np.asarray(lower + lower.T + np.diag(np.diagonal(inverse)))
+    inverse = lower + lower.T + np.diag(np.diagonal(inverse))
+    probe = np.cos(np.arange(len(matrix)))
+    residual = float(np.abs(matrix @ (inverse @ probe) - probe).max())
+    if not residual <= RESIDUAL:
+        raise CrossOhmError(f"the elimination left a residual of {residual:.1e}; wire resistances are too extreme")
+    return np.asarray(inverse)
 
 
 def _column_blocks(g: np.ndarray, wires: Wires) -> Iterator[tuple[int, np.ndarray]]:
