@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def shared() -> Path:
     if folder.is_dir():
         return folder
     message = f"folder with reference data not found at {folder}; set CROSSOHM_SHARED to where it is"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def ngspice() -> str:
+    """The simulator; without it a test is skipped, except in continuous integration, where it fails."""
+    found = shutil.which("ngspice")
+    if found:
+        return found
+    message = "ngspice is not installed; install the package ngspice to check netlists with a circuit simulator"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

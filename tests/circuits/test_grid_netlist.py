@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -29,18 +27,6 @@ WIRES = {
     "output terminal only": Wires(0.02, 0.0, 0.0, 0.2),
     "none": Wires(),
 }
-
-
-@pytest.fixture(scope="module")
-def ngspice() -> str:
-    """The simulator; without it a test is skipped, except in continuous integration, where it fails."""
-    found = shutil.which("ngspice")
-    if found:
-        return found
-    message = "ngspice is not installed; install the package ngspice to check netlists with a circuit simulator"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def simulate(ngspice: str, text: str, folder: Path) -> np.ndarray:

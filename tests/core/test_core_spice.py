@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -38,18 +36,6 @@ SLICED_INPUTS = {
     "xbar.dac.mvm.slice_size": 1,
 }
 GATED = {**SLICED_INPUTS, "xbar.array.parasitics.current_from_input": False}
-
-
-@pytest.fixture(scope="module")
-def ngspice() -> str:
-    """The simulator; without it a test is skipped, except in continuous integration, where it fails."""
-    found = shutil.which("ngspice")
-    if found:
-        return found
-    message = "ngspice is not installed; install the package ngspice to check netlists with a circuit simulator"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def simulate(ngspice: str, file: Path) -> np.ndarray:

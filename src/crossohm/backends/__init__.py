@@ -61,9 +61,6 @@ class Backend(Protocol):
         modified.
         """
 
-    def floor(self, x: Array) -> Array:
-        """Floor whose gradient is one (the straight-through estimate)."""
-
     def clip(self, x: Array, low: float, high: float) -> Array:
         """``x`` limited to ``[low, high]``."""
 
@@ -121,8 +118,3 @@ def backend_of(value: Array) -> Backend:
 def is_array(value: Any) -> bool:
     """True if ``value`` is an array of a supported library."""
     return _backend_of_type(type(value)) is not None  # type: ignore[arg-type] # types are hashable
-
-
-def host_backend() -> Backend:
-    """The NumPy adapter, which programming and set-up work use."""
-    return _backend("numpy")

@@ -53,9 +53,6 @@ class CupyBackend:
     def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
         return cupy.clip(cupy.rint((x - low) * density), 0, last) / density + low
 
-    def floor(self, x: Array) -> Array:
-        return cupy.floor(x)
-
     def clip(self, x: Array, low: float, high: float) -> Array:
         return cupy.clip(x, low, high)
 

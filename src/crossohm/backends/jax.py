@@ -62,9 +62,6 @@ class JaxBackend:
         level = jnp.clip(jnp.round((x - low) * density), 0, last) / density + low
         return self.straight_through(level, inside)
 
-    def floor(self, x: Array) -> Array:
-        return x + jax.lax.stop_gradient(jnp.floor(x) - x)
-
     def clip(self, x: Array, low: float, high: float) -> Array:
         return jnp.clip(x, low, high)
 

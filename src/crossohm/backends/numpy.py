@@ -63,9 +63,6 @@ class NumpyBackend:
         codes += low
         return codes
 
-    def floor(self, x: Array) -> Array:
-        return np.floor(x)
-
     def clip(self, x: Array, low: float, high: float) -> Array:
         return np.clip(x, low, high)
 

@@ -62,9 +62,6 @@ class TorchBackend:
             level = ((x - low) * density).round_().clamp_(0, last).div_(density).add_(low)
         return self.straight_through(level, inside)
 
-    def floor(self, x: Array) -> Array:
-        return x + (torch.floor(x) - x).detach()
-
     def clip(self, x: Array, low: float, high: float) -> Array:
         return torch.clamp(x, low, high)
 

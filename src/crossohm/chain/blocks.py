@@ -79,9 +79,10 @@ def program_blocks(matrix: np.ndarray, params: Sequence[CrossSimParameters], see
         ParameterError: the number of descriptions is not the number of arrays.
     """
     rows, columns = grid_of(matrix.shape, params[0])
+    limits = _limits(matrix, params[0])
     if len(params) == 1:
         whole = (slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))
-        return (Block(*whole, params[0], program(matrix, params[0], seed, name, (rows, columns))),)
+        return (Block(*whole, params[0], program(matrix, params[0], seed, name, (rows, columns), limits)),)
     if len(params) != len(rows) * len(columns):
         raise ParameterError(
             "params",
@@ -89,7 +90,6 @@ def program_blocks(matrix: np.ndarray, params: Sequence[CrossSimParameters], see
             f"the matrix {matrix.shape} occupies {len(rows)} x {len(columns)} arrays",
             allowed=f"one CrossSimParameters or a list of {len(rows) * len(columns)}, row by row",
         )
-    limits = _limits(matrix, params[0])
     places = [(r, c) for r in rows for c in columns]
     blocks = []
     for index, ((r, c), own) in enumerate(zip(places, params, strict=True)):

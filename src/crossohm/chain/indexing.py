@@ -59,11 +59,6 @@ class Region:
         """The region of ``full``, with integer axes removed."""
         return np.asarray(full[np.ix_(self.rows, self.columns)].reshape(self.shape))
 
-    def as_matrix(self, value: Any, dtype: Any) -> np.ndarray:
-        """``value`` broadcast to the region and reshaped to (rows, columns)."""
-        spread = np.broadcast_to(np.asarray(value, dtype=dtype), self.shape)
-        return spread.reshape(len(self.rows), len(self.columns))
-
 
 def whole(shape: tuple[int, int]) -> Region:
     """The region that is all of a matrix."""

@@ -13,8 +13,7 @@ from crossohm.chain.readout import (
     Readout,
     SampledReadout,
 )
-from crossohm.chain.wired import unused_rows, wires_of
-from crossohm.circuits.grid import Wires
+from crossohm.chain.wired import unused_rows, wires_of_slice
 from crossohm.devices import cell_of
 
 
@@ -74,14 +73,12 @@ def _networks(job: Job, g: np.ndarray, columns: slice) -> Readout:
     slices, signs, lines, inputs = g.shape
     networks = g if job.interleaved else g.reshape(slices * signs, 1, lines, inputs)
     per_slice = len(networks) // slices
-    ideal = parasitics.disable_slices if job.mapping.slice_bits else []
-    wires = [wires_of(job.params, job.operation), Wires()]
     return NetworkReadout(
         contraction=job.contraction,
         banks=len(networks),
         lines=lines,
         networks=np.asarray(networks, dtype=np.float64),
-        wires=tuple(wires[bank // per_slice in ideal] for bank in range(len(networks))),
+        wires=tuple(wires_of_slice(job.params, job.operation, bank // per_slice) for bank in range(len(networks))),
         gated=not parasitics.current_from_input,
         unused=unused_rows(job.params, job.operation, inputs),
         unused_at=parasitics.selected_rows,

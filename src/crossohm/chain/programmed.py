@@ -13,7 +13,7 @@ from crossohm._random import ChipDraw, chip_rng
 from crossohm.circuits.adc import get_adc
 from crossohm.devices import error_at_write, write
 from crossohm.errors import InputError
-from crossohm.mapping import Mapping, build_mapping, weight_limits
+from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
 
 OPERATIONS = ("mvm", "vmm")
@@ -81,7 +81,7 @@ def program(
     seed: int,
     name: str,
     parts: tuple[tuple[slice, ...], tuple[slice, ...]],
-    limits: tuple[float, float] | None = None,
+    limits: tuple[float, float],
 ) -> Programmed:
     """Write a whole real matrix ``(outputs, inputs)`` into fresh arrays.
 
@@ -91,7 +91,7 @@ def program(
         seed: The chip.
         name: Name of the core.
         parts: Row and column slices of the output and input partitions.
-        limits: Weight range; by default as ``core.mapping.weights`` says.
+        limits: Weight range, in the matrix's units.
 
     Raises:
         InputError: the matrix holds NaN or infinity, or a weight outside an unclipped range needs a negative
@@ -107,13 +107,12 @@ def program(
 
 
 def rewrite(
-    record: Programmed, matrix: np.ndarray, params: CrossSimParameters, limits: tuple[float, float] | None = None
+    record: Programmed, matrix: np.ndarray, params: CrossSimParameters, limits: tuple[float, float]
 ) -> Programmed:
     """Write a whole matrix of the same shape into existing arrays; see `program`."""
-    weights = params.core.mapping.weights
     _require_finite(matrix)
-    ranged = replace(record, limits=limits or weight_limits(matrix, weights.min, weights.max, weights.percentile))
-    target = _targets(ranged, matrix, params, clip=weights.clipping).astype(matrix.dtype)
+    ranged = replace(record, limits=limits)
+    target = _targets(ranged, matrix, params, clip=params.core.mapping.weights.clipping).astype(matrix.dtype)
     actual = _write_arrays(ranged, target, params)
     return replace(ranged, target=target, conductance=actual, writes=record.writes + 1)
 

@@ -17,9 +17,8 @@ from crossohm.chain.drive import Drive
 from crossohm.chain.dtypes import joint_dtype
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.programmed import OPERATIONS, array_name
-from crossohm.chain.wired import unused_rows, wires_of
+from crossohm.chain.wired import unused_rows, wires_of_slice
 from crossohm.circuits.grid.netlist import netlist
-from crossohm.circuits.grid.wires import Wires
 from crossohm.errors import CrossOhmError, DataError, InputError, ShapeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ def _file(
     text = netlist(
         g,
         voltages[place.inputs],
-        _wires(job, place.weight_slice),
+        wires_of_slice(block.params, job.operation, place.weight_slice),
         r_min=device.Rmin,
         v_read=device.Vread,
         gated=parasitics.effective and not parasitics.current_from_input,
@@ -181,12 +180,6 @@ def _file(
         title="\n".join(_heading(core, block, job, place, input_slice)),
     )
     return _file_name(core, job, place, input_slice), text
-
-
-def _wires(job: Job, weight_slice: int) -> Wires:
-    parasitics = job.params.xbar.array.parasitics
-    ideal = job.mapping.slice_bits and weight_slice in parasitics.disable_slices
-    return Wires() if ideal or not parasitics.effective else wires_of(job.params, job.operation)
 
 
 def _file_name(core: AnalogCore, job: Job, place: _Place, input_slice: int | None) -> str:

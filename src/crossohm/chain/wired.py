@@ -19,6 +19,13 @@ def wires_of(params: CrossSimParameters, operation: str) -> Wires:
     return along_rows if operation == "mvm" else along_rows.mirrored
 
 
+def wires_of_slice(params: CrossSimParameters, operation: str, slice_: int) -> Wires:
+    """The wires of one weight slice: none where they do not take effect or the slice is declared without."""
+    parasitics = params.xbar.array.parasitics
+    without = params.core.style is CoreStyle.BITSLICED and slice_ in parasitics.disable_slices
+    return wires_of(params, operation) if parasitics.effective and not without else Wires()
+
+
 def networks_vary(params: CrossSimParameters) -> bool:
     """True if wires matter and no one matrix describes them: gate-selected rows, read noise, or nonlinear cells."""
     parasitics, device = params.xbar.array.parasitics, params.xbar.device
@@ -46,11 +53,9 @@ def apply_wires(record: Programmed, params: CrossSimParameters, operation: str) 
     effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
     units = {operation: record.units[operation].copy()} if record.units else {}
     outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
-    wires, skipped = wires_of(params, operation), params.xbar.array.parasitics.disable_slices
     interleaved = params.core.uses_pairs and params.core.balanced.interleaved_posneg
     for s in range(effective.shape[0]):
-        if params.core.style is CoreStyle.BITSLICED and s in skipped:
-            continue
+        wires = wires_of_slice(params, operation, s)
         for r, rows in enumerate(outputs):
             for columns in inputs:
                 unit = units[operation][s, r : r + 1, columns] if units else None

@@ -65,7 +65,7 @@ def ladder_currents(
     """
     g, v = np.asarray(g, dtype=np.float64), np.asarray(v, dtype=np.float64)
     _check(g, v, unused_at)
-    line = _Line.of(wires, g.shape[2], unused, unused_at)
+    line = _Line.of(wires.lengthened(unused, unused_at), g.shape[2])
     patterns, inverse = np.unique(np.where(np.abs(v) > INACTIVE, v, 0.0), axis=0, return_inverse=True)
     rows = np.zeros((g.shape[0], g.shape[2] + 1, g.shape[1]))  # the last row stands for "no cell"
     rows[:, :-1] = g.transpose(0, 2, 1)
@@ -99,10 +99,9 @@ class _Line:
     segments: int
 
     @classmethod
-    def of(cls, wires: Wires, inputs: int, unused: int, unused_at: str) -> _Line:
-        supply_end = wires.input * (1 + (unused if unused_at == "bottom" else 0)) + wires.input_end
-        output_end = wires.output * (1 + (unused if unused_at == "top" else 0)) + wires.output_end
-        return cls(wires.input, wires.output, supply_end, output_end, inputs - 1)
+    def of(cls, wires: Wires, inputs: int) -> _Line:
+        ends = (wires.input + wires.input_end, wires.output + wires.output_end)
+        return cls(wires.input, wires.output, *ends, inputs - 1)
 
     def times(self, columns: np.ndarray) -> np.ndarray:
         """``R @ columns`` for ``columns`` ``(signs, ...)``."""

@@ -67,11 +67,10 @@ def netlist(
         raise CrossOhmError(f"unused_at is {unused_at!r}; pass 'top' or 'bottom'")
     emf = np.where(np.abs(v) > INACTIVE, v, 0.0) * v_read if gated else v * v_read
     ohms = Wires(wires.input * r_min, wires.output * r_min, wires.input_end * r_min, wires.output_end * r_min)
-    more = unused if gated else 0
-    supply_end = ohms.input_end + (more * ohms.input if unused_at == "bottom" else 0.0)
-    output_end = ohms.output_end + (more * ohms.output if unused_at == "top" else 0.0)
-    ends = Wires(ohms.input, ohms.output, supply_end, output_end)
-    body = _gated_array(g, emf, ends, r_min) if gated else _driven_array(g, emf, ends, r_min)
+    if gated:
+        body = _gated_array(g, emf, ohms.lengthened(unused, unused_at), r_min)
+    else:
+        body = _driven_array(g, emf, ohms, r_min)
     heading = [f"* {line}".rstrip() for line in title.splitlines() or ["crossbar array"]]
     return "\n".join([*heading, *body, *_analysis(g.shape[1]), ""])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from scipy.sparse import coo_array, csc_array
@@ -37,7 +37,7 @@ def cell_currents(
     law: Law,
     gated: bool = False,
     unused: int = 0,
-    unused_at: str = "top",
+    unused_at: Literal["top", "bottom"] = "top",
 ) -> np.ndarray:
     """Current of every cell of one array for one input vector.
 
@@ -59,7 +59,7 @@ def cell_currents(
     if wires == Wires():  # no unknown voltage
         emf = np.broadcast_to(np.stack([v, -v])[: g.shape[0], np.newaxis], g.shape)
         return np.asarray(np.where(np.abs(emf) > INACTIVE, law(g, emf), 0.0))
-    network = _gated(g, v, wires, unused, unused_at) if gated else _driven(g, v, wires)
+    network = _gated(g, v, wires.lengthened(unused, unused_at)) if gated else _driven(g, v, wires)
     return network.solve(law, f"array of {g.shape[1]} outputs x {g.shape[2]} inputs with {wires}").reshape(g.shape)
 
 
@@ -196,13 +196,11 @@ def _driven(g: np.ndarray, v: np.ndarray, wires: Wires) -> _Network:
     return build.network(drive, sense, np.zeros(1), g, np.ones(1, dtype=bool))
 
 
-def _gated(g: np.ndarray, v: np.ndarray, wires: Wires, unused: int, unused_at: str) -> _Network:
+def _gated(g: np.ndarray, v: np.ndarray, wires: Wires) -> _Network:
     signs, outputs, inputs = g.shape
     build = _Builder()
     supplies, grounds = build.fixed(np.zeros((signs, outputs))), build.fixed(np.zeros(outputs))
-    supply_end = wires.input * (1 + (unused if unused_at == "bottom" else 0)) + wires.input_end
-    output_end = wires.output * (1 + (unused if unused_at == "top" else 0)) + wires.output_end
-    drive = build.line(supplies, inputs, supply_end, wires.input)
-    sense = build.line(grounds, inputs, output_end, wires.output)[:, ::-1]
+    drive = build.line(supplies, inputs, wires.input + wires.input_end, wires.input)
+    sense = build.line(grounds, inputs, wires.output + wires.output_end, wires.output)[:, ::-1]
     emf = np.stack([v, -v])[:signs, np.newaxis]
     return build.network(drive, sense, emf, g, np.abs(emf) > INACTIVE)

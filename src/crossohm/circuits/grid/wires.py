@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Literal, final
 
 
 @final
@@ -27,3 +27,9 @@ class Wires:
     def mirrored(self) -> Wires:
         """Wires of the reciprocal network, in which sources and ammeters have changed places."""
         return Wires(self.output, self.input, self.output_end, self.input_end)
+
+    def lengthened(self, unused: int, unused_at: Literal["top", "bottom"]) -> Wires:
+        """Wires of gate-selected lines with unselected positions before the ammeter ("top") or after the supply."""
+        if unused_at == "top":
+            return replace(self, output_end=self.output_end + unused * self.output)
+        return replace(self, input_end=self.input_end + unused * self.input)
