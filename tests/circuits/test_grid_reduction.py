@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 
-from crossohm import CrossOhmError
+from crossohm import CrossOhmError, UnsupportedError
 from crossohm.circuits.grid import Wires, effective_matrix
 
 G_PLUS = np.array([[0.9, 0.2, 0.5], [0.1, 1.0, 0.3]])
@@ -153,3 +153,69 @@ def test_extreme_resistances_stay_accurate(r: float) -> None:
     else:
         assert np.all(found > 0)
         assert found.sum(axis=1).max() < 2 / r
+
+
+def test_several_arrays_at_once_are_the_same_as_one_by_one() -> None:
+    g = np.random.default_rng(6).uniform(0, 1, (3, 2, 2, 7, 5))
+    together = effective_matrix(g, ENDS)
+    assert together.shape == (3, 2, 7, 5)
+    for index in np.ndindex(3, 2):
+        np.testing.assert_allclose(together[index], effective_matrix(g[index], ENDS), rtol=1e-12)
+
+
+def test_an_error_names_the_array() -> None:
+    g = np.ones((3, 1, 4, 3))
+    g[1] = -1
+    with pytest.raises(CrossOhmError, match=r"network of b of 4 outputs"):
+        effective_matrix(g, Wires(0.5, 0.5), names=("a", "b", "c"))
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40)])
+def test_pairs_on_one_line_are_eliminated_over_either_side(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    g, v = rng.uniform(0, 1, (2, *shape)), rng.uniform(-1, 1, shape[1])
+    np.testing.assert_allclose(effective_matrix(g, ENDS) @ v, nodal(g, ENDS, v), rtol=1e-10, atol=1e-12)
+
+
+def _loss_and_gradient(library: str, g: np.ndarray, wires: Wires, weight: np.ndarray) -> tuple[float, np.ndarray]:
+    """``sum(weight * T(g))`` and its gradient by the library's own differentiation."""
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        cells = torch.tensor(g, requires_grad=True)
+        loss = (torch.as_tensor(weight) * effective_matrix(cells, wires)).sum()
+        loss.backward()
+        return loss.item(), cells.grad.numpy()
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        function = jax.jit(jax.value_and_grad(lambda cells: (weight * effective_matrix(cells, wires)).sum()))
+        loss, gradient = function(jax.numpy.asarray(g))
+        return float(loss), np.asarray(gradient)
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("wires", [ENDS, Wires(0.02), Wires(0, 0.03, 0.1, 0.2), Wires(0.02, 0, 0.1, 0.2)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 4), (4, 2)])
+def test_every_library_finds_the_same_matrix_and_its_gradient(
+    library: str, lines: int, wires: Wires, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(8)
+    g, weight = rng.uniform(0.1, 1, (2, lines, *shape)), rng.normal(size=(2, *shape))
+    loss, gradient = _loss_and_gradient(library, g, wires, weight)
+    assert loss == pytest.approx((weight * effective_matrix(g, wires)).sum(), rel=1e-12)
+    direction, step = rng.normal(size=g.shape), 1e-6
+    ahead, behind = ((weight * effective_matrix(g + s * direction, wires)).sum() for s in (step, -step))
+    assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * step), rel=1e-7)
+
+
+def test_jax_without_float64_is_refused() -> None:
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(False), pytest.raises(UnsupportedError, match="jax_enable_x64"):
+        effective_matrix(jax.numpy.ones((1, 2, 2)), ENDS)
+
+
+def test_a_failure_under_jax_tracing_is_nan() -> None:
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        found = jax.jit(lambda g: effective_matrix(g, Wires(0.5, 0.5)))(-jax.numpy.ones((1, 4, 3)))
+    assert np.all(np.isnan(found))

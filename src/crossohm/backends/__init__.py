@@ -67,6 +67,12 @@ class Backend(Protocol):
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         """``value`` itself, with the gradient of ``surrogate`` (finite, same shape and dtype)."""
 
+    def detached(self, value: Array) -> Array:
+        """``value`` without gradient."""
+
+    def inverse_of_positive(self, matrices: Array) -> Array:
+        """Inverses of symmetric positive definite matrices ``(..., n, n)``; NaN in place of one that is not."""
+
     def key(self, like: Array) -> tuple[Any, ...]:
         """What a plan's numbers depend on: library, dtype and device of ``like``."""
 

@@ -59,6 +59,12 @@ class CupyBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
 
+    def detached(self, value: Array) -> Array:
+        return value
+
+    def inverse_of_positive(self, matrices: Array) -> Array:
+        return cupy.linalg.inv(matrices)
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("cupy", like.dtype.name, like.device.id)
 

@@ -68,6 +68,14 @@ class JaxBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
 
+    def detached(self, value: Array) -> Array:
+        return jax.lax.stop_gradient(value)
+
+    def inverse_of_positive(self, matrices: Array) -> Array:
+        factor = jnp.linalg.cholesky(matrices)  # NaN where it fails
+        identity = jnp.broadcast_to(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), matrices.shape)
+        return jax.scipy.linalg.cho_solve((factor, True), identity)
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("jax", str(like.dtype))
 

@@ -70,6 +70,14 @@ class TorchBackend:
             return value
         return value.detach() + (surrogate - surrogate.detach())
 
+    def detached(self, value: Array) -> Array:
+        return value.detach()
+
+    def inverse_of_positive(self, matrices: Array) -> Array:
+        factor, failed = torch.linalg.cholesky_ex(matrices)
+        inverse = torch.cholesky_inverse(factor)
+        return torch.where(failed[..., None, None] == 0, inverse, torch.nan)
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("torch", like.dtype, like.device)
 
