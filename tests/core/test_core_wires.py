@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -11,7 +11,8 @@ import pytest
 import torch
 from core_hardware import STYLES, core_on, hardware
 
-from crossohm import AnalogCore, UnsupportedError
+from crossohm import AnalogCore, CrossOhmError, UnsupportedError
+from crossohm.backends import backend_of
 from crossohm.circuits.grid import Wires, effective_matrix, ladder_currents
 from crossohm.mapping import build_mapping
 
@@ -94,6 +95,29 @@ def test_every_array_library_agrees(adc: bool) -> None:
     with jax.enable_x64(True):
         jitted = jax.jit(lambda x: core @ x)
         np.testing.assert_allclose(np.asarray(jitted(jax.numpy.asarray(X))), y, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("style", ["balanced", "interleaved"])
+def test_inputs_on_an_accelerator_take_the_elimination_there(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = core_on(MATRIX, STYLES[style], WIRES, PARTS) @ X
+    monkeypatch.setattr(type(backend_of(torch.ones(1))), "on_accelerator", lambda *_: True)
+    eliminated: list[type] = []
+
+    def watched(g: Any, *rest: Any) -> Any:
+        eliminated.append(type(g))
+        return effective_matrix(g, *rest)
+
+    monkeypatch.setattr("crossohm.chain.wired.effective_matrix", watched)
+    found = core_on(MATRIX, STYLES[style], WIRES, PARTS) @ torch.as_tensor(X)
+    np.testing.assert_allclose(found, host, rtol=1e-12, atol=1e-13)
+    assert set(eliminated) == {torch.Tensor}
+
+
+def test_an_unsolved_network_is_an_error_that_names_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossohm.circuits.grid.reduction.RESIDUAL", -1.0)
+    core = core_on(MATRIX, WIRES, PARTS)
+    with pytest.raises(CrossOhmError, match=r"core/array\[0,0\]/slice0/\+ of 3 outputs x 4 inputs with Wires\(input="):
+        core @ X
 
 
 def test_writing_renews_the_network() -> None:

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         """``value`` itself, with the gradient of ``surrogate`` (finite, same shape and dtype)."""
 
+    def on_accelerator(self, value: Array) -> bool:
+        """True if ``value`` lives on a device of its own that long float64 computations should use."""
+
     def detached(self, value: Array) -> Array:
         """``value`` without gradient."""
 

@@ -59,6 +59,9 @@ class CupyBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
 
+    def on_accelerator(self, value: Array) -> bool:
+        return True
+
     def detached(self, value: Array) -> Array:
         return value
 

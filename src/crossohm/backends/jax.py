@@ -68,6 +68,11 @@ class JaxBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
 
+    def on_accelerator(self, value: Array) -> bool:
+        if self.is_traced(value) or not jax.config.jax_enable_x64:
+            return False
+        return any(device.platform != "cpu" for device in value.devices())
+
     def detached(self, value: Array) -> Array:
         return jax.lax.stop_gradient(value)
 

@@ -81,6 +81,9 @@ class NumpyBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
 
+    def on_accelerator(self, value: Array) -> bool:
+        return False
+
     def detached(self, value: Array) -> Array:
         return value
 

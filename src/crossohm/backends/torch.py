@@ -70,6 +70,9 @@ class TorchBackend:
             return value
         return value.detach() + (surrogate - surrogate.detach())
 
+    def on_accelerator(self, value: Array) -> bool:
+        return value.is_cuda  # type: ignore[no-any-return]
+
     def detached(self, value: Array) -> Array:
         return value.detach()
 

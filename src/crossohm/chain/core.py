@@ -304,15 +304,15 @@ class AnalogCore(MatrixFace):
             with backend_of(like).eager():
                 plans = tuple(
                     lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
-                    for b, record in zip(self._blocks, self._wired_records(operation), strict=True)
+                    for b, record in zip(self._blocks, self._wired_records(operation, like), strict=True)
                 )
             self._plans[key] = plans
         return plans
 
-    def _wired_records(self, operation: str) -> tuple[Programmed, ...]:
+    def _wired_records(self, operation: str, like: Array) -> tuple[Programmed, ...]:
         """Programmed arrays with their wires, which cost a set-up that all plans of one programming share."""
         if operation not in self._wired:
-            self._wired[operation] = tuple(apply_wires(b.record, b.params, operation) for b in self._blocks)
+            self._wired[operation] = tuple(apply_wires(b.record, b.params, operation, like) for b in self._blocks)
         return self._wired[operation]
 
     def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:

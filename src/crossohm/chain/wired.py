@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import final
 
 import numpy as np
 
-from crossohm.chain.programmed import Programmed
+from crossohm.backends import Array, backend_of
+from crossohm.chain.programmed import Programmed, array_name
 from crossohm.circuits.grid import Wires, effective_matrix
 from crossohm.devices import is_active
 from crossohm.params import CoreStyle, CrossSimParameters
+
+#: Elements of the matrices inverted in one step, over all arrays eliminated together (8 MB of float64).
+TOGETHER_ELEMENTS = 1 << 20
 
 
 def wires_of(params: CrossSimParameters, operation: str) -> Wires:
@@ -39,40 +46,100 @@ def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
     return max(longest - inputs, 0)
 
 
-def apply_wires(record: Programmed, params: CrossSimParameters, operation: str) -> Programmed:
+def apply_wires(
+    record: Programmed, params: CrossSimParameters, operation: str, like: Array | None = None
+) -> Programmed:
     """The record whose conductances are the effective ones of ``operation``.
 
     The record itself without wires, and where no one matrix describes them (`networks_vary`).
 
-    Every physical array is one network, unit line included. For interleaved pairs the network of both cells gives one
-    matrix, which takes the place of the positive array; the negative one is empty.
+    Every physical array is one network, unit line included; arrays of one size are eliminated together. For interleaved
+    pairs the network of both cells gives one matrix, which takes the place of the positive array; the negative one is
+    empty.
+
+    Args:
+        record: The programmed arrays.
+        params: Their hardware.
+        operation: ``"mvm"`` or ``"vmm"``.
+        like: The inputs they will multiply; if these live on an accelerator, the elimination runs there.
+
+    Raises:
+        CrossOhmError: a network was not solved; names the array, its size and its resistances.
     """
     if not params.xbar.array.parasitics.effective or networks_vary(params) or record.wired == operation:
         return record
     forward = operation == "mvm"
     effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
     units = {operation: record.units[operation].copy()} if record.units else {}
-    outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
-    interleaved = params.core.uses_pairs and params.core.balanced.interleaved_posneg
-    for s in range(effective.shape[0]):
-        wires = wires_of_slice(params, operation, s)
-        for r, rows in enumerate(outputs):
-            for columns in inputs:
-                unit = units[operation][s, r : r + 1, columns] if units else None
-                _replace_array(effective[s, :, rows, columns], unit, wires, interleaved)
+    for wires, networks in _alike(_networks(record, params, operation, effective, units.get(operation))):
+        lines = np.stack([network.lines for network in networks])
+        device = lines if like is None or not backend_of(like).on_accelerator(like) else _double_on(like, lines)
+        found = effective_matrix(device, wires, [network.name for network in networks])
+        for network, matrix in zip(networks, backend_of(found).to_numpy(found), strict=True):
+            network.replace(matrix)
     conductance = effective if forward else np.swapaxes(effective, 2, 3)
     return replace(record, conductance=conductance, units={**record.units, **units}, wired=operation)
 
 
-def _replace_array(g: np.ndarray, unit: np.ndarray | None, wires: Wires, interleaved: bool) -> None:
-    """Put the effective matrix in the place of one array, ``(signs, outputs, inputs)``, and of its unit line."""
-    if interleaved:
-        g[0] = effective_matrix(g, wires)
-        g[1] = 0.0
-        return
-    for cells in g:
-        lines = cells if unit is None else np.concatenate([unit, cells])
-        found = effective_matrix(lines[np.newaxis], wires)
-        cells[:] = found if unit is None else found[1:]
-        if unit is not None:
-            unit[:] = found[:1]
+def _double_on(like: Array, value: np.ndarray) -> Array:
+    """``value`` in float64 on the device of ``like``."""
+    backend = backend_of(like)
+    return backend.asarray(value, backend.astype(like[:0], "float64"))
+
+
+@final
+@dataclass(frozen=True)
+class _Network:
+    """One physical array, or both arrays of an interleaved pair.
+
+    Attributes:
+        name: For people.
+        wires: Its resistances.
+        cells: View of its conductances, ``(signs, outputs, inputs)``.
+        unit: View of its unit line ``(1, inputs)``, or None.
+    """
+
+    name: str
+    wires: Wires
+    cells: np.ndarray
+    unit: np.ndarray | None
+
+    @property
+    def lines(self) -> np.ndarray:
+        """Conductances by physical line, ``(signs, lines, inputs)``."""
+        return self.cells if self.unit is None else np.concatenate([self.unit[np.newaxis], self.cells], axis=1)
+
+    def replace(self, matrix: np.ndarray) -> None:
+        """Put the effective matrix ``(lines, inputs)`` in the place of the conductances."""
+        if self.unit is not None:
+            self.unit[:], matrix = matrix[:1], matrix[1:]
+        self.cells[0], self.cells[1:] = matrix, 0.0
+
+
+def _networks(
+    record: Programmed, params: CrossSimParameters, operation: str, g: np.ndarray, units: np.ndarray | None
+) -> Iterator[_Network]:
+    """All networks of ``g`` ``(slices, signs, outputs, inputs)`` and its unit lines."""
+    parts = (record.row_parts, record.column_parts)
+    slices, signs = g.shape[:2]
+    together = signs if params.core.uses_pairs and params.core.balanced.interleaved_posneg else 1
+    for (row, rows), (column, columns) in product(*map(enumerate, parts)):
+        output_part, outputs, inputs = (row, rows, columns) if operation == "mvm" else (column, columns, rows)
+        for s, k in product(range(slices), range(0, signs, together)):
+            yield _Network(
+                name=f"{record.name}/{array_name(row, column, s, k, signs)}",
+                wires=wires_of_slice(params, operation, s),
+                cells=g[s, k : k + together, outputs, inputs],
+                unit=None if units is None else units[s, output_part : output_part + 1, inputs],
+            )
+
+
+def _alike(networks: Iterable[_Network]) -> Iterator[tuple[Wires, list[_Network]]]:
+    """Networks of one size and with the same wires, a bounded number at a time."""
+    groups: dict[tuple[Wires, tuple[int, ...]], list[_Network]] = {}
+    for network in networks:
+        groups.setdefault((network.wires, network.cells.shape), []).append(network)
+    for (wires, shape), members in groups.items():
+        size = max(1, TOGETHER_ELEMENTS // min(shape[1:]) ** 2)
+        for first in range(0, len(members), size):
+            yield wires, members[first : first + size]
