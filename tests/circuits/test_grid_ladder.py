@@ -270,3 +270,22 @@ def test_shapes_that_do_not_fit_are_named(g, v, error, words):
 def test_an_unknown_side_is_named():
     with pytest.raises(CrossOhmError, match="'top' or 'bottom'"):
         ladder_currents(np.ones((1, 2, 4)), np.ones((1, 4)), WIRES, 1, "left")
+
+
+@pytest.mark.parametrize("signs", [1, 2])
+@pytest.mark.parametrize("unused_at", ["top", "bottom"])
+@pytest.mark.parametrize("resistances", [(1e-9, 1e-9, 0, 0), (1e3, 1e3, 1e3, 1e3), (1e6, 0, 0, 1), (0, 1e6, 1, 0)])
+def test_the_residual_check_passes_what_is_right(signs, unused_at, resistances, monkeypatch):
+    """Rounding leaves far less than the check accepts, from resistances that vanish to those that dominate."""
+    monkeypatch.setattr(ladder, "RESIDUAL", 1e-12)
+    g, v = random_case(signs, 5, 200, seed=15)
+    assert np.all(np.isfinite(ladder_currents(g, v, Wires(*resistances), 7, unused_at)))
+
+
+@pytest.mark.parametrize("signs", [1, 2])
+def test_a_wrong_elimination_is_an_error_with_size_and_resistances(signs, monkeypatch):
+    right = ladder._divide
+    monkeypatch.setattr(ladder, "_divide", lambda system, columns: right(system, columns) * (1 + 1e-7))
+    g, v = random_case(signs, 5, 12, seed=16)
+    with pytest.raises(CrossOhmError, match=r"5 outputs x 12 inputs.*input=0\.02, output=0\.05.*residual"):
+        ladder_currents(g, v, WIRES)

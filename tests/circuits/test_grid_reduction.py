@@ -166,7 +166,7 @@ def test_several_arrays_at_once_are_the_same_as_one_by_one() -> None:
 def test_an_error_names_the_array() -> None:
     g = np.ones((3, 1, 4, 3))
     g[1] = -1
-    with pytest.raises(CrossOhmError, match=r"network of b of 4 outputs"):
+    with pytest.raises(CrossOhmError, match=r"^b: the network of an array of 4 outputs"):
         effective_matrix(g, Wires(0.5, 0.5), names=("a", "b", "c"))
 
 

@@ -28,6 +28,7 @@ class Job:
     """One operation of one core, oriented so that axis 2 of a conductance is an output and axis 3 an input.
 
     Attributes:
+        name: Name of the core, or of its part.
         params: The hardware.
         mapping: Its weight mapping.
         operation: ``"mvm"`` or ``"vmm"``.
@@ -46,6 +47,7 @@ class Job:
         tapped: True if the currents that ADCs see are recorded.
     """
 
+    name: str
     params: CrossSimParameters
     mapping: Mapping
     operation: str
@@ -180,6 +182,7 @@ def make_job(
     forward = operation == "mvm"
     device = params.xbar.device
     return Job(
+        name=record.name,
         params=params,
         mapping=build_mapping(params),
         operation=operation,

@@ -11,12 +11,12 @@ from crossohm.chain.contraction import Contraction, Dense
 from crossohm.chain.digitiser import Digitiser
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.lower_arrays import build_readout, line_parts
+from crossohm.chain.network_readout import NetworkReadout
 from crossohm.chain.plan import Combination, Plan, Stage
 from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key, subtracts_in_array
 from crossohm.chain.ranges import adc_limits
 from crossohm.chain.readout import (
     LinearReadout,
-    NetworkReadout,
     NoisyReadout,
     PolynomialReadout,
     Readout,

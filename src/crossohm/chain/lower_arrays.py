@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from crossohm.chain.job import Job
+from crossohm.chain.network_readout import NetworkReadout
+from crossohm.chain.networks import networks_of
 from crossohm.chain.readout import (
     LinearReadout,
-    NetworkReadout,
     NoisyReadout,
     PolynomialReadout,
     Readout,
     SampledReadout,
 )
-from crossohm.chain.wired import unused_rows, wires_of_slice
 from crossohm.devices import cell_of
 
 
 def build_readout(job: Job, columns: slice) -> Readout:
     """The cheapest exact way to the line currents of input partition ``columns``."""
-    g = line_conductances(job, columns)
     if job.has_networks:
-        return _networks(job, g, columns)
+        return _networks(job, columns)
+    g = line_conductances(job, columns)
     if job.samples:
         return _sampled(job, g, columns)
     if job.law is not None:
@@ -67,22 +67,18 @@ def _rows(g: np.ndarray) -> np.ndarray:
     return g.reshape(-1, g.shape[3])
 
 
-def _networks(job: Job, g: np.ndarray, columns: slice) -> Readout:
+def _networks(job: Job, columns: slice) -> Readout:
     """Wires that cannot be merged into a matrix; interleaved pairs form one network, other arrays one each."""
-    device, parasitics = job.params.xbar.device, job.params.xbar.array.parasitics
-    slices, signs, lines, inputs = g.shape
-    networks = g if job.interleaved else g.reshape(slices * signs, 1, lines, inputs)
-    per_slice = len(networks) // slices
+    device = job.params.xbar.device
+    networks = [network for network in networks_of(job) if network.inputs == columns]
+    networks.sort(key=lambda network: (network.weight_slice, network.signs.start, network.outputs.start))
     return NetworkReadout(
         contraction=job.contraction,
-        banks=len(networks),
-        lines=lines,
-        networks=np.asarray(networks, dtype=np.float64),
-        wires=tuple(wires_of_slice(job.params, job.operation, bank // per_slice) for bank in range(len(networks))),
-        gated=not parasitics.current_from_input,
-        unused=unused_rows(job.params, job.operation, inputs),
-        unused_at=parasitics.selected_rows,
+        banks=len(networks) // len(job.output_parts),
+        lines=line_parts(job)[-1].stop,
+        networks=tuple(networks),
         columns=columns,
+        operation=job.operation,
         noise=job.noise,
         noise_cell=cell_of(device, "read_noise"),
         law=job.law,

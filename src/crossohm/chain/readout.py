@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, final
-
-import numpy as np
+from typing import Any, final
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
-from crossohm.circuits.grid import Wires, cell_currents, effective_matrix, ladder_currents
 from crossohm.devices import Cell, Device
 from crossohm.devices import clip_conductance as clip_to_cell
-from crossohm.errors import UnsupportedError
 
 #: Most cell-vector products held at once by explicit evaluation (64 MB of float64).
 CHUNK_ELEMENTS = 1 << 23
@@ -114,96 +109,6 @@ class PolynomialReadout(Readout):
     def reason(self) -> str:
         powers = ", ".join(f"v^{power}" for power, _ in self.kernels)
         return f"nonlinear I-V as contractions with {powers} (exact: the model is a polynomial)"
-
-
-@final
-@dataclass(frozen=True)
-class NetworkReadout(Readout):
-    """Arrays with wires that no one matrix describes: rows selected by gates, fresh read noise, nonlinear cells.
-
-    Solved on the host in float64; results carry no gradient.
-
-    Attributes:
-        networks: Conductances ``(banks, cells per node, lines, columns)``; two cells per node for interleaved pairs.
-        wires: Resistances of each bank.
-        gated: True if inputs select rows on lines of a separate supply, False if they drive the input lines.
-        unused: Unselected positions of each line (gated only).
-        unused_at: ``"top"`` or ``"bottom"``.
-        columns: First and last matrix column of these arrays.
-        noise: Device model that draws read noise, or None.
-        noise_cell: Its electrical frame.
-        law: Device model of the nonlinear I-V, or None.
-        law_cell: Its electrical frame.
-        device: Hardware description of the cell (clipping limits).
-    """
-
-    networks: np.ndarray
-    wires: tuple[Wires, ...]
-    gated: bool
-    unused: int
-    unused_at: Literal["top", "bottom"]
-    columns: slice
-    noise: Device | None
-    noise_cell: Cell
-    law: Device | None
-    law_cell: Cell
-    device: Any
-
-    def currents(self, v: Array, draw: Draw | None) -> Array:
-        backend = backend_of(v)
-        if backend.is_traced(v):
-            raise UnsupportedError(
-                "wire resistance with gate-selected rows (xbar.array.parasitics.current_from_input = False), with "
-                "xbar.device.read_noise.enable = True or with xbar.device.nonlinear_IV.enable = True is solved outside "
-                "of JAX tracing; call the core without jit, grad and vmap"
-            )
-        vectors = np.asarray(backend.to_numpy(self.contraction.windows(v)[:, self.columns]), dtype=np.float64)
-        if self.noise is None:
-            found = self._solve(self.networks, vectors)
-        else:
-            rows = [self._solve(self._noisy(v, draw), one[np.newaxis]) for one in vectors]
-            found = np.concatenate(rows) if rows else np.zeros((0, self.banks * self.lines))
-        return self._split(self.contraction.fold(backend.asarray(found, v), v))
-
-    def _noisy(self, v: Array, draw: Draw | None) -> np.ndarray:
-        """The networks as one read finds them; noise from the generator of the inputs' library."""
-        assert self.noise is not None and draw is not None
-        backend = backend_of(v)
-        read = self.noise.read_noise(backend.asarray(self.networks, v), self.noise_cell, draw)
-        return np.asarray(backend.to_numpy(clip_to_cell(read, self.device)), dtype=np.float64)
-
-    def _solve(self, networks: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """Currents ``(vectors, banks * lines)``."""
-        banks = []
-        for network, wires in zip(networks, self.wires, strict=True):
-            if self.law is not None:
-                banks.append(self._newton(network, vectors, wires))
-            elif self.gated:
-                banks.append(ladder_currents(network, vectors, wires, self.unused, self.unused_at))
-            else:
-                banks.append(vectors @ effective_matrix(network, wires).T)
-        return np.concatenate(banks, axis=1)
-
-    def _newton(self, network: np.ndarray, vectors: np.ndarray, wires: Wires) -> np.ndarray:
-        """Currents ``(vectors, lines)`` of one bank of nonlinear cells."""
-        assert self.law is not None
-        law = partial(self._current, self.law)
-        rows = [
-            cell_currents(network, one, wires, law, self.gated, self.unused, self.unused_at).sum(axis=(0, 2))
-            for one in vectors
-        ]
-        return np.stack(rows) if rows else np.zeros((0, self.lines))
-
-    def _current(self, law: Device, g: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return np.asarray(law.current(g, v, self.law_cell))
-
-    @property
-    def reason(self) -> str:
-        if self.law is not None:
-            return "one nonlinear network per vector, by damped Newton's method (residual below 1e-11, slow)"
-        if self.noise is not None:
-            return "one network per vector with its own read noise, eliminated directly (exact, slow)"
-        return "one ladder per line and pattern of active inputs, eliminated directly (exact)"
 
 
 @final

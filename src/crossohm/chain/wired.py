@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import final
 
 import numpy as np
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.programmed import Programmed, array_name
+from crossohm.chain.programmed import Programmed
 from crossohm.circuits.grid import Wires, effective_matrix
 from crossohm.devices import is_active
+from crossohm.errors import CrossOhmError
 from crossohm.params import CoreStyle, CrossSimParameters
 
 #: Elements of the matrices inverted in one step, over all arrays eliminated together (8 MB of float64).
@@ -44,6 +45,20 @@ def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
     """Positions of a line of full length that an array with ``inputs`` inputs leaves unselected."""
     longest = params.core.rows_max if operation == "mvm" else params.core.cols_max
     return max(longest - inputs, 0)
+
+
+def array_place(name: str, operation: str) -> str:
+    """What to call an array, and what it was doing, in an error."""
+    return f"{name}, {'core @ x' if operation == 'mvm' else 'x @ core'}"
+
+
+@contextmanager
+def naming_array(name: str, operation: str) -> Iterator[None]:
+    """Say in which array of which core, and in which operation, a solver failed."""
+    try:
+        yield
+    except CrossOhmError as error:
+        raise CrossOhmError(f"{array_place(name, operation)}: {error}") from error
 
 
 def apply_wires(
@@ -93,7 +108,7 @@ class _Network:
     """One physical array, or both arrays of an interleaved pair.
 
     Attributes:
-        name: For people.
+        name: Its name and the operation, for errors.
         wires: Its resistances.
         cells: View of its conductances, ``(signs, outputs, inputs)``.
         unit: View of its unit line ``(1, inputs)``, or None.
@@ -120,18 +135,19 @@ def _networks(
     record: Programmed, params: CrossSimParameters, operation: str, g: np.ndarray, units: np.ndarray | None
 ) -> Iterator[_Network]:
     """All networks of ``g`` ``(slices, signs, outputs, inputs)`` and its unit lines."""
-    parts = (record.row_parts, record.column_parts)
-    slices, signs = g.shape[:2]
-    together = signs if params.core.uses_pairs and params.core.balanced.interleaved_posneg else 1
-    for (row, rows), (column, columns) in product(*map(enumerate, parts)):
-        output_part, outputs, inputs = (row, rows, columns) if operation == "mvm" else (column, columns, rows)
-        for s, k in product(range(slices), range(0, signs, together)):
-            yield _Network(
-                name=f"{record.name}/{array_name(row, column, s, k, signs)}",
-                wires=wires_of_slice(params, operation, s),
-                cells=g[s, k : k + together, outputs, inputs],
-                unit=None if units is None else units[s, output_part : output_part + 1, inputs],
-            )
+    forward = operation == "mvm"
+    outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
+    together = g.shape[1] if params.core.uses_pairs and params.core.balanced.interleaved_posneg else 1
+    for name, (r, c), s, k in record.arrays():
+        if k % together:
+            continue  # part of the network of the positive array
+        output, input_ = (r, c) if forward else (c, r)
+        yield _Network(
+            name=array_place(f"{record.name}/{name}{'-' if together > 1 else ''}", operation),
+            wires=wires_of_slice(params, operation, s),
+            cells=g[s, k : k + together, outputs[output], inputs[input_]],
+            unit=None if units is None else units[s, output : output + 1, inputs[input_]],
+        )
 
 
 def _alike(networks: Iterable[_Network]) -> Iterator[tuple[Wires, list[_Network]]]:

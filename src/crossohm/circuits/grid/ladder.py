@@ -40,6 +40,8 @@ INACTIVE = 1e-9
 CHUNK_LADDERS = 1 << 13
 #: Entries of the table of active inputs (patterns times inputs) held at once.
 CHUNK_TABLE = 1 << 20
+#: Largest accepted violation of Kirchhoff's voltage law, relative to the largest EMF; rounding leaves about 1e-14.
+RESIDUAL = 1e-9
 
 
 def ladder_currents(
@@ -61,7 +63,8 @@ def ladder_currents(
 
     Raises:
         ShapeError: The shapes do not fit.
-        CrossOhmError: ``unused_at`` is unknown.
+        CrossOhmError: ``unused_at`` is unknown, or the currents violate Kirchhoff's laws: of every chunk the pattern
+            with most active inputs is substituted back, on all lines. Names the size and the resistances.
     """
     g, v = np.asarray(g, dtype=np.float64), np.asarray(v, dtype=np.float64)
     _check(g, v, unused_at)
@@ -74,7 +77,12 @@ def ladder_currents(
     size = max(1, min(CHUNK_LADDERS // g.shape[1], CHUNK_TABLE // g.shape[2]))
     for first in range(0, len(patterns), size):
         chunk = by_length[first : first + size]
-        currents[chunk] = _solve(rows, patterns[chunk], line)
+        currents[chunk], residual = _solve(rows, patterns[chunk], line)
+        if not residual <= RESIDUAL:
+            raise CrossOhmError(
+                f"the network of an array of {g.shape[1]} outputs x {g.shape[2]} inputs, rows selected by gates, with "
+                f"{wires} was not solved: the elimination left a residual of {residual:.1e}"
+            )
     return np.asarray(currents[inverse.reshape(-1)])
 
 
@@ -103,6 +111,13 @@ class _Line:
         ends = (wires.input + wires.input_end, wires.output + wires.output_end)
         return cls(wires.input, wires.output, *ends, inputs - 1)
 
+    def shares(self, signs: int) -> tuple[np.ndarray, np.ndarray]:
+        """M, and I - M without cancellation."""
+        total, identity, ones = self.supply + signs * self.output, np.eye(signs), np.ones((signs, signs))
+        if not total:
+            return identity, 0 * ones
+        return (self.supply * identity + self.output * (signs * identity - ones)) / total, self.output / total * ones
+
     def times(self, columns: np.ndarray) -> np.ndarray:
         """``R @ columns`` for ``columns`` ``(signs, ...)``."""
         if len(columns) == 1:
@@ -110,8 +125,8 @@ class _Line:
         return np.asarray(self.supply * columns + self.output * (columns[0] + columns[1]))
 
 
-def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> np.ndarray:
-    """Currents ``(patterns, lines)`` of ``rows`` ``(signs, N + 1, lines)``."""
+def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> tuple[np.ndarray, float]:
+    """Currents ``(patterns, lines)`` of ``rows`` ``(signs, N + 1, lines)``, and the residual of the last pattern."""
     signs, _, lines = rows.shape
     shape = (len(patterns), lines)
     state = np.zeros((signs, 2 * signs + 1, *shape))  # G, E, J side by side
@@ -119,12 +134,64 @@ def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> np.ndarray:
     diagonal = np.arange(signs)
     state[diagonal, signs + diagonal] = 1.0
     emf_signs = np.array([1.0, -1.0])[:signs, None, None]
+    steps = [(state[..., -1, :].copy(), 0, 0.0, 0.0)]
     for cells, gap, emf in _active_cells(patterns):
         state = _after_segment(state, moments, gap[:, None], line)
         g = rows[:, cells]
         state[diagonal, diagonal] += g
         state[:, -1] += g * (emf_signs * emf[:, None])
-    return _end_currents(state, moments, line)
+        steps.append((state[..., -1, :].copy(), cells[-1], gap[-1], emf[-1]))
+    u, y = _end_currents(state, moments, line)
+    if not patterns.any():
+        return y.sum(axis=-1), 0.0
+    states, cells, gaps, emf = (np.stack(column) for column in zip(*steps, strict=True))
+    branches = rows[:, cells], emf_signs * emf[:, None]
+    branches[0][:, 0] = 0.0  # the first step only stands for the supply's end
+    return y.sum(axis=-1), _residual(np.moveaxis(states, 0, 2), gaps[1:], branches, u[-1].T, y[-1].T, line)
+
+
+def _residual(
+    states: np.ndarray,
+    gaps: np.ndarray,
+    branches: tuple[np.ndarray, np.ndarray],
+    u: np.ndarray,
+    y: np.ndarray,
+    line: _Line,
+) -> float:
+    """How far one pattern violates Kirchhoff's voltage law, relative to its largest EMF.
+
+    Voltages follow from the end by back substitution; currents from them by Ohm's law, independent of the elimination.
+
+    Args:
+        states: G, E, J at every step, ``(signs, 2 signs + 1, steps, lines)``.
+        gaps: Positions between the steps.
+        branches: Conductance of the cell at each step, and its EMF.
+        u: Voltages at the end, ``(signs, lines)``.
+        y: Currents at the end, ``(signs, lines)``.
+        line: Resistances.
+    """
+    signs, gap = len(u), gaps[:, None]
+    # Sum and difference of the voltages of a pair: the output line's drop, however large, is in the sum alone.
+    modes = np.array([[1.0, 1.0], [1.0, -1.0]])[:signs, :signs]
+    drops = np.array([line.supply + signs * line.output, line.supply])[:signs, None, None] * gap
+    G, E, J = (part[..., :-1, :] for part in (states[:, :signs], states[:, signs:-1], states[:, -1]))
+    system = modes[..., None, None] + drops[:, None] * np.einsum("ma,abkl->mbkl", modes, G)
+    source = drops * np.einsum("ma,akl->mkl", modes, J - np.einsum("abkl,bl->akl", E, line.shares(signs)[0] @ y))
+    voltages = np.empty((signs, len(gaps) + 1, u.shape[1]))
+    voltages[:, -1] = u
+    for k in reversed(range(len(gaps))):
+        voltages[:, k] = _divide(system[:, :, k], modes @ voltages[:, k + 1] - source[:, k])
+    g, emf = branches
+    carried = np.cumsum(g * (voltages + emf), axis=1)[:, :-1]  # by the output line, behind each step
+    rise, current = (np.einsum("ma,akl->mkl", modes, part) for part in (np.diff(voltages, axis=1), carried))
+    along = rise - drops * current + line.supply * gap * (modes @ y)[:, None]
+    outputs = line.output_end * y.sum(axis=0) + line.output * (gap * carried.sum(axis=0)).sum(axis=0)
+    start = voltages[:, 0] + line.supply_end * y + outputs
+    reach = np.abs(emf).max()
+    # Rounding of the cell currents alone causes this much across resistances above those of the cells.
+    rounding = 16 * np.finfo(float).eps * drops * np.cumsum(g * (np.abs(voltages) + reach), axis=1)[:, :-1].sum(axis=0)
+    ends = np.abs(start) - rounding[0].sum(axis=0)
+    return float(max((np.abs(along) - rounding).max(initial=0.0), ends.max(initial=0.0)) / reach)
 
 
 def _active_cells(patterns: np.ndarray) -> zip[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -166,19 +233,17 @@ def _divide(system: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.asarray(np.stack([d * columns[0] - b * columns[1], a * columns[1] - c * columns[0]]) / (a * d - b * c))
 
 
-def _end_currents(state: np.ndarray, moments: np.ndarray, line: _Line) -> np.ndarray:
-    """Close both ends: ``T y = G u + J`` and ``T' u = M q - W y``; the sum of y over the supply lines."""
+def _end_currents(state: np.ndarray, moments: np.ndarray, line: _Line) -> tuple[np.ndarray, np.ndarray]:
+    """Close both ends: ``T y = G u + J`` and ``T' u = M q - W y``; u and y ``(patterns, lines, signs)``."""
     signs = len(state)
     state, moments = (np.moveaxis(x, (0, 1), (-2, -1)) for x in (state, moments))
     identity, ones = np.eye(signs), np.ones((signs, signs))
-    total = line.supply + signs * line.output
-    passing = line.output / total * ones if total else np.zeros_like(ones)  # I - M
-    M = (line.supply * identity + line.output * (signs * identity - ones)) / total if total else identity
+    M, passing = line.shares(signs)
     G, E, J = state[..., :signs], state[..., signs:-1], state[..., -1]
     T = passing + E @ M
     W = line.supply_end * identity + line.output_end * ones + line.segments * line.supply * passing
     W = W + M @ moments[..., :-1] @ M
     matrix = np.block([[G, -T], [T.swapaxes(-1, -2), W]])
     right = np.concatenate([-J, moments[..., -1] @ M], axis=-1)
-    currents = np.linalg.solve(matrix, right[..., None])[..., signs:, 0]
-    return np.asarray(currents.sum(axis=-1))
+    found = np.linalg.solve(matrix, right[..., None])[..., 0]
+    return found[..., :signs], found[..., signs:]

@@ -83,10 +83,10 @@ def effective_matrix(g: Array, wires: Wires, names: Sequence[str] = ()) -> Array
         return backend.xp.where(solved, found, float("nan"))
     for index, left in enumerate(backend.to_numpy(residual)):
         if not left <= RESIDUAL:
-            name = names[index] if names else "an array"
+            place = f"{names[index]}: " if names else ""
             raise CrossOhmError(
-                f"the network of {name} of {outputs} outputs x {inputs} inputs with {wires} was not solved: the "
-                f"elimination left a residual of {left:.1e}; conductances must be finite and not negative, and wire "
+                f"{place}the network of an array of {outputs} outputs x {inputs} inputs with {wires} was not solved: "
+                f"the elimination left a residual of {left:.1e}; conductances must be finite and not negative, and wire "
                 "resistances less extreme"
             )
     return found

@@ -1,0 +1,80 @@
+"""The arrays of one operation as networks: which cells and wires belong together, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+
+from crossohm.chain.job import Job
+from crossohm.chain.programmed import array_name
+from crossohm.chain.wired import unused_rows, wires_of_slice
+from crossohm.circuits.grid import Wires
+
+
+@final
+@dataclass(frozen=True)
+class Network:
+    """One array, or both arrays of interleaved pairs, as an operation drives and reads it.
+
+    Attributes:
+        name: Name as in `PhysicalArray`; interleaved pairs end in ``+-``.
+        partition: Output and input partition in its block, as in `PhysicalArray`.
+        weight_slice: Weight slice.
+        signs: Signs in the network: one, or both of interleaved pairs.
+        outputs: Outputs of the array, in the block.
+        inputs: Inputs of the array, in the block.
+        g: Conductances ``(signs, lines, inputs)``, normalised; line 0 is the unit line, if there is one.
+        wires: Wire resistances.
+        gated: True if inputs select rows on lines of a separate supply, False if they drive the input lines.
+        unused: Unselected positions of each line (gated only).
+        unused_at: Where they are, ``"top"`` or ``"bottom"``.
+    """
+
+    name: str
+    partition: tuple[int, int]
+    weight_slice: int
+    signs: slice
+    outputs: slice
+    inputs: slice
+    g: np.ndarray
+    wires: Wires
+    gated: bool
+    unused: int
+    unused_at: Literal["top", "bottom"]
+
+
+def networks_of(job: Job) -> Iterator[Network]:
+    """Every network of a block, by matrix row partition, column partition, slice and sign."""
+    forward = job.operation == "mvm"
+    sides = (job.output_parts, job.input_parts)
+    per_network = job.mapping.signs if job.interleaved else 1
+    for row, column in np.ndindex(*(len(side) for side in (sides if forward else sides[::-1]))):
+        output, input_ = (row, column) if forward else (column, row)
+        for s in range(job.mapping.slices):
+            for k in range(0, job.mapping.signs, per_network):
+                yield _network(job, (row, column), (output, input_), s, slice(k, k + per_network))
+
+
+def _network(job: Job, partition: tuple[int, int], part: tuple[int, int], slice_: int, signs: slice) -> Network:
+    outputs, inputs = job.output_parts[part[0]], job.input_parts[part[1]]
+    g = job.conductance[slice_, signs, outputs, inputs]
+    if job.units is not None:
+        g = np.concatenate([job.units[slice_, np.newaxis, part[0] : part[0] + 1, inputs], g], axis=1)
+    parasitics = job.params.xbar.array.parasitics
+    name = array_name(*partition, slice_, signs.start, job.mapping.signs)
+    return Network(
+        name=f"{job.name}/{name}{'-' if job.interleaved else ''}",
+        partition=partition,
+        weight_slice=slice_,
+        signs=signs,
+        outputs=outputs,
+        inputs=inputs,
+        g=np.asarray(g, dtype=np.float64),
+        wires=wires_of_slice(job.params, job.operation, slice_),
+        gated=parasitics.effective and not parasitics.current_from_input,
+        unused=unused_rows(job.params, job.operation, g.shape[2]),
+        unused_at=parasitics.selected_rows,
+    )

@@ -1,0 +1,117 @@
+"""One input vector on every array of a core, to look inside: netlists and operating points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from crossohm.backends import backend_of, is_array
+from crossohm.chain.blocks import Block, block_parts
+from crossohm.chain.contraction import Dense
+from crossohm.chain.drive import Drive
+from crossohm.chain.dtypes import joint_dtype
+from crossohm.chain.job import Job, make_job
+from crossohm.chain.networks import Network, networks_of
+from crossohm.chain.programmed import OPERATIONS
+from crossohm.errors import CrossOhmError, InputError, ShapeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from crossohm.chain.core import AnalogCore
+
+
+@final
+@dataclass(frozen=True)
+class Stimulus:
+    """One array and the voltages applied to it.
+
+    Attributes:
+        block: The block of the core that holds the array.
+        job: The operation on that block.
+        network: The array.
+        partition: Output and input partition of the core, as in `PhysicalArray`.
+        voltages: Normalised voltages of its inputs.
+    """
+
+    block: Block
+    job: Job
+    network: Network
+    partition: tuple[int, int]
+    voltages: np.ndarray
+
+
+def stimuli(core: AnalogCore, x: Any, operation: str, input_slice: int | None) -> Iterator[Stimulus]:
+    """Every array of ``core`` with what ``x`` applies to it, by block, partition, slice and sign.
+
+    Args:
+        core: The core.
+        x: Input vector in the user's units, ``(N,)`` for ``"mvm"`` or ``(M,)`` for ``"vmm"``.
+        operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+        input_slice: With input bit slicing, the slice to apply, 0 = least significant; None without.
+
+    Raises:
+        ShapeError: ``x`` does not fit the core.
+        InputError: ``x`` is complex, or holds NaN or infinity.
+        CrossOhmError: ``operation`` or ``input_slice`` does not exist.
+        UnsupportedError: The core is complex.
+    """
+    if operation not in OPERATIONS:
+        raise CrossOhmError(f"operation is {operation!r}; pass 'mvm' (core @ x) or 'vmm' (x @ core)")
+    if core.complex_valued:
+        raise UnsupportedError(
+            "the arrays of a complex core hold several parts of its matrix; build a core from the real or the "
+            "imaginary part instead"
+        )
+    vector = _input_vector(core, x, operation)
+    for block in core.blocks:
+        inputs = block.columns if operation == "mvm" else block.rows
+        part = vector[np.newaxis, inputs]
+        job = make_job(block.record, block.params, operation, Dense(part.shape[1]), part, tapped=False)
+        voltages = _voltages(job.drive, part, input_slice, operation)[0]
+        row, column = _first_partition(core, block)
+        for network in networks_of(job):
+            partition = (row + network.partition[0], column + network.partition[1])
+            yield Stimulus(block, job, network, partition, voltages[network.inputs])
+
+
+def _input_vector(core: AnalogCore, x: Any, operation: str) -> np.ndarray:
+    """``x`` on the host, in the dtype in which the core would compute."""
+    given = x if is_array(x) else np.asarray(x)
+    backend = backend_of(given)
+    dtype = backend.dtype_name(given)
+    length = core.shape[1 if operation == "mvm" else 0]
+    if tuple(given.shape) != (length,):
+        raise ShapeError(f"x has shape {tuple(given.shape)}; {operation} of a core of shape {core.shape}: ({length},)")
+    if not dtype.startswith(("float", "int", "uint", "bool", "bfloat")):
+        raise InputError(f"x has dtype {dtype}; pass real numbers")
+    vector = np.asarray(backend.to_numpy(given)).astype(joint_dtype(str(core.dtype), dtype))
+    if not np.all(np.isfinite(vector)):
+        raise InputError("x holds NaN or infinity; no source applies them, pass finite numbers")
+    return vector
+
+
+def _first_partition(core: AnalogCore, block: Block) -> tuple[int, int]:
+    """Partition of the core with which a block begins."""
+    if len(core.blocks) == 1:
+        return 0, 0
+    return block_parts(core.blocks, 0).index(block.rows), block_parts(core.blocks, 1).index(block.columns)
+
+
+def _voltages(drive: Drive, x: np.ndarray, input_slice: int | None, operation: str) -> np.ndarray:
+    """Normalised array voltages ``(1, features)`` of all bits, or of one input slice."""
+    quantised = drive.dac.quantize(drive.normalise(x)[0])
+    count = len(drive.dac.plane_weights)
+    if not drive.dac.sliced:
+        if input_slice is not None:
+            raise CrossOhmError(
+                f"input_slice is {input_slice!r}, but xbar.dac.{operation}.input_bitslicing is False; pass None"
+            )
+        return np.asarray(quantised)
+    if isinstance(input_slice, bool) or not isinstance(input_slice, int | np.integer) or not 0 <= input_slice < count:
+        raise CrossOhmError(
+            f"input_slice is {input_slice!r}, and inputs are applied in {count} slices "
+            f"(xbar.dac.{operation}.input_bitslicing); pass one of 0 to {count - 1}, 0 = least significant"
+        )
+    return np.asarray(drive.dac.planes(quantised, input_slice, input_slice + 1)[0])
