@@ -86,8 +86,8 @@ def effective_matrix(g: Array, wires: Wires, names: Sequence[str] = ()) -> Array
             place = f"{names[index]}: " if names else ""
             raise CrossOhmError(
                 f"{place}the network of an array of {outputs} outputs x {inputs} inputs with {wires} was not solved: "
-                f"the elimination left a residual of {left:.1e}; conductances must be finite and not negative, and wire "
-                "resistances less extreme"
+                f"the elimination left a residual of {left:.1e}; conductances must be finite and not negative, "
+                "and wire resistances less extreme"
             )
     return found
 
