@@ -123,3 +123,12 @@ def test_complex_expansion_multiplies_like_the_complex_matrix(real: np.ndarray, 
     x = np.linspace(-1, 1, matrix.shape[1]) + 0.3j
     y = expanded @ np.concatenate([x.real, x.imag])
     np.testing.assert_allclose(y[: len(real)] + 1j * y[len(real) :], matrix @ x, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@given(w=WEIGHTS, rho=RHOS)
+def test_slopes_decode_to_one(name: str, w: np.ndarray, rho: float) -> None:
+    mapping = scheme(name, rho, 8, 2)
+    slopes = mapping.slopes(w)
+    assert slopes.shape == mapping.targets(w).shape
+    np.testing.assert_allclose(np.tensordot(mapping.coefficients, slopes, axes=([0, 1], [0, 1])), 1, rtol=1e-12)

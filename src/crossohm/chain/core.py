@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -33,8 +34,8 @@ from crossohm.chain.profile import Profile
 from crossohm.chain.programmed import Programmed
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import load_blocks, save_blocks
-from crossohm.chain.wired import apply_wires
-from crossohm.errors import InputError, ParameterError, ShapeError
+from crossohm.chain.wired import apply_wires, networks_vary
+from crossohm.errors import InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
 
@@ -224,6 +225,22 @@ class AnalogCore(MatrixFace):
         elif dtype.kind == "f":
             matrix = matrix.real  # a real matrix on complex hardware: its imaginary blocks are not the user's
         return matrix.astype(dtype)
+
+    def effective_matrix(self) -> np.ndarray:
+        """`get_matrix` with the wires in it: what ``core @ x`` multiplies with before its converters, ``(M, N)``.
+
+        Raises:
+            UnsupportedError: with these wires no one matrix describes the core, or the core is complex.
+            CrossOhmError: a network was not solved; names the array.
+        """
+        if self.complex_valued or any(networks_vary(block.params) for block in self._blocks):
+            raise UnsupportedError(
+                "there is no one effective matrix: complex cores have two products, and wires with gate-selected rows, "
+                "read noise or nonlinear cells a network per input vector; use get_matrix() for the programmed weights"
+            )
+        records = self._wired_records("mvm", np.zeros(0))
+        wired = (replace(block, record=record) for block, record in zip(self._blocks, records, strict=True))
+        return read_blocks(tuple(wired)).astype(compute_dtype(self._dtype))
 
     def _write(self, region: Region, values: np.ndarray) -> None:
         self._require_complex_mode(values)

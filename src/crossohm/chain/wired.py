@@ -86,7 +86,7 @@ def apply_wires(
     forward = operation == "mvm"
     effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
     units = {operation: record.units[operation].copy()} if record.units else {}
-    for wires, networks in _alike(_networks(record, params, operation, effective, units.get(operation))):
+    for wires, networks in alike(wired_arrays(record, params, operation, effective, units.get(operation))):
         lines = np.stack([network.lines for network in networks])
         device = lines if like is None or not backend_of(like).on_accelerator(like) else _double_on(like, lines)
         found = effective_matrix(device, wires, [network.name for network in networks])
@@ -104,8 +104,8 @@ def _double_on(like: Array, value: np.ndarray) -> Array:
 
 @final
 @dataclass(frozen=True)
-class _Network:
-    """One physical array, or both arrays of an interleaved pair.
+class WiredArray:
+    """Views of one physical array, or of both arrays of an interleaved pair.
 
     Attributes:
         name: Its name and the operation, for errors.
@@ -131,10 +131,10 @@ class _Network:
         self.cells[0], self.cells[1:] = matrix, 0.0
 
 
-def _networks(
+def wired_arrays(
     record: Programmed, params: CrossSimParameters, operation: str, g: np.ndarray, units: np.ndarray | None
-) -> Iterator[_Network]:
-    """All networks of ``g`` ``(slices, signs, outputs, inputs)`` and its unit lines."""
+) -> Iterator[WiredArray]:
+    """The networks of ``record``: views of ``g`` ``(slices, signs, outputs, inputs)`` and of its unit lines."""
     forward = operation == "mvm"
     outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
     together = g.shape[1] if params.core.uses_pairs and params.core.balanced.interleaved_posneg else 1
@@ -142,7 +142,7 @@ def _networks(
         if k % together:
             continue  # part of the network of the positive array
         output, input_ = (r, c) if forward else (c, r)
-        yield _Network(
+        yield WiredArray(
             name=array_place(f"{record.name}/{name}{'-' if together > 1 else ''}", operation),
             wires=wires_of_slice(params, operation, s),
             cells=g[s, k : k + together, outputs[output], inputs[input_]],
@@ -150,9 +150,9 @@ def _networks(
         )
 
 
-def _alike(networks: Iterable[_Network]) -> Iterator[tuple[Wires, list[_Network]]]:
+def alike(networks: Iterable[WiredArray]) -> Iterator[tuple[Wires, list[WiredArray]]]:
     """Networks of one size and with the same wires, a bounded number at a time."""
-    groups: dict[tuple[Wires, tuple[int, ...]], list[_Network]] = {}
+    groups: dict[tuple[Wires, tuple[int, ...]], list[WiredArray]] = {}
     for network in networks:
         groups.setdefault((network.wires, network.cells.shape), []).append(network)
     for (wires, shape), members in groups.items():

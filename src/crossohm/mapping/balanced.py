@@ -42,6 +42,9 @@ class Balanced(Mapping):
         positive = np.ceil((steps + difference) / 2)
         return self.grid.level(np.stack([positive, positive - difference]))
 
+    def _sign_shares(self, w: np.ndarray) -> np.ndarray:
+        return np.stack([np.full(w.shape, 0.5), np.full(w.shape, -0.5)]) if self.two_sided else super()._sign_shares(w)
+
     @property
     def coefficients(self) -> np.ndarray:
         return np.array([[1.0, -1.0]]) / self.grid.span

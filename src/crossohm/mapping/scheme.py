@@ -78,6 +78,22 @@ class Mapping(ABC):
     def step(self) -> float:
         """Smallest change of one cell's conductance the scheme writes; 0 if continuous."""
 
+    def slopes(self, w: np.ndarray) -> np.ndarray:
+        """Change of the target conductances per change of the weight, ``(slices, signs, *w.shape)``.
+
+        Rounding is passed straight through; the slices of a weight take part in proportion to their significance, and of
+        a pair the cell that stores the weight's sign. ``sum_sk coefficients[s, k] * slopes[s, k] = 1``.
+        """
+        per_slice = np.broadcast_to(1.0 / self.coefficients[:, 0].sum(), (self.slices,))
+        return np.multiply.outer(per_slice, self._sign_shares(w))
+
+    def _sign_shares(self, w: np.ndarray) -> np.ndarray:
+        """How much the cells of each sign take part in a change of the weight, ``(signs, *w.shape)``."""
+        if self.signs == 1:
+            return np.ones((1, *w.shape))
+        positive = (np.sign(w) + 1) / 2
+        return np.stack([positive, positive - 1])
+
     def decode(self, g: np.ndarray, unit: np.ndarray | None = None) -> np.ndarray:
         """Weights in [-1, 1] held by conductances ``g`` of shape ``(slices, signs, outputs, inputs)``.
 

@@ -1,0 +1,90 @@
+"""Resistance-aware gradients: through the wires of the arrays to the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
+from crossohm.torch.wires import through_wires
+
+RNG = np.random.default_rng(5)
+MATRIX = RNG.uniform(-0.9, 0.9, (5, 7))
+WIRES = {
+    "xbar.array.parasitics.enable": True,
+    "xbar.array.parasitics.Rp_row": 20.0,
+    "xbar.array.parasitics.Rp_col": 30.0,
+    "xbar.array.parasitics.Rp_col_terminal": 100.0,
+    "core.mapping.weights.percentile": None,
+    "core.mapping.weights.min": -1.0,
+    "core.mapping.weights.max": 1.0,
+    "xbar.device.infinite_on_off_ratio": False,
+}
+STYLES: dict[str, dict[str, Any]] = {
+    "one-sided": {},
+    "two-sided": {"core.balanced.style": "TWO_SIDED"},
+    "interleaved": {"core.balanced.interleaved_posneg": True},
+    "offset": {"core.style": "OFFSET"},
+    "unit line": {"core.style": "OFFSET", "core.offset.style": "UNIT_COLUMN_SUBTRACTION"},
+    "partitions": {"core.rows_max": 3, "core.cols_max": 2},
+}
+
+
+def core_of(matrix: Any, *changes: dict[str, Any]) -> AnalogCore:
+    params = CrossSimParameters()
+    for change in (WIRES, *changes):
+        params.update(change)
+    return AnalogCore(matrix, params, seed=1)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_gradient_is_that_of_the_networks(style: str) -> None:
+    weight, step = RNG.normal(size=MATRIX.shape), 1e-5
+
+    def loss(matrix: np.ndarray) -> float:
+        return float((weight * core_of(matrix, STYLES[style]).effective_matrix()).sum())
+
+    matrix = torch.tensor(MATRIX, requires_grad=True)
+    (torch.as_tensor(weight) * through_wires(core_of(MATRIX, STYLES[style]), matrix)).sum().backward()
+    direction = RNG.normal(size=MATRIX.shape)
+    slope = (loss(MATRIX + step * direction) - loss(MATRIX - step * direction)) / (2 * step)
+    assert matrix.grad is not None
+    assert (matrix.grad.numpy() * direction).sum() == pytest.approx(slope, rel=1e-6)
+    assert np.abs(matrix.grad.numpy() - weight).max() > 1e-2  # the wires matter
+
+
+@pytest.mark.parametrize("style", ["BALANCED", "OFFSET"])
+def test_slices_share_the_gradient(style: str) -> None:
+    """With hardly any resistance the gradient of sliced weights is that of their sum."""
+    sliced = {"core.style": "BITSLICED", "core.bit_sliced.num_slices": 2, "core.weight_bits": 8}
+    sliced["core.bit_sliced.style"] = style
+    weak = {f"xbar.array.parasitics.{name}": 1e-6 for name in ("Rp_row", "Rp_col", "Rp_col_terminal")}
+    weight, matrix = torch.as_tensor(RNG.normal(size=MATRIX.shape)), torch.tensor(MATRIX, requires_grad=True)
+    (weight * through_wires(core_of(MATRIX, sliced, weak), matrix)).sum().backward()
+    torch.testing.assert_close(matrix.grad, weight, rtol=0, atol=1e-6)
+
+
+def test_clipped_weights_have_no_gradient() -> None:
+    matrix = torch.tensor(MATRIX, requires_grad=True)
+    clipped = {"core.mapping.weights.min": -0.5, "core.mapping.weights.max": 0.5}
+    through_wires(core_of(MATRIX, clipped), matrix).sum().backward()
+    assert matrix.grad is not None
+    np.testing.assert_array_equal(matrix.grad.numpy() == 0, np.abs(MATRIX) > 0.5)
+
+
+def test_networks_of_every_vector_are_refused() -> None:
+    noisy = {
+        "xbar.device.read_noise.enable": True,
+        "xbar.device.read_noise.model": "NormalIndependentDevice",
+        "xbar.device.read_noise.magnitude": 0.01,
+    }
+    with pytest.raises(UnsupportedError, match="no one effective matrix"):
+        core_of(MATRIX, noisy).effective_matrix()
+
+
+def test_the_effective_matrix_is_what_the_core_multiplies_with() -> None:
+    core = core_of(MATRIX, STYLES["unit line"], STYLES["partitions"])
+    np.testing.assert_allclose(core @ np.eye(7), core.effective_matrix(), rtol=0, atol=1e-12)
