@@ -81,11 +81,11 @@ class Mapping(ABC):
     def slopes(self, w: np.ndarray) -> np.ndarray:
         """Change of the target conductances per change of the weight, ``(slices, signs, *w.shape)``.
 
-        Rounding is passed straight through; the slices of a weight take part in proportion to their significance, and of
-        a pair the cell that stores the weight's sign. ``sum_sk coefficients[s, k] * slopes[s, k] = 1``.
+        Rounding is passed straight through; the slices of a weight take part in proportion to their significance, and
+        of a pair the cell that stores the weight's sign. ``sum_sk coefficients[s, k] * slopes[s, k] = 1``.
         """
         per_slice = np.broadcast_to(1.0 / self.coefficients[:, 0].sum(), (self.slices,))
-        return np.multiply.outer(per_slice, self._sign_shares(w))
+        return np.asarray(np.multiply.outer(per_slice, self._sign_shares(w)))
 
     def _sign_shares(self, w: np.ndarray) -> np.ndarray:
         """How much the cells of each sign take part in a change of the weight, ``(signs, *w.shape)``."""
