@@ -27,8 +27,9 @@ def _blocks(page: Path) -> list[tuple[int, str, str | None]]:
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = _blocks(page)
-    if any("import torch" in source for _, source, _ in blocks):
-        pytest.importorskip("torch")
+    for used, library in (("import torch", "torch"), ("crossohm.plot", "matplotlib")):
+        if any(used in source for _, source, _ in blocks):
+            pytest.importorskip(library)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for line, source, expected in blocks:
         printed = io.StringIO()

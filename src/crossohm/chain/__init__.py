@@ -9,6 +9,7 @@ from crossohm.chain.core import AnalogCore
 from crossohm.chain.explain import Explanation
 from crossohm.chain.face import MatrixFace, View
 from crossohm.chain.lower import lower
+from crossohm.chain.operating_point import OperatingPoint, operating_point
 from crossohm.chain.plan import Plan, Tap, multiply
 from crossohm.chain.profile import Profile
 from crossohm.chain.programmed import Programmed, program
@@ -19,6 +20,7 @@ __all__ = [
     "Dense",
     "Explanation",
     "MatrixFace",
+    "OperatingPoint",
     "PhysicalArray",
     "Plan",
     "Profile",
@@ -27,5 +29,6 @@ __all__ = [
     "View",
     "lower",
     "multiply",
+    "operating_point",
     "program",
 ]

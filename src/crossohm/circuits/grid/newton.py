@@ -30,6 +30,24 @@ MOST_HALVINGS = 40
 DIFFERENCE = 1e-6
 
 
+@final
+@dataclass(frozen=True)
+class GridState:
+    """Voltages and currents of one array, normalised, indexed by sign, output and input.
+
+    Attributes:
+        input_line: Voltage of the input line (gate-selected: of the supply line) at every cell, ``(signs, M, N)``.
+        output_line: Voltage of the output line at every cell, ``(M, N)``.
+        cell_voltage: Voltage across every cell, ``(signs, M, N)``; 0 where gates switch it off.
+        current: Current of every cell towards the output line, ``(signs, M, N)``.
+    """
+
+    input_line: np.ndarray
+    output_line: np.ndarray
+    cell_voltage: np.ndarray
+    current: np.ndarray
+
+
 def cell_currents(
     g: np.ndarray,
     v: np.ndarray,
@@ -39,7 +57,23 @@ def cell_currents(
     unused: int = 0,
     unused_at: Literal["top", "bottom"] = "top",
 ) -> np.ndarray:
-    """Current of every cell of one array for one input vector.
+    """Current of every cell, ``(signs, M, N)``, towards the output line; arguments and errors of `grid_state`.
+
+    The current of an output line is the sum over signs and inputs.
+    """
+    return grid_state(g, v, wires, law, gated, unused, unused_at).current
+
+
+def grid_state(
+    g: np.ndarray,
+    v: np.ndarray,
+    wires: Wires,
+    law: Law,
+    gated: bool = False,
+    unused: int = 0,
+    unused_at: Literal["top", "bottom"] = "top",
+) -> GridState:
+    """Voltages and currents of one array for one input vector.
 
     Args:
         g: Cell states ``(signs, M, N)``, normalised; 2 signs for interleaved pairs, driven with +v and -v.
@@ -50,17 +84,16 @@ def cell_currents(
         unused: Unselected positions of a line (gated only).
         unused_at: ``"top"`` or ``"bottom"``, see `ladder_currents`.
 
-    Returns:
-        ``(signs, M, N)``, towards the output line; the current of an output line is their sum over signs and inputs.
-
     Raises:
         CrossOhmError: Newton's method found no solution; names the size and the resistances.
     """
-    if wires == Wires():  # no unknown voltage
-        emf = np.broadcast_to(np.stack([v, -v])[: g.shape[0], np.newaxis], g.shape)
-        return np.asarray(np.where(np.abs(emf) > INACTIVE, law(g, emf), 0.0))
     network = _gated(g, v, wires.lengthened(unused, unused_at)) if gated else _driven(g, v, wires)
-    return network.solve(law, f"array of {g.shape[1]} outputs x {g.shape[2]} inputs with {wires}").reshape(g.shape)
+    voltage, currents = network.solve(law, f"array of {g.shape[1]} outputs x {g.shape[2]} inputs with {wires}")
+    input_line, output_line, across = (
+        part.reshape(g.shape)
+        for part in (voltage[network.drive], voltage[network.sense], network.cell_voltages(voltage))
+    )
+    return GridState(input_line, output_line[0], across, currents.reshape(g.shape))
 
 
 @final
@@ -86,8 +119,14 @@ class _Network:
     g: np.ndarray
     on: np.ndarray
 
-    def solve(self, law: Law, name: str) -> np.ndarray:
-        free = np.isnan(self.known)
+    @property
+    def free(self) -> np.ndarray:
+        """True for nodes of unknown voltage."""
+        return np.asarray(np.isnan(self.known))
+
+    def solve(self, law: Law, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Voltages of the nodes and currents of the cells."""
+        free = self.free
         limit = self._limit()[free]
         voltage = np.where(free, 0.0, self.known)
         currents, residual = self._evaluate(law, voltage)
@@ -95,7 +134,7 @@ class _Network:
         for _ in range(MOST_STEPS):
             excess = float((np.abs(residual[free]) / limit).max(initial=0.0))
             if excess <= 1:
-                return currents
+                return voltage, currents
             step = np.zeros_like(voltage)
             step[free] = splu(self._tangent(law, voltage)[free][:, free].tocsc()).solve(-residual[free])
             for halving in range(MOST_HALVINGS):
@@ -113,12 +152,13 @@ class _Network:
         reach = float(np.nanmax(np.abs(self.known), initial=0.0) + np.abs(self.emf).max())
         return np.asarray(TOLERANCE + 64 * np.finfo(float).eps * reach * self.wires.diagonal())
 
-    def _cell_voltages(self, voltage: np.ndarray) -> np.ndarray:
-        return np.asarray(self.emf + voltage[self.drive] - voltage[self.sense])
+    def cell_voltages(self, voltage: np.ndarray) -> np.ndarray:
+        """Voltage across every cell; 0 where it is switched off."""
+        return np.where(self.on, self.emf + voltage[self.drive] - voltage[self.sense], 0.0)
 
     def _evaluate(self, law: Law, voltage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cell currents, and the current leaving every node."""
-        currents = np.where(self.on, law(self.g, self._cell_voltages(voltage)), 0.0)
+        currents = np.where(self.on, law(self.g, self.cell_voltages(voltage)), 0.0)
         residual = self.wires @ voltage
         np.add.at(residual, self.drive, currents)
         np.add.at(residual, self.sense, -currents)
@@ -126,7 +166,7 @@ class _Network:
 
     def _tangent(self, law: Law, voltage: np.ndarray) -> csc_array:
         """Derivative of the leaving currents with respect to the node voltages."""
-        across = self._cell_voltages(voltage)
+        across = self.cell_voltages(voltage)
         slope = (law(self.g, across + DIFFERENCE) - law(self.g, across - DIFFERENCE)) / (2 * DIFFERENCE)
         return self.wires + _stamps(self.drive, self.sense, np.where(self.on, slope, 0.0), len(voltage))
 
@@ -175,7 +215,9 @@ class _Builder:
         return nodes
 
     def network(self, drive: np.ndarray, sense: np.ndarray, emf: np.ndarray, g: np.ndarray, on: np.ndarray) -> _Network:
-        first, second, conductance = (np.concatenate(parts) for parts in zip(*map(_flat, self.branches), strict=True))
+        none = np.zeros(0, dtype=np.intp)
+        branches = [(none, none, np.zeros(0)), *map(_flat, self.branches)]
+        first, second, conductance = (np.concatenate(parts) for parts in zip(*branches, strict=True))
         wires = _stamps(first, second, conductance, self._count)
         cells = (np.broadcast_to(part, g.shape).reshape(-1) for part in (drive, sense, emf, g, on))
         return _Network(wires, np.concatenate(self.known), *cells)
