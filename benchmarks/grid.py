@@ -38,6 +38,25 @@ def set_up(outputs: int, inputs: int) -> float:
     return time.perf_counter() - start
 
 
+def resnet20_shapes() -> list[tuple[int, int]]:
+    """Outputs x inputs of the 22 layers of ResNet-20 for CIFAR-10: 19 convolutions, 2 shortcuts, 1 classifier."""
+    stages = [[(16, 144)] * 6, [(32, 144), *[(32, 288)] * 5], [(64, 288), *[(64, 576)] * 5]]
+    return [(16, 27), *(shape for stage in stages for shape in stage), (32, 16), (64, 32), (10, 64)]
+
+
+def resnet20() -> float:
+    """Seconds to set up the wires of all layers, both signs: 1 ohm per segment, 10 kohm cells."""
+    params = CrossSimParameters()
+    params.update({**WIRES, "xbar.array.parasitics.Rp_row": 1.0, "xbar.array.parasitics.Rp_col": 1.0})
+    params.update({"xbar.device.Rmin": 1e4, "xbar.device.Rmax": 1e6, "core.rows_max": 1152})
+    rng = np.random.default_rng(4)
+    cores = [AnalogCore(rng.normal(size=shape), params, seed=1) for shape in resnet20_shapes()]
+    start = time.perf_counter()
+    for core in cores:
+        core @ np.zeros(core.shape[1])
+    return time.perf_counter() - start
+
+
 def product_ratio(rounds: int) -> float:
     """Time of a batch with wires over the same batch without, 8-bit ADC, after the set-up."""
     rng = np.random.default_rng(2)
@@ -107,7 +126,9 @@ def main() -> None:
         taken = set_up(outputs, inputs)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"| {outputs}x{inputs} | {taken:.2f} s | {memory:.2f} GB |", flush=True)
-    print(f"\n1152x64 array, 256 vectors, 8-bit ADC, with wires / without: {product_ratio(7):.2f}")
+    taken = statistics.median(resnet20() for _ in range(3))
+    print(f"\nResNet-20, 22 layers, both signs, 1 ohm per segment, 10 kohm cells: {taken:.2f} s")
+    print(f"1152x64 array, 256 vectors, 8-bit ADC, with wires / without: {product_ratio(7):.2f}")
     direct, iteration, difference = gated()
     print(
         f"gate-selected 512x64 array, 7 input bits, 1,000 vectors: {direct:.2f} s, fixed point {iteration:.1f} s "
