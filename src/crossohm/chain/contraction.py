@@ -62,3 +62,11 @@ class Dense:
 
     def fold(self, y: Array, x: Array) -> Array:
         return y
+
+    def input_gradient(self, grad: Array, matrix: Array, shape: tuple[int, ...]) -> Array:
+        """Gradient of the inputs for that of the outputs, ``(batch, outputs)``, of the ideal product."""
+        return grad @ matrix
+
+    def matrix_gradient(self, grad: Array, x: Array) -> Array:
+        """Gradient of the matrix for that of the outputs, ``(batch, outputs)``, of the ideal product."""
+        return grad.T @ x

@@ -30,6 +30,7 @@ from crossohm.torch.convert import (
     synchronize,
     to_torch,
 )
+from crossohm.torch.held import HeldMatrix
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
 from crossohm.torch.network import TorchNetwork
@@ -39,6 +40,7 @@ __all__ = [
     "AnalogConv2d",
     "AnalogLayer",
     "AnalogLinear",
+    "HeldMatrix",
     "TorchNetwork",
     "analog_modules",
     "convertible_modules",

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import grad as gradients
 
 from crossohm.errors import ShapeError
-from crossohm.torch.convolution import Convolution
-from crossohm.torch.layer import AnalogLayer, Hardware
+from crossohm.torch.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.torch.layer import Hardware
+from crossohm.torch.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
-#: Gradients of a convolution by number of dimensions: of the input, of the weight.
-_GRADIENTS: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    1: (gradients.conv1d_input, gradients.conv1d_weight),
-    2: (gradients.conv2d_input, gradients.conv2d_weight),
-    3: (gradients.conv3d_input, gradients.conv3d_weight),
-}
 
 
-class AnalogConvolution(AnalogLayer):
+class AnalogConvolution(WeightedLayer):
     """Base of the convolution layers: a mixin before the torch layer.
 
     The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
@@ -75,23 +68,14 @@ class AnalogConvolution(AnalogLayer):
             tuple(self.stride),
             tuple(self.dilation),
             self._bias_columns,
+            self.groups,
         )
 
     def _flat_weight(self) -> Tensor:
-        return torch.block_diag(*self.weight.flatten(1).chunk(self.groups))
+        return block_diagonal(self.weight.flatten(1), self.groups)
 
     def _weight_of(self, matrix: Tensor) -> Tensor:
-        blocks = matrix.unflatten(0, (self.groups, -1)).unflatten(2, (self.groups, -1))
-        own = blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)
-        return own.reshape(self.weight.shape)
-
-    def _input_gradient(self, grad: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-        of_input, _ = _GRADIENTS[len(self.kernel_size)]
-        return of_input(shape, weight, grad, self.stride, 0, self.dilation, self.groups)
-
-    def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
-        _, of_weight = _GRADIENTS[len(self.kernel_size)]
-        return of_weight(x, self.weight.shape, grad, self.stride, 0, self.dilation, self.groups)
+        return diagonal_blocks(matrix, self.groups).reshape(self.weight.shape)
 
 
 @final

@@ -7,15 +7,23 @@ follows the data channels, through the kernel's first tap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import grad as gradients
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+#: Gradients of a convolution by number of dimensions: of the input, of the kernel.
+_GRADIENTS: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    1: (gradients.conv1d_input, gradients.conv1d_weight),
+    2: (gradients.conv2d_input, gradients.conv2d_weight),
+    3: (gradients.conv3d_input, gradients.conv3d_weight),
+}
 
 
 @final
@@ -43,6 +51,8 @@ class Convolution:
         stride: Step along each axis.
         dilation: Distance of neighbouring taps along each axis.
         bias_columns: Matrix columns after those of the data, driven with one.
+        groups: Blocks of channels that are meant to be connected. All cells are driven; the gradients are those of a
+            convolution with these groups.
     """
 
     channels: int
@@ -50,6 +60,7 @@ class Convolution:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     bias_columns: int = 0
+    groups: int = 1
 
     @property
     def taps(self) -> int:
@@ -90,9 +101,43 @@ class Convolution:
         ]
         return y.reshape(x.shape[0], *positions, y.shape[1]).movedim(-1, 1)
 
+    def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Gradient of inputs of ``shape`` for that of the outputs; zero at the constant ones."""
+        kernel = self._kernel(matrix[:, : self.channels * self.taps])
+        of_input, _ = _GRADIENTS[len(self.kernel_size)]
+        data = (shape[0], self.channels, *shape[2:])
+        found = of_input(data, kernel, grad, self.stride, 0, self.dilation, self.groups)
+        return F.pad(found, (0, 0) * len(self.kernel_size) + (0, 1)) if self.bias_columns else found
+
+    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Gradient of the matrix for that of the outputs; zero at cells between groups."""
+        _, of_kernel = _GRADIENTS[len(self.kernel_size)]
+        shape = (grad.shape[1], self.channels // self.groups, *self.kernel_size)
+        kernel = of_kernel(x[:, : self.channels], shape, grad, self.stride, 0, self.dilation, self.groups)
+        found = block_diagonal(kernel.flatten(1), self.groups)
+        if not self.bias_columns:
+            return found
+        bias = grad.sum([0, *range(2, grad.ndim)])
+        return torch.cat([found, bias[:, None].expand(-1, self.bias_columns)], dim=1)
+
+    def _kernel(self, matrix: Tensor) -> Tensor:
+        """The kernel torch has for a convolution with these groups, from the columns of the data."""
+        return diagonal_blocks(matrix, self.groups).reshape(-1, self.channels // self.groups, *self.kernel_size)
+
     def _taps(self, x: Tensor) -> Tensor:
         """A view ``(batch, *positions, channels, *kernel_size)`` of the input."""
         rank = len(self.kernel_size)
         for axis, (taps, stride, step) in enumerate(zip(self.kernel_size, self.stride, self.dilation, strict=True)):
             x = x.unfold(2 + axis, step * (taps - 1) + 1, stride)[..., ::step]
         return x.movedim(1, 1 + rank)
+
+
+def block_diagonal(flat: Tensor, groups: int) -> Tensor:
+    """Rows of a grouped kernel, ``(outputs, columns of a group)``, at full width: zeros outside their own group."""
+    return flat if groups == 1 else torch.block_diag(*flat.chunk(groups))
+
+
+def diagonal_blocks(matrix: Tensor, groups: int) -> Tensor:
+    """Inverse of `block_diagonal`: each row's columns of its own group."""
+    blocks = matrix.unflatten(0, (groups, -1)).unflatten(2, (groups, -1))
+    return blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0).flatten(0, 1)

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ShapeError
-from crossohm.torch.layer import AnalogLayer, Hardware
+from crossohm.torch.layer import Hardware
+from crossohm.torch.weighted import WeightedLayer
 
 
 @final
-class AnalogLinear(AnalogLayer, nn.Linear):
+class AnalogLinear(WeightedLayer, nn.Linear):
     """`torch.nn.Linear` whose product runs on analog arrays.
 
     Args:
@@ -72,9 +73,3 @@ class AnalogLinear(AnalogLayer, nn.Linear):
 
     def _weight_of(self, matrix: Tensor) -> Tensor:
         return matrix
-
-    def _input_gradient(self, grad: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-        return grad @ weight
-
-    def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
-        return grad.T @ x

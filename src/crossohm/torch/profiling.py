@@ -20,7 +20,8 @@ def profile(model: nn.Module, bins: int = 4096) -> Iterator[dict[str, Profile]]:
         bins: Resolution of the streaming histograms.
 
     Yields:
-        One `crossohm.chain.Profile` per analog layer, by its name in the model.
+        One `crossohm.chain.Profile` per analog layer, by its name in the model; layers with several matrices have one
+        each, with the matrix's own name behind the layer's.
 
     Example::
 
@@ -30,4 +31,8 @@ def profile(model: nn.Module, bins: int = 4096) -> Iterator[dict[str, Profile]]:
     """
     with ExitStack() as stack:
         layers = [(name, module) for name, module in model.named_modules() if isinstance(module, AnalogLayer)]
-        yield {name: stack.enter_context(layer.core.profile(bins)) for name, layer in layers}
+        yield {
+            name + matrix.name.removeprefix(layer.name): stack.enter_context(matrix.core.profile(bins))
+            for name, layer in layers
+            for matrix in layer.matrices
+        }

@@ -1,0 +1,190 @@
+"""`HeldMatrix`: one matrix in analog arrays that follows the parameters it is formed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor, nn
+
+from crossohm._random import chip_rng
+from crossohm.chain import AnalogCore
+from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
+from crossohm.params import CrossSimParameters
+from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
+
+if TYPE_CHECKING:
+    from crossohm.torch.layer import AnalogLayer
+
+
+@final
+class HeldMatrix:
+    """One matrix of a layer in analog arrays.
+
+    The arrays are written at once, and again before they are next used whenever a parameter they hold was replaced or
+    changed in place.
+
+    Args:
+        layer: The layer that owns the parameters.
+        form: The ideal matrix, ``(outputs, inputs + bias columns)``, bias columns last: a differentiable expression of
+            the parameters. A method of the layer or a `functools.partial` of one, so that it follows the layer when
+            that is copied.
+        stored: The parameters it is formed from; a method or partial as well.
+        params: The hardware: one description, or a list with one per array.
+        seed: The chip; None draws one.
+        name: Name of the core; it keys the chip's errors.
+    """
+
+    _core: AnalogCore
+    _written: tuple[tuple[nn.Parameter, tuple[int, int]], ...]
+    _copy: tuple[Any, Any, Tensor] | None
+
+    def __init__(
+        self,
+        layer: AnalogLayer,
+        form: Callable[[], Tensor],
+        stored: Callable[[], tuple[nn.Parameter, ...]],
+        params: CrossSimParameters | list[CrossSimParameters],
+        seed: int | None,
+        name: str,
+    ) -> None:
+        self.params = params
+        self._layer = layer
+        self._form = form
+        self._stored = stored
+        self._install(AnalogCore(self.ideal(), params, seed=seed, name=name))
+
+    @property
+    def seed(self) -> int:
+        """The chip."""
+        return self._core.seed
+
+    @property
+    def name(self) -> str:
+        """Name of the core."""
+        return self._core.name
+
+    @property
+    def core(self) -> AnalogCore:
+        """The arrays, holding the present parameters."""
+        if not self.is_written():
+            self.synchronize()
+        return self._core
+
+    @property
+    def built(self) -> AnalogCore:
+        """The arrays as they are, whatever the parameters have become since."""
+        return self._core
+
+    # --- the matrix ---------------------------------------------------------------------------------------------------
+
+    def form(self) -> Tensor:
+        """The ideal matrix, ``(outputs, inputs + bias columns)``, differentiable."""
+        return self._form()
+
+    def ideal(self) -> Tensor:
+        """The ideal matrix without gradient."""
+        with torch.no_grad():
+            return self._form().detach()
+
+    def programmed(self) -> Tensor:
+        """The matrix the arrays hold, in dtype and on the device of the parameters; one common copy per write."""
+        return self.read(self.core)
+
+    def synchronize(self) -> None:
+        """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""
+        self._core.set_matrix(self.ideal())
+        self.mark_written()
+
+    def reinitialize(self, seed: int | None = None) -> None:
+        """Build another chip from `params` and write the parameters into it.
+
+        Args:
+            seed: The chip; by default the one that follows the present chip in a fixed random sequence.
+        """
+        chip = next_chip(self.seed) if seed is None else seed
+        self._install(AnalogCore(self.ideal(), self.params, seed=chip, name=self.name))
+
+    def _install(self, core: AnalogCore) -> None:
+        self._core = core
+        self.mark_written()
+
+    def read(self, core: AnalogCore) -> Tensor:
+        """What ``core`` holds, as `programmed`."""
+        like = self._stored()[0]
+        key = (like.dtype, like.device)
+        if self._copy is None or self._copy[0] is not core.blocks or self._copy[1] != key:
+            matrix = torch.as_tensor(core.get_matrix(), dtype=like.dtype, device=like.device)
+            self._copy = (core.blocks, key, matrix)
+        return self._copy[2]
+
+    # --- keeping arrays and parameters together -----------------------------------------------------------------------
+
+    def is_written(self) -> bool:
+        """True if the arrays hold the present parameters."""
+        now = self._stored()
+        return len(now) == len(self._written) and all(
+            parameter is known and _stamp(parameter) == stamp
+            for parameter, (known, stamp) in zip(now, self._written, strict=True)
+        )
+
+    def mark_written(self) -> None:
+        """Take the present parameters for what the arrays hold."""
+        self._written = tuple((parameter, _stamp(parameter)) for parameter in self._stored())
+        self._copy = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copy": None, "_written": self.is_written()}
+
+    def rejoin(self) -> None:
+        """Watch the parameters of a copied layer, once it has them."""
+        written, self._written = bool(self._written), ()
+        if written:
+            self.mark_written()
+
+    # --- the product --------------------------------------------------------------------------------------------------
+
+    def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
+        """The analog product, with the gradients of the ideal one.
+
+        The input's gradient is that of the programmed matrix; the gradient of the matrix goes on through `form`.
+
+        Args:
+            x: ``(batch, features, *positions)``, with ones for the bias columns.
+            contraction: How inputs meet the matrix.
+
+        Returns:
+            ``(batch, outputs, *positions)``.
+        """
+        return self.multiplier(contraction)(x)
+
+    def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
+        """`product` for several inputs in a row: parameters are looked at, and the matrix formed, only once."""
+        core = self.core
+        trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
+        matrix = self._form() if trained else None
+        return partial(differentiable_product, self, core, contraction, matrix)
+
+    def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
+        """What the arrays of ``core`` return, without gradient."""
+        stored, given = _dtype_name(self._stored()[0]), _dtype_name(x)
+        x = x.to(getattr(torch, joint_dtype(stored, given)))
+        with torch.autocast(x.device.type, enabled=False):
+            y = core.apply(x, contraction)
+        return cast_output(y, output_dtype(core.params.core.output_dtype, stored, given))
+
+
+def next_chip(seed: int) -> int:
+    """The chip that follows ``seed`` in a fixed random sequence."""
+    return int(chip_rng(seed, "next chip").integers(2**63))
+
+
+def _stamp(parameter: Tensor) -> tuple[int, int]:
+    """Changes when the parameter is modified in place, or given other storage."""
+    return (-1 if parameter.is_inference() else parameter._version, parameter.data_ptr())
+
+
+def _dtype_name(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")

@@ -1,0 +1,87 @@
+"""Layers with one matrix, formed of a weight and perhaps a bias: linear layers and convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from crossohm.torch.gradient import DifferentiableContraction
+from crossohm.torch.layer import AnalogLayer, Expression, with_bias
+
+
+class WeightedLayer(AnalogLayer):
+    """Base of the layers with a ``weight`` and a ``bias``; a kind supplies what raises NotImplementedError here."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    _rows: int
+
+    @classmethod
+    def converts(cls, module: nn.Module) -> bool:
+        """True if ``module`` is exactly the layer this kind stands for, and its weight is a parameter of its own."""
+        return super().converts(module) and module._parameters.get("weight") is not None
+
+    @property
+    def bias_rows(self) -> int:
+        """Matrix columns that hold the bias; 0: it is added digitally. Assignment rebuilds the arrays."""
+        return self._rows
+
+    @bias_rows.setter
+    def bias_rows(self, value: int) -> None:
+        self._install(self._params, value, self.seed, self._name)
+
+    @property
+    def analog_bias(self) -> bool:
+        """True if the arrays hold the bias."""
+        return self.bias is not None and self._rows > 0
+
+    @property
+    def _bias_columns(self) -> int:
+        return self._rows if self.bias is not None else 0
+
+    def _expressions(self, rows: int) -> Iterator[Expression]:
+        yield "", partial(self._form, rows), partial(self._stored, rows)
+
+    def _form(self, rows: int) -> Tensor:
+        return with_bias(self._flat_weight(), self.bias, rows)
+
+    def _stored(self, rows: int) -> tuple[nn.Parameter, ...]:
+        return (self.weight,) if self.bias is None or not rows else (self.weight, self.bias)
+
+    def _held_values(self) -> dict[str, Tensor]:
+        matrix = self._matrices[0].programmed()
+        inputs = matrix.shape[1] - self._bias_columns
+        held = {"weight": self._weight_of(matrix[:, :inputs]).clone()}
+        if self.analog_bias:
+            held["bias"] = matrix[:, inputs:].sum(dim=1)
+        return held
+
+    def _through_arrays(self, x: Tensor) -> Tensor:
+        """Outputs ``(batch, outputs, *positions)`` for inputs ``(batch, features, *positions)``, bias included."""
+        if self._bias_columns:
+            ones = x.new_ones(()).expand(x.shape[0], self._bias_lines, *x.shape[2:])
+            x = torch.cat([x, ones], dim=1)
+        y = self._matrices[0].product(x, self._contraction())
+        if self.bias is None or self.analog_bias:
+            return y
+        return y + self.bias.reshape(-1, *(1,) * (y.ndim - 2))
+
+    @property
+    def _bias_lines(self) -> int:
+        """Features of constant one that drive the bias columns."""
+        raise NotImplementedError
+
+    def _contraction(self) -> DifferentiableContraction:
+        """How inputs, with the bias lines behind them, meet the matrix."""
+        raise NotImplementedError
+
+    def _flat_weight(self) -> Tensor:
+        """The weight as the matrix holds it, ``(outputs, inputs)``."""
+        raise NotImplementedError
+
+    def _weight_of(self, matrix: Tensor) -> Tensor:
+        """Inverse of `_flat_weight`."""
+        raise NotImplementedError
