@@ -25,6 +25,7 @@ from crossohm.errors import (
     MissingDependencyError,
     ParameterError,
     ShapeError,
+    StaleArraysError,
     UnknownNameError,
     UnsupportedError,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "MissingDependencyError",
     "ParameterError",
     "ShapeError",
+    "StaleArraysError",
     "UnknownNameError",
     "UnsupportedError",
     "__version__",

@@ -60,6 +60,10 @@ class DataError(CrossOhmError):
     """A file is missing, damaged or not of the expected format."""
 
 
+class StaleArraysError(CrossOhmError):
+    """Parameters changed after the arrays were written, and the layer's policy is to be told."""
+
+
 class MissingDependencyError(CrossOhmError, ImportError):
     """An optional library is not installed; the message gives the install command."""
 

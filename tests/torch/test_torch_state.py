@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch_cases import PROGRAMMING_ERROR, digital, hardware, inputs, resnet
 
-from crossohm import AnalogCore, CrossSimParameters
-from crossohm.torch import AnalogLinear, analog_modules, from_torch, reinitialize, synchronize
+from crossohm import AnalogCore, CrossSimParameters, ParameterError, StaleArraysError
+from crossohm.torch import AnalogLinear, analog_modules, from_torch, reinitialize, synchronize, to_torch
+from crossohm.torch.fingerprint import fingerprint
 
 OPTIONS = {"in_features": 6, "out_features": 4}
 
@@ -46,9 +47,16 @@ def _replace(layer):
     layer.weight = nn.Parameter(torch.rand_like(layer.weight))
 
 
-def _hidden_then_synchronize(layer):
+def _hidden_from_autograd(layer):
     layer.weight.data[1, 2] += 1
-    layer.synchronize()
+
+
+def _hidden_swap(layer):
+    layer.weight.data.copy_(layer.weight.data.flip(0))
+
+
+def _hidden_last_bit(layer):
+    layer.weight.data.view(torch.int64)[3, 5] ^= 1
 
 
 CHANGES = {
@@ -60,7 +68,9 @@ CHANGES = {
     "reset": lambda layer: layer.reset_parameters(),
     "data": _new_storage,
     "replaced": _replace,
-    "hidden": _hidden_then_synchronize,
+    "hidden": _hidden_from_autograd,
+    "hidden-swap": _hidden_swap,
+    "hidden-last-bit": _hidden_last_bit,
 }
 
 
@@ -74,6 +84,84 @@ def test_changed_parameters_reach_the_arrays(change, bias_rows):
     x = inputs((3, 6))
     torch.testing.assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(layer.get_matrix(), layer.form_matrix(), rtol=1e-12, atol=1e-12)
+
+
+def test_writing_the_same_values_again_is_no_change():
+    layer = from_torch(digital(nn.Linear, OPTIONS), hardware(PROGRAMMING_ERROR), seed=1)
+    before = conductances(layer)
+    layer.load_state_dict(copy.deepcopy(layer.state_dict()))
+    layer.weight = nn.Parameter(layer.weight.detach().clone())
+    assert equal(conductances(layer), before)
+
+
+@pytest.mark.parametrize("change", ["optimizer", "load", "in-place", "data", "replaced", "hidden"])
+def test_the_error_policy_names_what_changed(change):
+    layer = from_torch(digital(nn.Linear, OPTIONS), hardware(PROGRAMMING_ERROR), 2, seed=1, sync="error")
+    x, before = inputs((3, 6)), layer(inputs((3, 6)))
+    assert torch.equal(layer(x), before)
+    CHANGES[change](layer)
+    with pytest.raises(StaleArraysError, match=r"weight.* of AnalogLinear 'core' changed .*synchronize\(\)") as error:
+        layer(x)
+    assert ("bias" in str(error.value)) == (change in ("optimizer", "load"))
+    for use in (lambda: layer.core, layer.get_matrix, layer.get_core_weights):
+        with pytest.raises(StaleArraysError):
+            use()
+    layer.synchronize()
+    assert not torch.equal(layer(x), before)
+
+
+def test_the_manual_policy_leaves_the_arrays_to_the_user():
+    model = from_torch(resnet(), hardware(PROGRAMMING_ERROR), bias_rows=1, seed=1, sync="manual")
+    before = conductances(model)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    assert equal(conductances(model), before)
+    assert {layer.sync for layer in analog_modules(copy.deepcopy(model))} == {"manual"}
+    synchronize(model)
+    assert not equal(conductances(model), before)
+    assert not any(hasattr(module, "_sync") for module in to_torch(model).modules())
+
+
+def test_the_policy_is_one_of_three():
+    layer = from_torch(digital(nn.Linear, OPTIONS), hardware(), seed=1)
+    with pytest.raises(ParameterError, match="'auto', 'manual', 'error'"):
+        layer.sync = "always"
+    assert layer.sync == "auto"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_fingerprints_see_every_bit_and_not_the_layout(dtype):
+    value = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    own = fingerprint(value)
+    assert own == fingerprint(value.clone())
+    assert own == fingerprint(value.transpose(0, 2).contiguous().transpose(0, 2))
+    assert own != fingerprint(value.flip(0))
+    bits = value.clone().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[value.element_size()]).flatten()
+    for position in range(0, bits.numel(), 9):
+        for bit in range(8 * value.element_size() - 1):
+            changed = bits.clone()
+            changed[position] ^= 1 << bit
+            assert fingerprint(changed.view(dtype)) != own
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_fingerprints_see_systematic_changes(dtype):
+    generator = torch.Generator().manual_seed(1)
+    for size in range(2, 60):
+        value = torch.randn(size, generator=generator, dtype=torch.float64).to(dtype)
+        factors = [torch.full((size,), f) for f in (-1, 2, -2, 0.5, 0.25, 4, 256)]
+        for k in range(1, size):
+            for f in (-1, 2, 0):
+                factors.append(torch.ones(size).index_fill_(0, torch.tensor([0, k]), f))
+        for factor in factors:
+            assert fingerprint(value * factor.to(dtype)) != fingerprint(value)
+
+
+def test_fingerprints_of_large_tensors_depend_on_the_order_of_their_parts():
+    value = torch.zeros(3 << 20)
+    value[5] = 1
+    seen = {fingerprint(value.roll(shift << 20)) for shift in range(3)}
+    assert len(seen) == 3
 
 
 def test_an_analog_bias_is_watched_and_a_digital_one_is_read():

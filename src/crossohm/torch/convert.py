@@ -14,7 +14,7 @@ from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConv2d
-from crossohm.torch.layer import AnalogLayer, Hardware
+from crossohm.torch.layer import AnalogLayer, Hardware, Sync
 from crossohm.torch.linear import AnalogLinear
 
 #: Analog layer kinds by the exact torch type they stand for.
@@ -31,6 +31,7 @@ def from_torch(
     bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
     fuse_batchnorm: bool = False,
     seed: int | None = None,
+    sync: Sync = "auto",
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
 
@@ -44,6 +45,8 @@ def from_torch(
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
+        sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
+            ``"manual"``; see `AnalogLayer.sync`.
 
     Returns:
         The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A
@@ -69,6 +72,7 @@ def from_torch(
         if name not in hardware:
             continue
         layer = _converted(module, name, hardware[name], rows.get(name, 0), chip)
+        layer.sync = sync
         if parent is None:
             return layer
         setattr(parent, name.rpartition(".")[2], layer)

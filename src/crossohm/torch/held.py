@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
+from crossohm.errors import StaleArraysError
 from crossohm.params import CrossSimParameters
+from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
 
 if TYPE_CHECKING:
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 class HeldMatrix:
     """One matrix of a layer in analog arrays.
 
-    The arrays are written at once, and again before they are next used whenever a parameter they hold was replaced or
-    changed in place.
+    The arrays are written at once, and again before they are next used whenever the values of a parameter they hold are
+    others than those written, if `AnalogLayer.sync` is ``"auto"``.
 
     Args:
         layer: The layer that owns the parameters.
@@ -38,7 +41,7 @@ class HeldMatrix:
     """
 
     _core: AnalogCore
-    _written: tuple[tuple[nn.Parameter, tuple[int, int]], ...]
+    _written: tuple[int, ...]
     _copy: tuple[Any, Any, Tensor] | None
 
     def __init__(
@@ -68,9 +71,12 @@ class HeldMatrix:
 
     @property
     def core(self) -> AnalogCore:
-        """The arrays, holding the present parameters."""
-        if not self.is_written():
-            self.synchronize()
+        """The arrays, holding the present parameters as far as the layer's policy wants.
+
+        Raises:
+            StaleArraysError: parameters changed and the policy is ``"error"``.
+        """
+        self._follow()
         return self._core
 
     @property
@@ -123,26 +129,35 @@ class HeldMatrix:
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
     def is_written(self) -> bool:
-        """True if the arrays hold the present parameters."""
-        now = self._stored()
-        return len(now) == len(self._written) and all(
-            parameter is known and _stamp(parameter) == stamp
-            for parameter, (known, stamp) in zip(now, self._written, strict=True)
-        )
+        """True if the arrays hold the present values of the parameters."""
+        return self._written == self._stamps()
 
     def mark_written(self) -> None:
-        """Take the present parameters for what the arrays hold."""
-        self._written = tuple((parameter, _stamp(parameter)) for parameter in self._stored())
+        """Take the present values of the parameters for what the arrays hold."""
+        self._written = self._stamps()
         self._copy = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_copy": None, "_written": self.is_written()}
+    def _stamps(self) -> tuple[int, ...]:
+        return tuple(fingerprint(parameter) for parameter in self._stored())
 
-    def rejoin(self) -> None:
-        """Watch the parameters of a copied layer, once it has them."""
-        written, self._written = bool(self._written), ()
-        if written:
-            self.mark_written()
+    def _follow(self) -> None:
+        """Bring arrays and parameters together, as the layer's policy asks for."""
+        policy = self._layer.sync
+        if policy == "manual" or self.is_written():
+            return
+        if policy == "error":
+            raise StaleArraysError(
+                f"{self._changed()} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were "
+                "written (sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done "
+                "before the next product"
+            )
+        self.synchronize()
+
+    def _changed(self) -> str:
+        names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
+        pairs = zip_longest(self._stored(), self._written)
+        changed = [p for p, stamp in pairs if p is not None and fingerprint(p) != stamp]
+        return ", ".join(names.get(id(parameter), "a parameter") for parameter in changed)
 
     # --- the product --------------------------------------------------------------------------------------------------
 
@@ -179,11 +194,6 @@ class HeldMatrix:
 def next_chip(seed: int) -> int:
     """The chip that follows ``seed`` in a fixed random sequence."""
     return int(chip_rng(seed, "next chip").integers(2**63))
-
-
-def _stamp(parameter: Tensor) -> tuple[int, int]:
-    """Changes when the parameter is modified in place, or given other storage."""
-    return (-1 if parameter.is_inference() else parameter._version, parameter.data_ptr())
 
 
 def _dtype_name(value: Tensor) -> str:
