@@ -33,9 +33,9 @@ from crossohm.chain.plan import Plan, multiply
 from crossohm.chain.profile import Profile
 from crossohm.chain.programmed import Programmed
 from crossohm.chain.spice import to_spice
-from crossohm.chain.storage import load_blocks, save_blocks
+from crossohm.chain.storage import pack_blocks, unpack_blocks
 from crossohm.chain.wired import apply_wires, networks_vary
-from crossohm.errors import InputError, ParameterError, ShapeError, UnsupportedError
+from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
 
@@ -104,8 +104,7 @@ class AnalogCore(MatrixFace):
 
         `load` gives a core that multiplies bit-identically; noise drawn per operation starts a new stream.
         """
-        facts = {"shape": self._shape, "dtype": self._dtype, "seed": self.seed, "name": self.name}
-        save_blocks(path, self._blocks, facts)
+        Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> AnalogCore:
@@ -114,7 +113,27 @@ class AnalogCore(MatrixFace):
         Raises:
             DataError: the file is missing, damaged, or no saved core.
         """
-        blocks, facts = load_blocks(path)
+        if not Path(path).is_file():
+            raise DataError(f"{path}: no such file; give the path that AnalogCore.save wrote")
+        return cls.from_bytes(Path(path).read_bytes(), str(path))
+
+    def to_bytes(self) -> bytes:
+        """The programmed chip as `save` writes it."""
+        facts = {"shape": self._shape, "dtype": self._dtype, "seed": self.seed, "name": self.name}
+        return pack_blocks(self._blocks, facts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = "saved core") -> AnalogCore:
+        """The core of `to_bytes`.
+
+        Args:
+            data: The bytes.
+            source: Where they come from, for messages.
+
+        Raises:
+            DataError: the bytes are damaged, or no saved core.
+        """
+        blocks, facts = unpack_blocks(data, source)
         core = cls.__new__(cls)
         core._params = tuple(block.params for block in blocks)
         core._begin((facts["shape"][0], facts["shape"][1]), facts["dtype"], facts["seed"], facts["name"])

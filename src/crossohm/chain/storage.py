@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from crossohm.chain.blocks import Block
 from crossohm.chain.programmed import Programmed
@@ -16,17 +15,20 @@ from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
 
 FORMAT = "crossohm-core-1"
-_ARRAYS = ("target", "conductance")
 
 
-def save_blocks(path: str | Path, blocks: tuple[Block, ...], facts: dict[str, Any]) -> None:
-    """Write programmed arrays, hardware and ``facts`` about the core to one file, bit for bit."""
+def pack_blocks(blocks: tuple[Block, ...], facts: dict[str, Any]) -> bytes:
+    """Programmed arrays, hardware and ``facts`` about the core as the content of a safetensors file, bit for bit.
+
+    Conductances that are exactly those asked for are stored once.
+    """
     tensors: dict[str, np.ndarray] = {}
     headers = []
     for index, block in enumerate(blocks):
         record = block.record
-        for what in _ARRAYS:
-            tensors[f"{index}/{what}"] = np.ascontiguousarray(getattr(record, what))
+        tensors[f"{index}/target"] = np.ascontiguousarray(record.target)
+        if not np.array_equal(record.target, record.conductance):
+            tensors[f"{index}/conductance"] = np.ascontiguousarray(record.conductance)
         tensors |= {f"{index}/units/{name}": np.ascontiguousarray(value) for name, value in record.units.items()}
         tensors |= {f"{index}/mismatch/{name}": np.ascontiguousarray(value) for name, value in record.mismatch.items()}
         headers.append(
@@ -43,28 +45,47 @@ def save_blocks(path: str | Path, blocks: tuple[Block, ...], facts: dict[str, An
             }
         )
     metadata = {"format": FORMAT, "core": json.dumps(facts), "blocks": json.dumps(headers, default=int)}
-    save_file(tensors, str(path), metadata=metadata)
+    return bytes(save(tensors, metadata=metadata))
 
 
-def load_blocks(path: str | Path) -> tuple[tuple[Block, ...], dict[str, Any]]:
-    """Read what `save_blocks` wrote.
+def unpack_blocks(data: bytes, source: str) -> tuple[tuple[Block, ...], dict[str, Any]]:
+    """Read what `pack_blocks` made.
+
+    Args:
+        data: The bytes.
+        source: Where they come from, for messages.
 
     Raises:
-        DataError: the file is missing, damaged, or no saved core.
+        DataError: the bytes are damaged, or no saved core.
     """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: no such file; give the path that AnalogCore.save wrote")
+    tensors, metadata = read_tensors(data, source, FORMAT, "core")
     try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise DataError(f"{path}: not a saved core (format {metadata.get('format')!r}, expected {FORMAT!r})")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         headers = json.loads(metadata["blocks"])
-        blocks = tuple(_block(index, header, tensors) for index, header in enumerate(headers))
-        return blocks, json.loads(metadata["core"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: damaged or incomplete core file ({error}); save the core again") from error
+        return tuple(_block(i, header, tensors) for i, header in enumerate(headers)), json.loads(metadata["core"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(source, "core", error) from error
+
+
+def read_tensors(data: bytes, source: str, form: str, what: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of the content of a safetensors file.
+
+    Raises:
+        DataError: the content is damaged, or its format is not ``form``.
+    """
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise damaged(source, what, error) from error
+    if metadata.get("format") != form:
+        raise DataError(f"{source}: not a saved {what} (format {metadata.get('format')!r}, expected {form!r})")
+    return tensors, metadata
+
+
+def damaged(source: str, what: str, error: Exception) -> DataError:
+    """What to raise when saved bytes make no sense."""
+    return DataError(f"{source}: damaged or incomplete saved {what} ({error}); save the {what} again")
 
 
 def _block(index: int, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Block:
@@ -78,7 +99,7 @@ def _block(index: int, header: dict[str, Any], tensors: dict[str, np.ndarray]) -
         column_parts=tuple(slice(*part) for part in header["column_parts"]),
         limits=(float.fromhex(header["limits"][0]), float.fromhex(header["limits"][1])),
         target=own["target"],
-        conductance=own["conductance"],
+        conductance=own.get("conductance", own["target"]),
         units=_group(own, "units/"),
         mismatch=_group(own, "mismatch/"),
     )

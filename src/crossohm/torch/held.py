@@ -21,6 +21,9 @@ from crossohm.torch.gradient import DifferentiableContraction, differentiable_pr
 if TYPE_CHECKING:
     from crossohm.torch.layer import AnalogLayer
 
+#: A matrix of a layer: what follows the layer's name in its own, its expression, the parameters it is formed from.
+Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[nn.Parameter, ...]]]
+
 
 @final
 class HeldMatrix:
@@ -58,6 +61,33 @@ class HeldMatrix:
         self._form = form
         self._stored = stored
         self._install(AnalogCore(self.ideal(), params, seed=seed, name=name))
+
+    @classmethod
+    def around(
+        cls,
+        layer: AnalogLayer,
+        form: Callable[[], Tensor],
+        stored: Callable[[], tuple[nn.Parameter, ...]],
+        params: CrossSimParameters | list[CrossSimParameters],
+        core: AnalogCore,
+        written: tuple[int, ...] | None,
+    ) -> HeldMatrix:
+        """A matrix whose arrays exist already.
+
+        Args:
+            layer: As for a new matrix, like ``form``, ``stored`` and ``params``.
+            form: See ``layer``.
+            stored: See ``layer``.
+            params: See ``layer``.
+            core: The arrays.
+            written: Fingerprints of the parameters they were written from; None: the present parameters.
+        """
+        held = cls.__new__(cls)
+        held.params, held._layer, held._form, held._stored = params, layer, form, stored
+        held._install(core)
+        if written is not None:
+            held._written = written
+        return held
 
     @property
     def seed(self) -> int:
@@ -136,6 +166,19 @@ class HeldMatrix:
         """Take the present values of the parameters for what the arrays hold."""
         self._written = self._stamps()
         self._copy = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copy": None}
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Fingerprints of the parameters as they were when the arrays were written."""
+        return self._written
+
+    @property
+    def dtypes(self) -> list[str]:
+        """Dtypes of the parameters."""
+        return [_dtype_name(parameter) for parameter in self._stored()]
 
     def _stamps(self) -> tuple[int, ...]:
         return tuple(fingerprint(parameter) for parameter in self._stored())

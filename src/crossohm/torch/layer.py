@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
@@ -12,12 +12,10 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.params import CrossSimParameters
-from crossohm.torch.held import HeldMatrix, next_chip
+from crossohm.torch.held import Expression, HeldMatrix, next_chip
+from crossohm.torch.persistence import pack_chip, unpack_chip
 
 Hardware = CrossSimParameters | Sequence[CrossSimParameters] | None
-#: A matrix of a layer: what follows the layer's name in its own, its expression, the parameters it is formed from.
-Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[nn.Parameter, ...]]]
-
 #: Attributes an analog layer has beyond those of the torch layer it stands for.
 _OWN = ("_params", "_rows", "_name", "_matrices", "_sync")
 
@@ -138,6 +136,11 @@ class AnalogLayer(nn.Module):
         return self._name
 
     @property
+    def rows(self) -> Any:
+        """How many matrix columns hold each bias: one number, or what else the kind of layer needs."""
+        return self._rows
+
+    @property
     def matrices(self) -> tuple[HeldMatrix, ...]:
         """The matrices the layer holds in arrays."""
         return self._matrices
@@ -222,6 +225,29 @@ class AnalogLayer(nn.Module):
             _require_real_hardware(item)
         copies = [item.copy() for item in given]
         return copies if several else copies[0]
+
+    def get_extra_state(self) -> Tensor:
+        """The chip, as one tensor of bytes that travels with ``state_dict``; see `crossohm.torch.persistence`."""
+        return pack_chip(self)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take over hardware and chip from another layer's `get_extra_state`.
+
+        Raises:
+            DataError: the state is damaged, or belongs to a layer of another kind or shape.
+        """
+        chip = unpack_chip(self, state)
+        rows = self._checked_rows(chip.rows)
+        self._matrices = chip.matrices(self, self._expressions(rows))
+        self._params, self._rows, self._name = chip.params, rows, chip.name
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str], *rest: Any
+    ) -> None:
+        """A digital checkpoint has no chip: the arrays follow the loaded parameters as `sync` says."""
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        if prefix + "_extra_state" in missing_keys:
+            missing_keys.remove(prefix + "_extra_state")
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Moving the parameters to another device or dtype leaves the chip as it is."""

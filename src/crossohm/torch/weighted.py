@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from crossohm.torch.gradient import DifferentiableContraction
-from crossohm.torch.layer import AnalogLayer, Expression, with_bias
+from crossohm.torch.held import Expression
+from crossohm.torch.layer import AnalogLayer, with_bias
 
 
 class WeightedLayer(AnalogLayer):
