@@ -23,6 +23,29 @@ def test_equal_descriptions_equal_one_description() -> None:
     assert [a.partition for a in apart.arrays] == [a.partition for a in together.arrays]
 
 
+@pytest.mark.parametrize("scope", ["call", "vector"])
+def test_a_range_from_the_data_is_that_of_the_whole_call(scope: str) -> None:
+    dac = {"xbar.dac.mvm.model": "SignMagnitudeDAC", "xbar.dac.mvm.bits": 5}
+    inputs = {"core.mapping.inputs.mvm.percentile": 1.0, "core.mapping.inputs.mvm.percentile_scope": scope}
+    one = hardware(SIZES, dac, inputs)
+    together, apart = AnalogCore(MATRIX, one, seed=1), AnalogCore(MATRIX, [one] * 4, seed=1)
+    x = X * np.linspace(0.1, 3, 8)[:, None]
+    np.testing.assert_allclose(apart @ x, together @ x, rtol=1e-12)
+
+
+def test_profiles_of_equal_descriptions_equal_that_of_one() -> None:
+    one = hardware(SIZES, ADC, {"xbar.adc.mvm.adc_range_option": "MAX"})
+    seen = []
+    for params in (one, [one] * 4):
+        core = AnalogCore(MATRIX, params, seed=1)
+        with core.profile() as profile:
+            core @ X
+        seen.append(profile)
+    together, apart = seen
+    assert apart.inputs["mvm"].total == together.inputs["mvm"].total == X.size
+    assert {key: h.total for key, h in apart.adc.items()} == {key: h.total for key, h in together.adc.items()}
+
+
 def test_each_array_has_its_own_range_in_row_major_order() -> None:
     several = [hardware(SIZES, ADC, {"xbar.adc.mvm.calibrated_range": [-r, r]}) for r in (0.5, 1.0, 2.0, 4.0)]
     core = AnalogCore(MATRIX, several, seed=1)

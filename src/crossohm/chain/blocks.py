@@ -31,6 +31,10 @@ class Block:
     params: CrossSimParameters
     record: Programmed
 
+    def part(self, axis: int) -> slice:
+        """Its matrix rows (0) or columns (1)."""
+        return self.rows if axis == 0 else self.columns
+
 
 @final
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def block_parts(blocks: tuple[Block, ...], axis: int) -> tuple[slice, ...]:
     if len(blocks) == 1:
         record = blocks[0].record
         return record.row_parts if axis == 0 else record.column_parts
-    spans = [block.rows if axis == 0 else block.columns for block in blocks]
+    spans = [block.part(axis) for block in blocks]
     return tuple(sorted({(span.start, span.stop): span for span in spans}.values(), key=lambda span: span.start))
 
 

@@ -22,6 +22,7 @@ from crossohm.chain.blocks import (
     rewrite_blocks,
     update_blocks,
 )
+from crossohm.chain.column_part import ColumnPart
 from crossohm.chain.contraction import Contraction, Dense
 from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
 from crossohm.chain.explain import Explanation, explain_plans
@@ -30,12 +31,12 @@ from crossohm.chain.indexing import Region, whole
 from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
-from crossohm.chain.profile import Profile
+from crossohm.chain.profile import BlockTap, Profile
 from crossohm.chain.programmed import Programmed
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
 from crossohm.chain.wired import apply_wires, networks_vary
-from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
+from crossohm.errors import DataError, InputError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
 
@@ -323,14 +324,17 @@ class AnalogCore(MatrixFace):
 
     def _run_blocks(self, operation: str, plans: tuple[Plan, ...], x: Array, rng: Any) -> Array:
         """Arrays with hardware of their own: add over input partitions, concatenate over output partitions."""
-        xp = backend_of(x).xp
+        axis = 0 if operation == "mvm" else 1
+        inputs = self._parts(1 - axis)
+        if self._profile is not None:
+            self._profile.xbar_inputs(x, operation)
         sums: dict[int, Any] = {}
         for block, plan in zip(self._blocks, plans, strict=True):
-            outputs, inputs = (block.rows, block.columns) if operation == "mvm" else (block.columns, block.rows)
-            part = multiply(plan, x[:, inputs], rng, self._profile)
-            known = sums.get(outputs.start)
-            sums[outputs.start] = part if known is None else known + part
-        return xp.concat([sums[start] for start in sorted(sums)], axis=1)
+            driven, start = block.part(1 - axis), block.part(axis).start
+            tap = None if self._profile is None else BlockTap(self._profile, inputs.index(driven))
+            part = multiply(plan, x, rng, tap)
+            sums[start] = sums[start] + part if start in sums else part
+        return backend_of(x).xp.concat([sums[start] for start in sorted(sums)], axis=1)
 
     def _plans_of(self, operation: str, like: Array, contraction: Contraction) -> tuple[Plan, ...]:
         key = (operation, contraction, self._profile is not None, *backend_of(like).key(like))
@@ -352,15 +356,11 @@ class AnalogCore(MatrixFace):
         return self._wired[operation]
 
     def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:
-        """The map restricted to one block; front ends with maps of their own use one hardware description."""
+        """The map restricted to one block."""
         if len(self._blocks) == 1:
             return contraction
-        if not isinstance(contraction, Dense):
-            raise ParameterError(
-                "params", f"list of {len(self._blocks)}", "only dense layers can have one description per array"
-            )
-        part = block.columns if operation == "mvm" else block.rows
-        return Dense(part.stop - part.start)
+        part = block.part(1 if operation == "mvm" else 0)
+        return ColumnPart(contraction, part.start, part.stop)
 
     def _vectors(self, operation: str, x: Array, rng: Any) -> Array:
         """Products with vectors ``(count, length)``, in the user's dtype rules."""

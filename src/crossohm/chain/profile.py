@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import final
 
 from crossohm.backends import Array, backend_of
@@ -42,3 +43,24 @@ class Profile:
             if what == operation:
                 merged[bank * slices // banks].merge(histogram)
         return merged
+
+
+@final
+@dataclass(frozen=True)
+class BlockTap:
+    """What one of several arrays adds to the profile of its core, whose inputs are recorded once for all.
+
+    Attributes:
+        profile: Of the core.
+        part: Input partition of the array.
+    """
+
+    profile: Profile
+    part: int
+
+    def xbar_inputs(self, x: Array, operation: str) -> None:
+        """Nothing: the core has recorded them."""
+
+    def adc_inputs(self, currents: Array, operation: str, partition: int) -> None:
+        """Record what one conversion sees under the array's place in the core."""
+        self.profile.adc_inputs(currents, operation, self.part + partition)

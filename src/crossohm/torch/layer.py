@@ -37,8 +37,6 @@ class AnalogLayer(nn.Module):
 
     #: The torch layer this kind stands for.
     digital_type: ClassVar[type[nn.Module]]
-    #: True if every array may have a hardware description of its own.
-    _takes_array_lists: ClassVar[bool] = False
 
     _params: CrossSimParameters | list[CrossSimParameters]
     _rows: Any
@@ -218,9 +216,6 @@ class AnalogLayer(nn.Module):
             return CrossSimParameters()
         several = isinstance(params, list | tuple)
         given: list[Any] = list(params) if several else [params]
-        if len(given) != 1 and not cls._takes_array_lists:
-            problem = f"all arrays of a {cls.__name__} have one description"
-            raise ParameterError("params", f"list of {len(given)}", problem, allowed="one CrossSimParameters")
         for item in given:
             _require_real_hardware(item)
         copies = [item.copy() for item in given]

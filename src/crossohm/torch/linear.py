@@ -33,7 +33,6 @@ class AnalogLinear(WeightedLayer, nn.Linear):
     """
 
     digital_type = nn.Linear
-    _takes_array_lists = True
 
     def __init__(
         self,
