@@ -15,7 +15,7 @@ def randomised(model: nn.Module) -> nn.Module:
     torch.manual_seed(6)
     model = model.double().eval()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             if module.running_mean is not None:
                 module.running_mean.uniform_(-1, 1)
                 module.running_var.uniform_(0.3, 3)
@@ -26,7 +26,7 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 def norms(model: nn.Module) -> list[str]:
-    return [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return [name for name, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -50,6 +50,21 @@ def test_folding_is_exact(bias, affine, training):
     assert norms(model) == ["1", "5"]
     assert all(module.training == training for module in analog.modules())
     assert relative_error(analog(x), expected) < 1e-12
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_every_convolution_folds(rank, bias):
+    plain, transposed, norm = (
+        (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d),
+        (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d),
+        (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d),
+    )[rank - 1]
+    layers = [plain(4, 6, 2, groups=2, bias=bias), norm(6), transposed(6, 4, 2, stride=2, groups=2, bias=bias), norm(4)]
+    model, x = randomised(nn.Sequential(*layers)), inputs((2, 4, *(4, 3, 3)[:rank]))
+    analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
+    assert norms(analog) == []
+    assert relative_error(analog(x), model(x)) < 1e-12
 
 
 def test_residual_network_folds_completely():
@@ -153,11 +168,3 @@ def test_doubtful_cases_stay_digital_with_a_reason(build):
     assert caught[0].filename == __file__
     assert len(norms(analog)) == 1
     assert relative_error(analog(x), model(x)) < 1e-12
-
-
-@pytest.mark.filterwarnings("ignore:no analog layer:RuntimeWarning")
-def test_transposed_convolution_is_left_alone():
-    model = randomised(nn.Sequential(nn.ConvTranspose2d(2, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)))
-    with pytest.warns(RuntimeWarning, match="1: does not directly follow"):
-        analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
-    assert relative_error(analog(inputs((1, 2, 4, 4))), model(inputs((1, 2, 4, 4)))) < 1e-12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -40,23 +42,33 @@ NONIDEAL = {
 
 
 def unrolled(layer: nn.Module, x: Tensor, bias_rows: int) -> np.ndarray:
-    """Input vectors ``(count, columns)`` by torch's own unfold, independent of the code under test."""
+    """Input vectors ``(count, columns)`` by torch's own convolutions with one-hot kernels."""
     if isinstance(layer, nn.Linear):
         vectors = x.reshape(-1, layer.in_features)
     else:
-        x = x if x.ndim == 4 else x[None]
-        sides = layer._reversed_padding_repeated_twice
-        x = F.pad(x, sides, mode="constant" if layer.padding_mode == "zeros" else layer.padding_mode)
-        windows = F.unfold(x, layer.kernel_size, dilation=layer.dilation, stride=layer.stride)
-        vectors = windows.movedim(1, 2).flatten(0, 1)
+        rank = len(layer.kernel_size)
+        columns = layer.in_channels * math.prod(layer.kernel_size)
+        taps = torch.eye(columns, dtype=x.dtype).reshape(columns, layer.in_channels, *layer.kernel_size)
+        windows = _windows(layer, x if x.ndim == rank + 2 else x[None], taps, rank)
+        vectors = windows.movedim(1, -1).flatten(0, -2)
     ones = vectors.new_ones(len(vectors), bias_rows if layer.bias is not None else 0)
     return torch.cat([vectors, ones], dim=1).numpy()
 
 
+def _windows(layer: nn.Module, x: Tensor, taps: Tensor, rank: int) -> Tensor:
+    if layer.transposed:
+        kernel = taps.flip(tuple(range(2, rank + 2))).transpose(0, 1)
+        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+        return convolve(x, kernel, None, layer.stride, layer.padding, layer.output_padding, 1, layer.dilation)
+    sides = layer._reversed_padding_repeated_twice
+    x = F.pad(x, sides, mode="constant" if layer.padding_mode == "zeros" else layer.padding_mode)
+    return (F.conv1d, F.conv2d, F.conv3d)[rank - 1](x, taps, None, layer.stride, 0, layer.dilation)
+
+
 def as_vectors(layer: nn.Module, y: Tensor) -> np.ndarray:
-    if isinstance(layer, nn.Conv2d):
-        y = (y if y.ndim == 4 else y[None]).movedim(1, -1)
-    return y.reshape(-1, layer.weight.shape[0]).detach().numpy()
+    if not isinstance(layer, nn.Linear):
+        y = (y if y.ndim == len(layer.kernel_size) + 2 else y[None]).movedim(1, -1)
+    return y.reshape(-1, y.shape[-1]).detach().numpy()
 
 
 @pytest.mark.parametrize(("kind", "options", "shape"), CASES, ids=NAMES)

@@ -5,48 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from layer_cases import LAYERS
 from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
-from crossohm.torch import AnalogConv2d, AnalogLinear
 
-KINDS = {nn.Linear: AnalogLinear, nn.Conv2d: AnalogConv2d}
-
-LINEARS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "vector": ({"in_features": 10, "out_features": 4}, (10,)),
-    "batch": ({"in_features": 10, "out_features": 4}, (5, 10)),
-    "sequence": ({"in_features": 10, "out_features": 4}, (2, 3, 10)),
-    "grid": ({"in_features": 10, "out_features": 4, "bias": False}, (2, 3, 2, 10)),
-}
-CONVS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "plain": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3}, (2, 3, 7, 6)),
-    "pointwise": ({"in_channels": 6, "out_channels": 4, "kernel_size": 1, "stride": 2}, (2, 6, 5, 5)),
-    "strided": ({"in_channels": 3, "out_channels": 5, "kernel_size": (3, 2), "stride": (2, 3)}, (2, 3, 8, 9)),
-    "padded": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": (2, 1), "bias": False}, (2, 3, 5, 6)),
-    "dilated": ({"in_channels": 2, "out_channels": 3, "kernel_size": 3, "dilation": (2, 1)}, (2, 2, 8, 6)),
-    "same": (
-        {"in_channels": 2, "out_channels": 3, "kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
-        (2, 2, 7, 8),
-    ),
-    "valid": ({"in_channels": 2, "out_channels": 3, "kernel_size": 2, "padding": "valid"}, (2, 2, 4, 4)),
-    "reflect": (
-        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": (1, 2), "padding_mode": "reflect"},
-        (2, 2, 5, 5),
-    ),
-    "replicate": (
-        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": 1, "padding_mode": "replicate"},
-        (2, 2, 5, 5),
-    ),
-    "circular": (
-        {"in_channels": 2, "out_channels": 3, "kernel_size": 3, "padding": "same", "padding_mode": "circular"},
-        (2, 2, 5, 5),
-    ),
-    "grouped": ({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "groups": 2}, (2, 4, 5, 5)),
-    "depthwise": ({"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4, "padding": 1}, (2, 4, 5, 5)),
-    "unbatched": ({"in_channels": 3, "out_channels": 5, "kernel_size": 3, "padding": 1}, (3, 6, 6)),
-}
-CASES = [(nn.Linear, *case) for case in LINEARS.values()] + [(nn.Conv2d, *case) for case in CONVS.values()]
-NAMES = [f"linear-{name}" for name in LINEARS] + [f"conv-{name}" for name in CONVS]
+#: One layer for every way inputs meet a matrix, as (torch layer, arguments, input shape).
+NAMES = [
+    "linear-batch",
+    "linear-sequence",
+    "linear-no-bias",
+    "conv1d-strided",
+    "conv1d-circular",
+    "conv2d",
+    "conv2d-pointwise",
+    "conv2d-same",
+    "conv2d-reflect",
+    "conv2d-grouped",
+    "conv2d-depthwise",
+    "conv2d-unbatched",
+    "conv3d-strided",
+    "transposed1d-strided",
+    "transposed2d-grouped",
+]
+CASES = [(LAYERS[name].kind, LAYERS[name].options, LAYERS[name].shapes[0]) for name in NAMES]
 
 STYLES: dict[str, dict[str, Any]] = {
     "balanced": {},

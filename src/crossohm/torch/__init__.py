@@ -20,7 +20,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError("torch", "torch", "crossohm.torch") from error
 
-from crossohm.torch.conv import AnalogConv2d
+from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from crossohm.torch.convert import (
     analog_modules,
     convertible_modules,
@@ -37,7 +38,12 @@ from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
 
 __all__ = [
+    "AnalogConv1d",
     "AnalogConv2d",
+    "AnalogConv3d",
+    "AnalogConvTranspose1d",
+    "AnalogConvTranspose2d",
+    "AnalogConvTranspose3d",
     "AnalogLayer",
     "AnalogLinear",
     "HeldMatrix",

@@ -14,11 +14,20 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from crossohm.torch.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
-FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d}
+FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: nn.BatchNorm1d,
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+    nn.ConvTranspose1d: nn.BatchNorm1d,
+    nn.ConvTranspose2d: nn.BatchNorm2d,
+    nn.ConvTranspose3d: nn.BatchNorm3d,
+}
 
 
 def fold_batchnorm(model: nn.Module) -> None:
@@ -86,8 +95,9 @@ class _DataFlow:
     def _obstacle(self, layer: Any, norm: Any) -> str:
         if norm.running_mean is None or norm.running_var is None:
             return "it has no running statistics"
-        if norm.num_features != layer.weight.shape[0]:
-            return f"it normalises {norm.num_features} channels, the layer before has {layer.weight.shape[0]}"
+        outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+        if norm.num_features != outputs:
+            return f"it normalises {norm.num_features} channels, the layer before has {outputs}"
         if any(module._forward_hooks or module._forward_pre_hooks for module in (layer, norm)):
             return "hooks may change what passes"
         if layer._parameters.get("weight") is None or self._is_shared(layer):
@@ -125,11 +135,20 @@ def _fold(layer: Any, norm: Any) -> None:
     bias = bias * scale
     if norm.bias is not None:
         bias = bias + norm.bias.double()
-    weight.copy_(weight.double() * scale.reshape(-1, *(1,) * (weight.ndim - 1)))
+    weight.copy_(weight.double() * _along_outputs(scale, layer))
     if layer.bias is None:
         layer.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=weight.requires_grad)
     else:
         layer.bias.copy_(bias)
+
+
+def _along_outputs(scale: torch.Tensor, layer: Any) -> torch.Tensor:
+    """A number per output channel, shaped to multiply the weight of ``layer``."""
+    rest = (1,) * (layer.weight.ndim - 2)
+    if not isinstance(layer, _ConvTransposeNd):
+        return scale.reshape(-1, 1, *rest)
+    rows = scale.reshape(layer.groups, -1).repeat_interleave(layer.in_channels // layer.groups, dim=0)
+    return rows.reshape(*rows.shape, *rest)
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -21,69 +22,9 @@ class AnalogConvolution(WeightedLayer):
 
     The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
     an output has programmed zeros at the channels of the other groups.
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: str | tuple[int, ...]
-    padding_mode: str
-    groups: int
-
-    _bias_lines = 1  # one channel of ones drives all bias columns
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pad digitally, then convolve in the arrays."""
-        rank = len(self.kernel_size)
-        if x.ndim not in (rank + 1, rank + 2) or x.shape[-1 - rank] != self.in_channels:
-            raise ShapeError(
-                f"input of shape {tuple(x.shape)} does not fit {type(self).__name__}(in_channels={self.in_channels}); "
-                f"expected (batch, {self.in_channels}) or ({self.in_channels},) and {rank} axes of positions"
-            )
-        batched = x.ndim == rank + 2
-        y = self._through_arrays(self._padded(x if batched else x[None]))
-        return y if batched else y[0]
-
-    def _padded(self, x: Tensor) -> Tensor:
-        sides = [side for pair in reversed(self._margins()) for side in pair]
-        if not any(sides):
-            return x
-        return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
-
-    def _margins(self) -> list[tuple[int, int]]:
-        """Padding before and after, along each axis."""
-        if self.padding == "valid":
-            return [(0, 0)] * len(self.kernel_size)
-        if self.padding == "same":
-            totals = [step * (taps - 1) for taps, step in zip(self.kernel_size, self.dilation, strict=True)]
-            return [(total // 2, total - total // 2) for total in totals]
-        return [(int(width), int(width)) for width in self.padding]
-
-    def _contraction(self) -> Convolution:
-        return Convolution(
-            self.in_channels,
-            tuple(self.kernel_size),
-            tuple(self.stride),
-            tuple(self.dilation),
-            self._bias_columns,
-            self.groups,
-        )
-
-    def _flat_weight(self) -> Tensor:
-        return block_diagonal(self.weight.flatten(1), self.groups)
-
-    def _weight_of(self, matrix: Tensor) -> Tensor:
-        return diagonal_blocks(matrix, self.groups).reshape(self.weight.shape)
-
-
-@final
-class AnalogConv2d(AnalogConvolution, nn.Conv2d):
-    """`torch.nn.Conv2d` whose products run on analog arrays.
 
     Args:
-        params: The hardware.
+        params: The hardware: one description, or a list with one per array (output partitions outermost).
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Taps, one number or one per axis.
@@ -98,12 +39,18 @@ class AnalogConv2d(AnalogConvolution, nn.Conv2d):
         bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
         seed: The chip; None draws one.
         name: Name of the core; layers of one chip need different names to have independent errors.
-
-    Shape:
-        As `torch.nn.Conv2d`: ``(batch, in_channels, height, width)``, with or without batch.
     """
 
-    digital_type = nn.Conv2d
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    padding_mode: str
+    groups: int
+
+    _bias_lines = 1  # one channel of ones drives all bias columns
 
     def __init__(
         self,
@@ -125,5 +72,93 @@ class AnalogConv2d(AnalogConvolution, nn.Conv2d):
         name: str = "core",
     ) -> None:
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-        nn.Conv2d.__init__(self, *shape, device=device, dtype=dtype)
+        self.digital_type.__init__(self, *shape, device=device, dtype=dtype)
         self._install(params, bias_rows, seed, name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad digitally, then convolve in the arrays."""
+        return self._convolve(x, self._padded)
+
+    def _convolve(self, x: Tensor, prepare: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Convolve what ``prepare`` makes of the inputs, with or without batch."""
+        rank = len(self.kernel_size)
+        if x.ndim not in (rank + 1, rank + 2) or x.shape[-1 - rank] != self.in_channels:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)} does not fit {type(self).__name__}(in_channels={self.in_channels}); "
+                f"expected (batch, {self.in_channels}) or ({self.in_channels},) and {rank} axes of positions"
+            )
+        batched = x.ndim == rank + 2
+        y = self._through_arrays(prepare(x if batched else x[None], *arguments))
+        return y if batched else y[0]
+
+    def _padded(self, x: Tensor) -> Tensor:
+        sides = [side for pair in reversed(self._margins()) for side in pair]
+        if not any(sides):
+            return x
+        return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
+
+    def _margins(self) -> list[tuple[int, int]]:
+        """Padding before and after, along each axis."""
+        if self.padding == "valid":
+            return [(0, 0)] * len(self.kernel_size)
+        if self.padding == "same":
+            totals = [step * (taps - 1) for taps, step in zip(self.kernel_size, self.dilation, strict=True)]
+            return [(total // 2, total - total // 2) for total in totals]
+        return [(int(width), int(width)) for width in self.padding]
+
+    @property
+    def _kernel_stride(self) -> tuple[int, ...]:
+        """Step of the convolution that the arrays compute."""
+        return tuple(self.stride)
+
+    def _kernel_of(self, weight: Tensor) -> Tensor:
+        """The kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
+        return weight
+
+    def _weight_from(self, kernel: Tensor) -> Tensor:
+        """Inverse of `_kernel_of`."""
+        return kernel
+
+    def _contraction(self) -> Convolution:
+        taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
+        return Convolution(self.in_channels, taps, self._kernel_stride, dilation, self._bias_columns, self.groups)
+
+    def _flat_weight(self) -> Tensor:
+        return block_diagonal(self._kernel_of(self.weight).flatten(1), self.groups)
+
+    def _weight_of(self, matrix: Tensor) -> Tensor:
+        kernel = diagonal_blocks(matrix, self.groups)
+        return self._weight_from(kernel.reshape(self.out_channels, -1, *self.kernel_size))
+
+
+@final
+class AnalogConv1d(AnalogConvolution, nn.Conv1d):
+    """`torch.nn.Conv1d` whose products run on analog arrays; arguments as in `AnalogConvolution`.
+
+    Shape:
+        As `torch.nn.Conv1d`: ``(batch, in_channels, length)``, with or without batch.
+    """
+
+    digital_type = nn.Conv1d
+
+
+@final
+class AnalogConv2d(AnalogConvolution, nn.Conv2d):
+    """`torch.nn.Conv2d` whose products run on analog arrays; arguments as in `AnalogConvolution`.
+
+    Shape:
+        As `torch.nn.Conv2d`: ``(batch, in_channels, height, width)``, with or without batch.
+    """
+
+    digital_type = nn.Conv2d
+
+
+@final
+class AnalogConv3d(AnalogConvolution, nn.Conv3d):
+    """`torch.nn.Conv3d` whose products run on analog arrays; arguments as in `AnalogConvolution`.
+
+    Shape:
+        As `torch.nn.Conv3d`: ``(batch, in_channels, depth, height, width)``, with or without batch.
+    """
+
+    digital_type = nn.Conv3d

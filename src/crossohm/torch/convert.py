@@ -13,14 +13,22 @@ from torch import nn
 from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
-from crossohm.torch.conv import AnalogConv2d
+from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from crossohm.torch.layer import AnalogLayer, Hardware, Sync
 from crossohm.torch.linear import AnalogLinear
 
+_KINDS: tuple[type[AnalogLayer], ...] = (
+    AnalogLinear,
+    AnalogConv1d,
+    AnalogConv2d,
+    AnalogConv3d,
+    AnalogConvTranspose1d,
+    AnalogConvTranspose2d,
+    AnalogConvTranspose3d,
+)
 #: Analog layer kinds by the exact torch type they stand for.
-ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {
-    kind.digital_type: kind for kind in (AnalogLinear, AnalogConv2d)
-}
+ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}
 #: Modules with matrix products; those that stay digital are reported.
 _MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 
@@ -40,7 +48,7 @@ def from_torch(
         params: The hardware. One description (None: ideal) for all layers; a list with one entry per module of
             `convertible_modules`; or a table of name patterns, ``{"layer4.*": fine, "*": coarse}``, in which the
             first match decides and layers without a match stay digital. An entry may be a list with one description
-            per array (linear layers). For a single layer, a list is such an entry.
+            per array. For a single layer, a list is such an entry.
         bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same.

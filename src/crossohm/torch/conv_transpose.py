@@ -1,0 +1,145 @@
+"""Analog transposed convolutions: convolutions of stride one over the input with zeros inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossohm.torch.conv import AnalogConvolution, Size
+from crossohm.torch.layer import Hardware
+
+
+class AnalogTransposedConvolution(AnalogConvolution):
+    """Base of the transposed convolution layers: a mixin before the torch layer.
+
+    A transposed convolution is a convolution of stride one over the input with ``stride - 1`` zeros between its
+    pixels, with the kernel's taps in opposite order. That is how the arrays compute it: the matrix is ``(out_channels,
+    in_channels * taps + bias columns)``, every output is one line current converted once, and the inserted zeros and
+    the margin are inputs like the zero padding of a convolution. (A matrix ``(out_channels * taps, in_channels)``
+    driven with one input pixel at a time needs as many cells and ``stride`` times fewer products per axis, but converts
+    every output up to ``kernel_size / stride`` times per axis, adds the results digitally, and has no place for a bias
+    row.)
+
+    Args:
+        params: The hardware: one description, or a list with one per array (output partitions outermost).
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Taps, one number or one per axis.
+        stride: Distance of neighbouring input pixels in the output.
+        padding: Margin of the output that is cut off on both sides.
+        output_padding: Added to the size of the output, at the end of each axis.
+        groups: Blocks of channels that are connected; all other cells are programmed to zero.
+        bias: If True, add a learnable bias.
+        dilation: Distance of neighbouring taps.
+        padding_mode: ``"zeros"``.
+        device: Of the parameters.
+        dtype: Of the parameters.
+        bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
+        seed: The chip; None draws one.
+        name: Name of the core; layers of one chip need different names to have independent errors.
+    """
+
+    output_padding: tuple[int, ...]
+
+    def __init__(
+        self,
+        params: Hardware,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        bias_rows: int = 0,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+    ) -> None:
+        channels = (in_channels, out_channels, kernel_size, stride, padding, output_padding, groups)
+        self.digital_type.__init__(self, *channels, bias, dilation, padding_mode, device=device, dtype=dtype)
+        self._install(params, bias_rows, seed, name)
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Insert zeros digitally, then convolve in the arrays.
+
+        Args:
+            x: Input.
+            output_size: Size of the output, where several fit; takes the place of ``output_padding``.
+        """
+        return self._convolve(x, self._stuffed, output_size)
+
+    def _stuffed(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
+        """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""
+        rank = len(self.kernel_size)
+        extra = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size, rank, self.dilation)
+        for axis, stride in enumerate(self.stride, start=2):
+            x = _spread(x, axis, stride)
+        sides: list[int] = []
+        for taps, step, (margin, _), more in zip(self.kernel_size, self.dilation, self._margins(), extra, strict=True):
+            side = step * (taps - 1) - margin
+            sides = [side, side + more, *sides]
+        return F.pad(x, sides)
+
+    @property
+    def _kernel_stride(self) -> tuple[int, ...]:
+        return (1,) * len(self.kernel_size)
+
+    def _kernel_of(self, weight: Tensor) -> Tensor:
+        blocks = weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
+        return blocks.flip(tuple(range(2, blocks.ndim)))
+
+    def _weight_from(self, kernel: Tensor) -> Tensor:
+        return self._kernel_of(kernel)  # its own inverse
+
+
+def _spread(x: Tensor, axis: int, stride: int) -> Tensor:
+    """``stride - 1`` zeros between neighbours along ``axis``."""
+    if stride == 1:
+        return x
+    size = x.shape[axis]
+    zeros = x.new_zeros(()).expand(*x.shape[: axis + 1], stride - 1, *x.shape[axis + 1 :])
+    spread = torch.cat([x.unsqueeze(axis + 1), zeros], dim=axis + 1).flatten(axis, axis + 1)
+    return spread.narrow(axis, 0, (size - 1) * stride + 1)
+
+
+@final
+class AnalogConvTranspose1d(AnalogTransposedConvolution, nn.ConvTranspose1d):
+    """`torch.nn.ConvTranspose1d` on analog arrays; arguments as in `AnalogTransposedConvolution`.
+
+    Shape:
+        As `torch.nn.ConvTranspose1d`: ``(batch, in_channels, length)``, with or without batch.
+    """
+
+    digital_type = nn.ConvTranspose1d
+
+
+@final
+class AnalogConvTranspose2d(AnalogTransposedConvolution, nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` on analog arrays; arguments as in `AnalogTransposedConvolution`.
+
+    Shape:
+        As `torch.nn.ConvTranspose2d`: ``(batch, in_channels, height, width)``, with or without batch.
+    """
+
+    digital_type = nn.ConvTranspose2d
+
+
+@final
+class AnalogConvTranspose3d(AnalogTransposedConvolution, nn.ConvTranspose3d):
+    """`torch.nn.ConvTranspose3d` on analog arrays; arguments as in `AnalogTransposedConvolution`.
+
+    Shape:
+        As `torch.nn.ConvTranspose3d`: ``(batch, in_channels, depth, height, width)``, with or without batch.
+    """
+
+    digital_type = nn.ConvTranspose3d
