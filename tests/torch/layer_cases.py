@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
-from crossohm.mapping import partition
+from crossohm.torch import from_torch
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,23 @@ class Case:
         options: Arguments of its constructor.
         shapes: Shapes of its inputs.
         call: Further arguments of the call.
+        choices: Arguments of the analog layer that the torch layer does not have.
     """
 
     kind: type[nn.Module]
     options: dict[str, Any]
     shapes: tuple[tuple[int, ...], ...]
     call: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
 
     def digital(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The torch layer with fixed random weights."""
         torch.manual_seed(3)
         return self.kind(**self.options, dtype=dtype)
+
+    def analog(self, params: Any, bias_rows: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Any:
+        """The same layer in arrays."""
+        return from_torch(self.digital(dtype), params, bias_rows, seed=seed, **self.choices)
 
     def inputs(self, dtype: torch.dtype = torch.float64) -> list[Tensor]:
         """Numbers in -1..1, the default input range."""
@@ -50,8 +56,8 @@ def tensors(value: Any) -> list[Tensor]:
     return [tensor for part in value for tensor in tensors(part)]
 
 
-def layer(kind: type[nn.Module], shape: tuple[int, ...], call: dict[str, Any] | None = None, **options: Any) -> Case:
-    return Case(kind, options, (shape,), call or {})
+def layer(kind: type[nn.Module], shape: tuple[int, ...], **options: Any) -> Case:
+    return Case(kind, options, (shape,))
 
 
 def conv(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **options: Any) -> Case:
@@ -62,6 +68,11 @@ def conv(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **options
 def transposed(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **options: Any) -> Case:
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[rank - 1]
     return layer(kind, shape, in_channels=channels[0], out_channels=channels[1], **{"kernel_size": 3, **options})
+
+
+def apart(case: Case) -> Case:
+    """Every group of a convolution in arrays of its own."""
+    return replace(case, choices={"grouping": "per_group"})
 
 
 LAYERS: dict[str, Case] = {
@@ -98,20 +109,31 @@ LAYERS: dict[str, Case] = {
     "transposed1d-strided": transposed(1, (3, 4), (2, 3, 5), stride=3, padding=2, output_padding=1),
     "transposed1d-unbatched": transposed(1, (3, 4), (3, 5), stride=2, bias=False),
     "transposed2d": transposed(2, (3, 5), (2, 3, 4, 3), stride=2),
-    "transposed2d-size": transposed(
-        2, (3, 5), (2, 3, 4, 3), stride=(2, 3), padding=1, call={"output_size": (7, 8)}, kernel_size=(2, 3)
+    "transposed2d-size": replace(
+        transposed(2, (3, 5), (2, 3, 4, 3), stride=(2, 3), padding=1, kernel_size=(2, 3)),
+        call={"output_size": (7, 8)},
     ),
     "transposed2d-grouped": transposed(2, (4, 6), (2, 4, 3, 4), stride=2, groups=2, dilation=(2, 1)),
     "transposed2d-depthwise": transposed(2, (3, 3), (2, 3, 4, 4), groups=3, padding=1),
     "transposed2d-gaps": transposed(2, (7, 3), (2, 7, 3, 3), kernel_size=1, stride=3, output_padding=2),
     "transposed3d": transposed(3, (2, 3), (2, 2, 3, 2, 3), kernel_size=2, stride=(2, 1, 2), padding=(1, 0, 1)),
+    "apart1d": apart(conv(1, (4, 6), (2, 4, 9), groups=2, stride=2, padding=2)),
+    "apart2d": apart(conv(2, (4, 6), (2, 4, 5, 6), groups=2, kernel_size=2, dilation=(1, 2), bias=False)),
+    "apart2d-depthwise": apart(conv(2, (4, 8), (2, 4, 5, 5), groups=4, padding=1, padding_mode="reflect")),
+    "apart2d-unbatched": apart(conv(2, (6, 3), (6, 4, 4), groups=3, kernel_size=(3, 1))),
+    "apart3d": apart(conv(3, (2, 4), (2, 2, 3, 4, 3), groups=2, kernel_size=2)),
+    "apart-transposed2d": apart(transposed(2, (4, 6), (2, 4, 3, 4), groups=2, stride=2)),
+    "apart-one-group": apart(conv(2, (3, 5), (2, 3, 5, 5))),
 }
 
 
-def six_arrays(shape: tuple[int, ...]) -> CrossSimParameters:
-    """Arrays of a size that cuts a matrix of ``shape`` into 2 pieces along its rows and 3 along its columns."""
+def pieces(layer: Any) -> CrossSimParameters:
+    """Arrays of a size that cuts the matrix of an analog layer into 3 pieces along its columns and 2 along its rows.
+
+    Groups that have arrays of their own are not cut along the rows.
+    """
+    rows, columns = layer.form_matrix().shape
     params = CrossSimParameters()
-    caps = -(-shape[0] // 2), -(-shape[1] // 3)
-    assert [len(partition(n, cap)) for n, cap in zip(shape, caps, strict=True)] == [2, 3]
-    params.core.cols_max, params.core.rows_max = caps
+    params.core.rows_max = -(-columns // 3)
+    params.core.cols_max = -(-rows // 2)
     return params

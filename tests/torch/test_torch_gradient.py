@@ -21,15 +21,14 @@ from torch_cases import (
 from crossohm.torch import analog_modules, from_torch
 
 
-@pytest.mark.parametrize(("kind", "options", "shape"), CASES, ids=NAMES)
-def test_backward_is_straight_through_with_the_programmed_weights(kind, options, shape):
-    layer = digital(kind, options)
-    analog = from_torch(layer, hardware(PROGRAMMING_ERROR, CONVERTERS), bias_rows=1, seed=1)
-    x = inputs(shape).requires_grad_()
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_backward_is_straight_through_with_the_programmed_weights(case):
+    analog = case.analog(hardware(PROGRAMMING_ERROR, CONVERTERS), 1)
+    (x,) = (value.requires_grad_() for value in case.inputs())
     analog(x).square().sum().backward()
     grad = 2 * analog(x).detach()
 
-    plain, twin = analog.to_torch(physical_weights=True), inputs(shape).requires_grad_()
+    plain, twin = analog.to_torch(physical_weights=True), case.inputs()[0].requires_grad_()
     plain(twin).backward(grad)
     assert relative_error(x.grad, twin.grad) < 1e-11
     for ours, theirs in zip(analog.parameters(), plain.parameters(), strict=True):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
 
-#: One layer for every way inputs meet a matrix, as (torch layer, arguments, input shape).
+#: One layer for every way inputs meet a matrix.
 NAMES = [
     "linear-batch",
     "linear-sequence",
@@ -27,8 +27,11 @@ NAMES = [
     "conv3d-strided",
     "transposed1d-strided",
     "transposed2d-grouped",
+    "apart1d",
+    "apart2d-depthwise",
+    "apart-transposed2d",
 ]
-CASES = [(LAYERS[name].kind, LAYERS[name].options, LAYERS[name].shapes[0]) for name in NAMES]
+CASES = [LAYERS[name] for name in NAMES]
 
 STYLES: dict[str, dict[str, Any]] = {
     "balanced": {},

@@ -58,11 +58,14 @@ class PhysicalArray:
     conductance: np.ndarray
 
 
-def grid_of(shape: tuple[int, int], params: CrossSimParameters) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Output and input partitions of a stored matrix of ``shape``."""
+def grid_of(
+    shape: tuple[int, int], params: CrossSimParameters, row_groups: int = 1
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Output and input partitions of a stored matrix of ``shape``, no array holding rows of two groups."""
     core, weights = params.core, params.core.mapping.weights
+    size = shape[0] // row_groups
     rows = partition(
-        shape[0],
+        size,
         core.cols_max,
         weights.row_partition_priority,
         weights.row_partition_strategy is PartitionStrategy.MAX,
@@ -73,16 +76,21 @@ def grid_of(shape: tuple[int, int], params: CrossSimParameters) -> tuple[tuple[s
         weights.col_partition_priority,
         weights.col_partition_strategy is PartitionStrategy.MAX,
     )
-    return rows, columns
+    starts = range(0, size * row_groups, size) if row_groups > 1 else (0,)
+    return tuple(slice(start + part.start, start + part.stop) for start in starts for part in rows), columns
 
 
-def program_blocks(matrix: np.ndarray, params: Sequence[CrossSimParameters], seed: int, name: str) -> tuple[Block, ...]:
+def program_blocks(
+    matrix: np.ndarray, params: Sequence[CrossSimParameters], seed: int, name: str, row_groups: int = 1
+) -> tuple[Block, ...]:
     """Write ``matrix``; with several descriptions, one per array in row-major order, all share one weight range.
+
+    Rows come in ``row_groups`` equal runs, each with arrays of its own.
 
     Raises:
         ParameterError: the number of descriptions is not the number of arrays.
     """
-    rows, columns = grid_of(matrix.shape, params[0])
+    rows, columns = grid_of(matrix.shape, params[0], row_groups)
     limits = _limits(matrix, params[0])
     if len(params) == 1:
         whole = (slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))

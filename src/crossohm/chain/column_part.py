@@ -24,6 +24,13 @@ class ColumnPart:
     start: int
     stop: int
 
+    @property
+    def row_groups(self) -> int:
+        return self.whole.row_groups
+
+    def row_group(self, index: int) -> ColumnPart:
+        return ColumnPart(self.whole.row_group(index), self.start, self.stop)
+
     def prepare(self, weights: Array, start: int) -> Kernel:
         return self.whole.prepare(weights, self.start + start)
 

@@ -15,7 +15,17 @@ class Contraction(Protocol):
 
     Inputs have shape ``(batch, features, *positions)``, outputs ``(batch, outputs, *positions)``. A piece covers the
     matrix columns ``start .. start + n`` and all its outputs; results of pieces are added by the caller.
+
+    Matrix rows may come in equal runs, one for each group of features: every row then multiplies the features of its
+    own group, with its own arrays. Rows of a piece lie group by group.
     """
+
+    @property
+    def row_groups(self) -> int:
+        """Number of these runs; 1: all rows see all features."""
+
+    def row_group(self, index: int) -> Contraction:
+        """How the same inputs meet the rows of one group."""
 
     def prepare(self, weights: Array, start: int) -> Kernel:
         """Bring a piece ``(outputs, n)`` into the form `contract` takes; done once per programming."""
@@ -24,7 +34,7 @@ class Contraction(Protocol):
         """Outputs of one piece, ``(batch, outputs, *positions)``."""
 
     def windows(self, x: Array) -> Array:
-        """Every input vector the matrix multiplies, ``(vectors, columns)``."""
+        """Every input vector the matrix multiplies, ``(vectors, columns)``; of a single row group only."""
 
     def fold(self, y: Array, x: Array) -> Array:
         """Outputs ``(vectors, outputs)`` of the vectors of `windows` back as ``(batch, outputs, *positions)``."""
@@ -49,6 +59,13 @@ class Dense:
     """
 
     columns: int
+
+    @property
+    def row_groups(self) -> int:
+        return 1
+
+    def row_group(self, index: int) -> Dense:
+        return self
 
     def prepare(self, weights: Array, start: int) -> DensePiece:
         count = weights.shape[1]

@@ -36,7 +36,7 @@ from crossohm.chain.programmed import Programmed
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
 from crossohm.chain.wired import apply_wires, networks_vary
-from crossohm.errors import DataError, InputError, ShapeError, UnsupportedError
+from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
 
@@ -54,11 +54,13 @@ class AnalogCore(MatrixFace):
             ``core.seed``.
         name: Name of the core; cores of one chip need different names to have independent errors.
         empty_matrix: Allocate only; ``matrix`` gives shape and dtype, its values are not written (all weights zero).
+        row_groups: Matrix rows come in this many equal runs, and no array holds rows of two of them: front ends drive
+            each run with inputs of its own (grouped convolutions).
 
     Raises:
         ShapeError: ``matrix`` is not two-dimensional.
         InputError: ``matrix`` holds NaN, infinity, or complex numbers on hardware not declared complex.
-        ParameterError: the hardware description contradicts itself.
+        ParameterError: the hardware description contradicts itself, or ``row_groups`` does not divide the rows.
 
     Example:
         >>> core = AnalogCore([[0.5, -1.0], [0.1, 0.0]])
@@ -74,13 +76,17 @@ class AnalogCore(MatrixFace):
         seed: int | None = None,
         name: str = "core",
         empty_matrix: bool = False,
+        row_groups: int = 1,
     ) -> None:
         self._params = snapshot(params)
         host, dtype = host_matrix(matrix)
         self._begin((int(host.shape[0]), int(host.shape[1])), dtype, chip_seed(seed), name)
         self._require_complex_mode(host)
         stored = self._stored(np.zeros_like(host) if empty_matrix else host)
-        self._blocks = program_blocks(stored, self._params, self.seed, name)
+        if row_groups < 1 or host.shape[0] % row_groups:
+            raise ParameterError("row_groups", row_groups, f"does not divide {host.shape[0]} rows", allowed="a divisor")
+        runs = row_groups * (2 if self.complex_valued else 1)
+        self._blocks = program_blocks(stored, self._params, self.seed, name, runs)
         for block in self._blocks:
             check_hardware(block.record, block.params)
 
@@ -359,8 +365,10 @@ class AnalogCore(MatrixFace):
         """The map restricted to one block."""
         if len(self._blocks) == 1:
             return contraction
-        part = block.part(1 if operation == "mvm" else 0)
-        return ColumnPart(contraction, part.start, part.stop)
+        axis = 1 if operation == "mvm" else 0
+        inputs, first = block.part(axis), block.part(1 - axis).start
+        group = first * contraction.row_groups // self._blocks[-1].part(1 - axis).stop
+        return ColumnPart(contraction.row_group(group), inputs.start, inputs.stop)
 
     def _vectors(self, operation: str, x: Array, rng: Any) -> Array:
         """Products with vectors ``(count, length)``, in the user's dtype rules."""

@@ -22,6 +22,7 @@ from crossohm.chain.readout import (
     Readout,
     SampledReadout,
 )
+from crossohm.chain.stacked import StackedReadout
 from crossohm.chain.wired import apply_wires
 from crossohm.circuits.adc import Converter, get_adc
 from crossohm.devices import check_devices
@@ -138,7 +139,8 @@ def _stage(job: Job, index: int) -> Stage:
 
 def _planes_matter(job: Job, readout: Readout) -> bool:
     """True if driving input slices one by one differs from driving their sum."""
-    return job.current_limit is not None or isinstance(readout, PolynomialReadout | SampledReadout | NetworkReadout)
+    cellwise = PolynomialReadout | SampledReadout | NetworkReadout | StackedReadout
+    return job.current_limit is not None or isinstance(readout, cellwise)
 
 
 def _digitiser(job: Job, column_part: int) -> Digitiser:
@@ -178,12 +180,13 @@ def _combination(job: Job, columns: slice) -> Combination:
     coefficients = job.mapping.coefficients * gain
     offset = 0.0 if job.units is not None else job.mapping.offset * gain
     outputs, units = _unit_indices(job) if job.units is not None else (None, None)
+    sums = job.conductance.shape[2] if job.contraction.row_groups > 1 else 1
     return Combination(
         coefficients=job.array(coefficients.reshape(-1) if job.separate_adcs else coefficients[:, 0]),
         outputs=outputs,
         units=units,
         offset=offset,
-        ones=job.prepare(np.ones((1, columns.stop - columns.start)), columns.start) if offset else None,
+        ones=job.prepare(np.ones((sums, columns.stop - columns.start)), columns.start) if offset else None,
         constant=_digital_constant(job, columns),
     )
 

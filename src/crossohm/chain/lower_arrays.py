@@ -14,24 +14,23 @@ from crossohm.chain.readout import (
     Readout,
     SampledReadout,
 )
+from crossohm.chain.stacked import StackedReadout
 from crossohm.devices import cell_of
 
 
 def build_readout(job: Job, columns: slice) -> Readout:
     """The cheapest exact way to the line currents of input partition ``columns``."""
-    if job.has_networks:
-        return _networks(job, columns)
-    g = line_conductances(job, columns)
-    if job.samples:
-        return _sampled(job, g, columns)
+    if job.has_networks or job.samples:
+        return _by_group(job, columns)
+    g, groups = line_conductances(job, columns), job.contraction.row_groups
     if job.law is not None:
         return _polynomial(job, g, columns)
-    kernel = job.prepare(_rows(g if job.keeps_signs else _fold(g, -1.0)), columns.start)
+    kernel = job.prepare(_rows(g if job.keeps_signs else _fold(g, -1.0), groups), columns.start)
     banks, lines = _banks(job, g), g.shape[2]
     if job.noise is None:
         return LinearReadout(job.contraction, banks, lines, kernel)
     variance = job.noise_variance(g)
-    spread = job.prepare(_rows(variance if job.keeps_signs else _fold(variance, 1.0)), columns.start)
+    spread = job.prepare(_rows(variance if job.keeps_signs else _fold(variance, 1.0), groups), columns.start)
     return NoisyReadout(job.contraction, banks, lines, kernel, spread)
 
 
@@ -62,20 +61,28 @@ def _fold(g: np.ndarray, sign: float) -> np.ndarray:
     return g if g.shape[1] == 1 else g[:, :1] + sign * g[:, 1:]
 
 
-def _rows(g: np.ndarray) -> np.ndarray:
-    """Banks and lines as the rows of one matrix."""
-    return g.reshape(-1, g.shape[3])
+def _rows(g: np.ndarray, groups: int) -> np.ndarray:
+    """Groups of lines, then banks, then lines as the rows of one matrix."""
+    return np.moveaxis(g.reshape(-1, groups, g.shape[2] // groups, g.shape[3]), 1, 0).reshape(-1, g.shape[3])
 
 
-def _networks(job: Job, columns: slice) -> Readout:
+def _by_group(job: Job, columns: slice) -> Readout:
+    """Readouts that look at every vector; groups of rows see vectors of their own."""
+    build, groups = _networks if job.has_networks else _sampled, job.contraction.row_groups
+    parts = tuple(build(job, index, columns) for index in range(groups))
+    return parts[0] if groups == 1 else StackedReadout(job.contraction, parts[0].banks, parts[0].lines * groups, parts)
+
+
+def _networks(job: Job, group: int, columns: slice) -> Readout:
     """Wires that cannot be merged into a matrix; interleaved pairs form one network, other arrays one each."""
-    device = job.params.xbar.device
-    networks = [network for network in networks_of(job) if network.inputs == columns]
+    device, groups = job.params.xbar.device, job.contraction.row_groups
+    outputs = job.conductance.shape[2] // groups
+    networks = [n for n in networks_of(job) if n.inputs == columns and n.outputs.start // outputs == group]
     networks.sort(key=lambda network: (network.weight_slice, network.signs.start, network.outputs.start))
     return NetworkReadout(
-        contraction=job.contraction,
-        banks=len(networks) // len(job.output_parts),
-        lines=line_parts(job)[-1].stop,
+        contraction=job.contraction.row_group(group),
+        banks=len(networks) * groups // len(job.output_parts),
+        lines=line_parts(job)[-1].stop // groups,
         networks=tuple(networks),
         columns=columns,
         operation=job.operation,
@@ -96,18 +103,20 @@ def _polynomial(job: Job, g: np.ndarray, columns: slice) -> Readout:
         c = np.asarray(value)
         if not job.keeps_signs:
             c = _fold(c, (-1.0) ** power if job.interleaved else -1.0)
-        kernels.append((power, job.prepare(_rows(c), columns.start)))
+        kernels.append((power, job.prepare(_rows(c, job.contraction.row_groups), columns.start)))
     return PolynomialReadout(job.contraction, _banks(job, g), g.shape[2], tuple(kernels))
 
 
-def _sampled(job: Job, g: np.ndarray, columns: slice) -> Readout:
+def _sampled(job: Job, group: int, columns: slice) -> Readout:
+    g, groups = line_conductances(job, columns), job.contraction.row_groups
+    g = np.split(g, groups, axis=2)[group]
     device = job.params.xbar.device
     banks = g.shape[0] * g.shape[1]
     signs = np.ones(banks)
     if job.interleaved:
         signs[1::2] = -1.0
     return SampledReadout(
-        contraction=job.contraction,
+        contraction=job.contraction.row_group(group),
         banks=banks,
         lines=g.shape[2],
         conductance=job.array(g.reshape(banks, *g.shape[2:])),

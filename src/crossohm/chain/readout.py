@@ -38,10 +38,13 @@ class Readout(ABC):
         """One line for `explain`: what is computed and why it is exact."""
 
     def _split(self, y: Array) -> Array:
-        """Separate the bank and line axes of ``(batch, banks * lines, *positions)``."""
+        """Separate the bank and line axes of ``(batch, banks * lines, *positions)``; groups are outermost in ``y``."""
         if self.banks == 1:
             return y[:, None]
-        return backend_of(y).xp.reshape(y, (y.shape[0], self.banks, self.lines, *y.shape[2:]))
+        xp, groups, rest = backend_of(y).xp, self.contraction.row_groups, y.shape[2:]
+        if groups > 1:
+            y = xp.moveaxis(xp.reshape(y, (y.shape[0], groups, self.banks, self.lines // groups, *rest)), 2, 1)
+        return xp.reshape(y, (y.shape[0], self.banks, self.lines, *rest))
 
 
 @final

@@ -9,19 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossohm.errors import ShapeError
+from crossohm.errors import ParameterError, ShapeError
 from crossohm.torch.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.torch.grouped import GroupedConvolution
 from crossohm.torch.layer import Hardware
 from crossohm.torch.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
+#: How the groups of a convolution can be stored.
+GROUPINGS = ("dense", "per_group")
 
 
 class AnalogConvolution(WeightedLayer):
     """Base of the convolution layers: a mixin before the torch layer.
 
     The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
-    an output has programmed zeros at the channels of the other groups.
+    an output has programmed zeros at the channels of the other groups. With ``grouping="per_group"`` every group has
+    arrays of its own instead, and the matrix is ``(out_channels, in_channels / groups * taps + bias columns)``.
 
     Args:
         params: The hardware: one description, or a list with one per array (output partitions outermost).
@@ -31,7 +35,7 @@ class AnalogConvolution(WeightedLayer):
         stride: Step of the kernel.
         padding: Margin added digitally on both sides, ``"same"`` or ``"valid"``.
         dilation: Distance of neighbouring taps.
-        groups: Blocks of channels that are connected; all other cells are programmed to zero.
+        groups: Blocks of channels that are connected.
         bias: If True, add a learnable bias.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
         device: Of the parameters.
@@ -39,6 +43,7 @@ class AnalogConvolution(WeightedLayer):
         bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
         seed: The chip; None draws one.
         name: Name of the core; layers of one chip need different names to have independent errors.
+        grouping: ``"dense"``: cells between groups are programmed to zero. ``"per_group"``: arrays of their own.
     """
 
     in_channels: int
@@ -50,6 +55,7 @@ class AnalogConvolution(WeightedLayer):
     padding_mode: str
     groups: int
 
+    _own = (*WeightedLayer._own, "_grouping")
     _bias_lines = 1  # one channel of ones drives all bias columns
 
     def __init__(
@@ -70,10 +76,27 @@ class AnalogConvolution(WeightedLayer):
         *,
         seed: int | None = None,
         name: str = "core",
+        grouping: str = "dense",
     ) -> None:
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self.digital_type.__init__(self, *shape, device=device, dtype=dtype)
+        self._configure(grouping)
         self._install(params, bias_rows, seed, name)
+
+    def _configure(self, grouping: str = "dense") -> None:
+        if grouping not in GROUPINGS:
+            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
+        self._grouping = grouping
+
+    @property
+    def grouping(self) -> str:
+        """How groups are stored: ``"dense"`` or ``"per_group"``."""
+        return self._grouping
+
+    @property
+    def row_groups(self) -> int:
+        """Groups with arrays of their own; 1: all share arrays."""
+        return self.groups if self._grouping == "per_group" else 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
@@ -119,16 +142,22 @@ class AnalogConvolution(WeightedLayer):
         """Inverse of `_kernel_of`."""
         return kernel
 
-    def _contraction(self) -> Convolution:
+    def _contraction(self) -> Convolution | GroupedConvolution:
         taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
-        return Convolution(self.in_channels, taps, self._kernel_stride, dilation, self._bias_columns, self.groups)
+        whole = Convolution(self.in_channels, taps, self._kernel_stride, dilation, self._bias_columns, self.groups)
+        return whole if self.row_groups == 1 else GroupedConvolution(whole)
 
     def _flat_weight(self) -> Tensor:
-        return block_diagonal(self._kernel_of(self.weight).flatten(1), self.groups)
+        kernel = self._kernel_of(self.weight).flatten(1)
+        return block_diagonal(kernel, self.groups) if self.row_groups == 1 else kernel
 
     def _weight_of(self, matrix: Tensor) -> Tensor:
-        kernel = diagonal_blocks(matrix, self.groups)
+        kernel = diagonal_blocks(matrix, self.groups) if self.row_groups == 1 else matrix
         return self._weight_from(kernel.reshape(self.out_channels, -1, *self.kernel_size))
+
+    def extra_repr(self) -> str:
+        """Torch's text, then the hardware."""
+        return super().extra_repr() + (f", grouping={self._grouping}" if self.groups > 1 else "")
 
 
 @final

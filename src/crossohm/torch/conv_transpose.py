@@ -32,7 +32,7 @@ class AnalogTransposedConvolution(AnalogConvolution):
         stride: Distance of neighbouring input pixels in the output.
         padding: Margin of the output that is cut off on both sides.
         output_padding: Added to the size of the output, at the end of each axis.
-        groups: Blocks of channels that are connected; all other cells are programmed to zero.
+        groups: Blocks of channels that are connected.
         bias: If True, add a learnable bias.
         dilation: Distance of neighbouring taps.
         padding_mode: ``"zeros"``.
@@ -41,6 +41,7 @@ class AnalogTransposedConvolution(AnalogConvolution):
         bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
         seed: The chip; None draws one.
         name: Name of the core; layers of one chip need different names to have independent errors.
+        grouping: ``"dense"``: cells between groups are programmed to zero. ``"per_group"``: arrays of their own.
     """
 
     output_padding: tuple[int, ...]
@@ -64,9 +65,11 @@ class AnalogTransposedConvolution(AnalogConvolution):
         *,
         seed: int | None = None,
         name: str = "core",
+        grouping: str = "dense",
     ) -> None:
         channels = (in_channels, out_channels, kernel_size, stride, padding, output_padding, groups)
         self.digital_type.__init__(self, *channels, bias, dilation, padding_mode, device=device, dtype=dtype)
+        self._configure(grouping)
         self._install(params, bias_rows, seed, name)
 
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:

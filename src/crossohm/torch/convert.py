@@ -13,7 +13,7 @@ from torch import nn
 from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
-from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogConvolution
 from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from crossohm.torch.layer import AnalogLayer, Hardware, Sync
 from crossohm.torch.linear import AnalogLinear
@@ -40,6 +40,7 @@ def from_torch(
     fuse_batchnorm: bool = False,
     seed: int | None = None,
     sync: Sync = "auto",
+    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
 
@@ -55,6 +56,8 @@ def from_torch(
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
+        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
+            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
 
     Returns:
         The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A
@@ -75,11 +78,13 @@ def from_torch(
     whole = names == [""]
     hardware = {"": params} if whole else choice_of_layers("params", params, names)
     rows = choice_of_layers("bias_rows", bias_rows, names)
+    groupings = choice_of_layers("grouping", grouping, names)
     chip = secrets.randbits(63) if seed is None else seed
     for name, parent, module in sites:
         if name not in hardware:
             continue
-        layer = _converted(module, name, hardware[name], rows.get(name, 0), chip)
+        choices = {"grouping": groupings[name]} if name in groupings and _has_groups(module) else {}
+        layer = _converted(module, name, hardware[name], rows.get(name, 0), chip, choices)
         layer.sync = sync
         if parent is None:
             return layer
@@ -167,10 +172,16 @@ def _sites(
             yield from _sites(child, f"{name}.{key}" if name else key, module)
 
 
-def _converted(module: nn.Module, name: str, params: Any, bias_rows: int, seed: int) -> AnalogLayer:
+def _has_groups(module: nn.Module) -> bool:
+    return issubclass(ANALOG_KINDS[type(module)], AnalogConvolution)
+
+
+def _converted(
+    module: nn.Module, name: str, params: Any, bias_rows: int, seed: int, choices: dict[str, Any]
+) -> AnalogLayer:
     kind = ANALOG_KINDS[type(module)]
     try:
-        return kind.from_torch(module, params, bias_rows, seed=seed, name=name or "core")
+        return kind.from_torch(module, params, bias_rows, seed=seed, name=name or "core", **choices)
     except CrossOhmError as error:
         error.add_note(f"while converting {name or 'the model'!r}: {module}")
         raise

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import grad as gradients
 
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 #: Gradients of a convolution by number of dimensions: of the input, of the kernel.
 _GRADIENTS: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {
     1: (gradients.conv1d_input, gradients.conv1d_weight),
@@ -63,6 +63,15 @@ class Convolution:
     groups: int = 1
 
     @property
+    def row_groups(self) -> int:
+        """One: all groups share arrays (see `crossohm.torch.grouped` for arrays of their own)."""
+        return 1
+
+    def row_group(self, index: int) -> Convolution:
+        """All of it."""
+        return self
+
+    @property
     def taps(self) -> int:
         """Matrix columns per channel."""
         return prod(self.kernel_size)
@@ -82,7 +91,7 @@ class Convolution:
 
     def contract(self, x: Tensor, kernel: ConvolutionPiece) -> Tensor:
         """A native convolution over the channels of the piece."""
-        convolve = _CONVOLVE[len(self.kernel_size)]
+        convolve = CONVOLVE[len(self.kernel_size)]
         return convolve(x[:, kernel.channels], kernel.weight, stride=self.stride, dilation=self.dilation)
 
     def windows(self, x: Tensor) -> Tensor:
@@ -95,34 +104,45 @@ class Convolution:
 
     def fold(self, y: Tensor, x: Tensor) -> Tensor:
         """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
-        positions = [
-            (size - step * (taps - 1) - 1) // stride + 1
-            for size, taps, stride, step in zip(x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
-        ]
-        return y.reshape(x.shape[0], *positions, y.shape[1]).movedim(-1, 1)
+        return y.reshape(x.shape[0], *self.positions(x.shape[2:]), y.shape[1]).movedim(-1, 1)
+
+    def positions(self, size: tuple[int, ...]) -> list[int]:
+        """Number of outputs along each axis for inputs of ``size``."""
+        axes = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
+        return [(length - step * (taps - 1) - 1) // stride + 1 for length, taps, stride, step in axes]
 
     def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Gradient of inputs of ``shape`` for that of the outputs; zero at the constant ones."""
-        kernel = self._kernel(matrix[:, : self.channels * self.taps])
+        own = diagonal_blocks(matrix[:, : self.channels * self.taps], self.groups)
+        return self.input_gradient_of(grad, own, shape)
+
+    def input_gradient_of(self, grad: Tensor, flat: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The same from each output's own weights, ``(outputs, columns of a group)``."""
         of_input, _ = _GRADIENTS[len(self.kernel_size)]
+        kernel = flat.reshape(-1, self.channels // self.groups, *self.kernel_size)
         data = (shape[0], self.channels, *shape[2:])
         found = of_input(data, kernel, grad, self.stride, 0, self.dilation, self.groups)
         return F.pad(found, (0, 0) * len(self.kernel_size) + (0, 1)) if self.bias_columns else found
 
     def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         """Gradient of the matrix for that of the outputs; zero at cells between groups."""
+        return self._with_bias_gradient(block_diagonal(self._weight_gradient(grad, x), self.groups), grad)
+
+    def own_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        """The same for each output's own cells, ``(outputs, columns of a group + bias columns)``."""
+        return self._with_bias_gradient(self._weight_gradient(grad, x), grad)
+
+    def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         _, of_kernel = _GRADIENTS[len(self.kernel_size)]
         shape = (grad.shape[1], self.channels // self.groups, *self.kernel_size)
-        kernel = of_kernel(x[:, : self.channels], shape, grad, self.stride, 0, self.dilation, self.groups)
-        found = block_diagonal(kernel.flatten(1), self.groups)
+        found: Tensor = of_kernel(x[:, : self.channels], shape, grad, self.stride, 0, self.dilation, self.groups)
+        return found.flatten(1)
+
+    def _with_bias_gradient(self, found: Tensor, grad: Tensor) -> Tensor:
         if not self.bias_columns:
             return found
         bias = grad.sum([0, *range(2, grad.ndim)])
         return torch.cat([found, bias[:, None].expand(-1, self.bias_columns)], dim=1)
-
-    def _kernel(self, matrix: Tensor) -> Tensor:
-        """The kernel torch has for a convolution with these groups, from the columns of the data."""
-        return diagonal_blocks(matrix, self.groups).reshape(-1, self.channels // self.groups, *self.kernel_size)
 
     def _taps(self, x: Tensor) -> Tensor:
         """A view ``(batch, *positions, channels, *kernel_size)`` of the input."""

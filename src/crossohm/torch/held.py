@@ -60,7 +60,7 @@ class HeldMatrix:
         self._layer = layer
         self._form = form
         self._stored = stored
-        self._install(AnalogCore(self.ideal(), params, seed=seed, name=name))
+        self._install(self._built(seed, name))
 
     @classmethod
     def around(
@@ -141,7 +141,10 @@ class HeldMatrix:
             seed: The chip; by default the one that follows the present chip in a fixed random sequence.
         """
         chip = next_chip(self.seed) if seed is None else seed
-        self._install(AnalogCore(self.ideal(), self.params, seed=chip, name=self.name))
+        self._install(self._built(chip, self.name))
+
+    def _built(self, seed: int | None, name: str) -> AnalogCore:
+        return AnalogCore(self.ideal(), self.params, seed=seed, name=name, row_groups=self._layer.row_groups)
 
     def _install(self, core: AnalogCore) -> None:
         self._core = core

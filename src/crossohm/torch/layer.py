@@ -16,8 +16,6 @@ from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
 
 Hardware = CrossSimParameters | Sequence[CrossSimParameters] | None
-#: Attributes an analog layer has beyond those of the torch layer it stands for.
-_OWN = ("_params", "_rows", "_name", "_matrices", "_sync")
 
 #: What happens when parameters have changed since the arrays were written.
 Sync = Literal["auto", "manual", "error"]
@@ -37,6 +35,8 @@ class AnalogLayer(nn.Module):
 
     #: The torch layer this kind stands for.
     digital_type: ClassVar[type[nn.Module]]
+    #: Attributes an analog layer has beyond those of the torch layer.
+    _own: ClassVar[tuple[str, ...]] = ("_params", "_rows", "_name", "_matrices", "_sync")
 
     _params: CrossSimParameters | list[CrossSimParameters]
     _rows: Any
@@ -54,6 +54,9 @@ class AnalogLayer(nn.Module):
         """Parameters as the arrays hold them, by name, in torch's shapes; those held digitally are left out."""
         raise NotImplementedError
 
+    def _configure(self) -> None:
+        """Take the choices that only some kinds have, as keywords; called before `_install`."""
+
     @classmethod
     def _checked_rows(cls, rows: Any) -> Any:
         """The number of columns per bias in the kind's own form."""
@@ -63,7 +66,14 @@ class AnalogLayer(nn.Module):
 
     @classmethod
     def from_torch(
-        cls, layer: nn.Module, params: Hardware, bias_rows: Any = 0, *, seed: int | None = None, name: str = "core"
+        cls,
+        layer: nn.Module,
+        params: Hardware,
+        bias_rows: Any = 0,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+        **choices: Any,
     ) -> Self:
         """An analog layer that shares the parameters of ``layer``, and has its training flag, hooks and attributes.
 
@@ -73,6 +83,7 @@ class AnalogLayer(nn.Module):
             bias_rows: Matrix columns that hold the bias; 0 adds it digitally.
             seed: The chip.
             name: Name of the core.
+            **choices: What only some kinds have: ``grouping`` of convolutions.
 
         Raises:
             UnsupportedError: ``layer`` is of another type.
@@ -83,6 +94,7 @@ class AnalogLayer(nn.Module):
                 f"parameters, got {type(layer).__name__}; convert a whole model with crossohm.torch.from_torch"
             )
         analog = _recast(layer, cls)
+        analog._configure(**choices)
         analog._install(params, bias_rows, seed, name)
         return analog
 
@@ -106,7 +118,7 @@ class AnalogLayer(nn.Module):
         """
         held = self._held_values() if physical_weights else {}
         layer = _recast(self, self.digital_type)
-        for attribute in _OWN:
+        for attribute in self._own:
             layer.__dict__.pop(attribute, None)
         for key, parameter in self._parameters.items():
             setattr(layer, key, None if parameter is None else _copied(held.get(key, parameter), like=parameter))
@@ -137,6 +149,11 @@ class AnalogLayer(nn.Module):
     def rows(self) -> Any:
         """How many matrix columns hold each bias: one number, or what else the kind of layer needs."""
         return self._rows
+
+    @property
+    def row_groups(self) -> int:
+        """Equal runs of matrix rows that have arrays and inputs of their own, see `AnalogCore`."""
+        return 1
 
     @property
     def matrices(self) -> tuple[HeldMatrix, ...]:

@@ -1,0 +1,153 @@
+"""Grouped convolutions whose groups have arrays of their own: no cell is spent on channels that are not connected.
+
+The matrix is ``(outputs, channels of a group * taps + bias columns)``: each row holds the taps on the channels of its
+own group. `AnalogCore` keeps rows of different groups in different arrays (``row_groups``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from crossohm.torch.convolution import CONVOLVE, Convolution, ConvolutionPiece
+
+
+@final
+@dataclass(frozen=True)
+class GroupedPiece:
+    """Some matrix columns of all groups.
+
+    Attributes:
+        weight: Kernel ``(outputs, channels, *kernel_size)``, or None if the piece has bias columns only.
+        channels: The channels it reads within each group.
+        bias: Sum of its bias columns ``(outputs,)``, or None.
+    """
+
+    weight: Tensor | None
+    channels: slice
+    bias: Tensor | None
+
+
+@final
+@dataclass(frozen=True)
+class GroupedConvolution:
+    """How already padded inputs ``(batch, channels (+ 1), *size)`` meet the matrices of all groups.
+
+    Attributes:
+        whole: The convolution; its groups are those of the arrays.
+    """
+
+    whole: Convolution
+
+    @property
+    def row_groups(self) -> int:
+        """Groups with arrays of their own."""
+        return self.whole.groups
+
+    def row_group(self, index: int) -> ChannelGroup:
+        """The convolution of one group."""
+        size = self._one.channels
+        return ChannelGroup(self._one, slice(index * size, (index + 1) * size), self.whole.channels)
+
+    @cached_property
+    def _one(self) -> Convolution:
+        return replace(self.whole, channels=self.whole.channels // self.whole.groups, groups=1)
+
+    def prepare(self, weights: Tensor, start: int) -> GroupedPiece:
+        """Kernels of matrix columns ``start .. start + n``."""
+        data = self._one.channels * self._one.taps
+        inside = max(0, min(start + weights.shape[1], data) - start)
+        bias = weights[:, inside:].sum(dim=1) if start + weights.shape[1] > data else None
+        if not inside:
+            return GroupedPiece(None, slice(0, 0), bias)
+        piece = self._one.prepare(weights[:, :inside], start)
+        return GroupedPiece(piece.weight, piece.channels, bias)
+
+    def contract(self, x: Tensor, kernel: GroupedPiece) -> Tensor:
+        """A native grouped convolution; what the constant ones contribute is added by itself."""
+        parts = []
+        if kernel.weight is not None:
+            parts.append(self._convolve(x, kernel.weight, kernel.channels))
+        if kernel.bias is not None:
+            parts.append(self._ones(x) * kernel.bias.reshape(-1, *(1,) * (x.ndim - 2)))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def _convolve(self, x: Tensor, weight: Tensor, channels: slice) -> Tensor:
+        whole, data = self.whole, x[:, : self.whole.channels]
+        if weight.shape[1] < self._one.channels:
+            data = data.unflatten(1, (whole.groups, -1))[:, :, channels].flatten(1, 2)
+        convolve = CONVOLVE[len(whole.kernel_size)]
+        return convolve(data, weight, stride=whole.stride, dilation=whole.dilation, groups=whole.groups)
+
+    def _ones(self, x: Tensor) -> Tensor:
+        """What drives the bias columns at every output, ``(batch, 1, *positions)``."""
+        counts = self.whole.positions(x.shape[2:])
+        axes = zip(counts, self.whole.stride, strict=True)
+        places = (slice(0, (count - 1) * stride + 1, stride) for count, stride in axes)
+        return x[(slice(None), slice(self.whole.channels, None), *places)]
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Every input vector of all groups side by side."""
+        return torch.cat([self.row_group(index).windows(x) for index in range(self.row_groups)], dim=1)
+
+    def fold(self, y: Tensor, x: Tensor) -> Tensor:
+        """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
+        return self.whole.fold(y, x)
+
+    def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Gradient of inputs of ``shape`` for that of the outputs; zero at the constant ones."""
+        return self.whole.input_gradient_of(grad, matrix[:, : self._one.channels * self._one.taps], shape)
+
+    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Gradient of the matrix for that of the outputs."""
+        return self.whole.own_gradient(grad, x)
+
+
+@final
+@dataclass(frozen=True)
+class ChannelGroup:
+    """A convolution of one group's channels; inputs are those of all groups.
+
+    Attributes:
+        one: The convolution of a group.
+        own: Channels of the group.
+        channels: Data channels of all groups, behind which the constant ones may follow.
+    """
+
+    one: Convolution
+    own: slice
+    channels: int
+
+    @property
+    def row_groups(self) -> int:
+        """One."""
+        return 1
+
+    def row_group(self, index: int) -> ChannelGroup:
+        """Itself."""
+        return self
+
+    def prepare(self, weights: Tensor, start: int) -> ConvolutionPiece:
+        """The kernel of matrix columns ``start .. start + n``."""
+        return self.one.prepare(weights, start)
+
+    def contract(self, x: Tensor, kernel: ConvolutionPiece) -> Tensor:
+        """A native convolution over the channels of the group."""
+        return self.one.contract(self._inputs(x), kernel)
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Every input vector of the group."""
+        return self.one.windows(self._inputs(x))
+
+    def fold(self, y: Tensor, x: Tensor) -> Tensor:
+        """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
+        return self.one.fold(y, x)
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        if not self.one.bias_columns:
+            return x[:, self.own]
+        return torch.cat([x[:, self.own], x[:, self.channels :]], dim=1)
