@@ -15,7 +15,7 @@ from torch_cases import PROGRAMMING_ERROR, SLICED, SMALL_ARRAYS, STYLES, hardwar
 
 from crossohm import CrossSimParameters
 from crossohm.torch import AnalogLayer, from_torch, to_torch
-from crossohm.torch.convert import ANALOG_KINDS
+from crossohm.torch.kinds import ANALOG_KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 

@@ -32,10 +32,12 @@ from crossohm.torch.convert import (
     to_torch,
 )
 from crossohm.torch.held import HeldMatrix
+from crossohm.torch.kinds import register
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
 from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
+from crossohm.torch.report import ConversionReport, LayerReport, conversion_report
 
 __all__ = [
     "AnalogConv1d",
@@ -46,13 +48,17 @@ __all__ = [
     "AnalogConvTranspose3d",
     "AnalogLayer",
     "AnalogLinear",
+    "ConversionReport",
     "HeldMatrix",
+    "LayerReport",
     "TorchNetwork",
     "analog_modules",
+    "conversion_report",
     "convertible_modules",
     "from_torch",
     "inconvertible_modules",
     "profile",
+    "register",
     "reinitialize",
     "synchronize",
     "to_torch",

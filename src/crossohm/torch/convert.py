@@ -13,24 +13,10 @@ from torch import nn
 from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
-from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogConvolution
-from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
+from crossohm.torch.conv import AnalogConvolution
+from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.layer import AnalogLayer, Hardware, Sync
-from crossohm.torch.linear import AnalogLinear
-
-_KINDS: tuple[type[AnalogLayer], ...] = (
-    AnalogLinear,
-    AnalogConv1d,
-    AnalogConv2d,
-    AnalogConv3d,
-    AnalogConvTranspose1d,
-    AnalogConvTranspose2d,
-    AnalogConvTranspose3d,
-)
-#: Analog layer kinds by the exact torch type they stand for.
-ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}
-#: Modules with matrix products; those that stay digital are reported.
-_MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
+from crossohm.torch.report import MULTIPLYING, conversion_report
 
 
 def from_torch(
@@ -136,7 +122,7 @@ def analog_modules(model: nn.Module) -> list[AnalogLayer]:
 
 def inconvertible_modules(model: nn.Module) -> list[nn.Module]:
     """All other modules, containers and analog layers included, in order of definition."""
-    return [module for module in model.modules() if not _is_convertible(module)]
+    return [module for module in model.modules() if not is_convertible(module)]
 
 
 def synchronize(model: nn.Module) -> None:
@@ -156,17 +142,13 @@ def reinitialize(model: nn.Module, seed: int | None = None) -> None:
         layer.reinitialize(seed)
 
 
-def _is_convertible(module: nn.Module) -> bool:
-    kind = ANALOG_KINDS.get(type(module))
-    return kind is not None and kind.converts(module)
-
-
 def _sites(
     module: nn.Module, name: str = "", parent: nn.Module | None = None
 ) -> Iterator[tuple[str, nn.Module | None, nn.Module]]:
     """Name, parent and module of everything convertible, depth first. Unlike torch's iterators, repeats are kept."""
-    if _is_convertible(module):
+    if is_convertible(module):
         yield name, parent, module
+        return
     for key, child in module._modules.items():
         if child is not None:
             yield from _sites(child, f"{name}.{key}" if name else key, module)
@@ -205,9 +187,10 @@ def _use_submodules(model: nn.Module) -> None:
 
 def _report_digital(model: nn.Module) -> None:
     left = [
-        f"{name} ({type(module).__name__})"
-        for name, module in model.named_modules()
-        if isinstance(module, _MULTIPLYING) and not isinstance(module, AnalogLayer) and not _is_convertible(module)
+        f"{layer.name} ({layer.kind})"
+        for layer in conversion_report(model).digital
+        if not layer.convertible and isinstance(model.get_submodule(layer.name), MULTIPLYING)
     ]
     if left:
-        warnings.warn(f"no analog layer stands for {', '.join(left)}: they stay digital", RuntimeWarning, stacklevel=3)
+        message = f"no analog layer stands for {', '.join(left)}: they stay digital (see conversion_report)"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

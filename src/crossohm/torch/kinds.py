@@ -1,0 +1,56 @@
+"""Which analog layer stands for which torch layer; users add their own."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import nn
+
+from crossohm.errors import CrossOhmError
+from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
+from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.linear import AnalogLinear
+
+Kind = TypeVar("Kind", bound=type[AnalogLayer])
+
+_KINDS: tuple[type[AnalogLayer], ...] = (
+    AnalogLinear,
+    AnalogConv1d,
+    AnalogConv2d,
+    AnalogConv3d,
+    AnalogConvTranspose1d,
+    AnalogConvTranspose2d,
+    AnalogConvTranspose3d,
+)
+#: Analog layer kinds by the exact torch type they stand for.
+ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}
+
+
+def register(kind: Kind) -> Kind:
+    """Let `from_torch` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
+
+    A redefinition of the same class (a notebook cell that is run again) replaces it.
+
+    Raises:
+        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
+    """
+    digital = getattr(kind, "digital_type", None)
+    if not (isinstance(kind, type) and issubclass(kind, AnalogLayer)) or digital is None:
+        raise CrossOhmError(f"{kind!r} cannot be registered: it needs AnalogLayer as a base, and a digital_type")
+    if not issubclass(kind, digital):
+        raise CrossOhmError(
+            f"{kind.__name__} cannot be registered: it is no {digital.__name__}, its digital_type; write "
+            f"class {kind.__name__}(AnalogLayer, {digital.__name__})"
+        )
+    known = ANALOG_KINDS.get(digital)
+    if known is not None and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise CrossOhmError(f"{known.__module__}.{known.__qualname__} already stands for {digital.__name__}")
+    ANALOG_KINDS[digital] = kind
+    return kind
+
+
+def is_convertible(module: nn.Module) -> bool:
+    """True if an analog kind stands for ``module``."""
+    kind = ANALOG_KINDS.get(type(module))
+    return kind is not None and kind.converts(module)
