@@ -1,0 +1,121 @@
+"""Networks as others build them: converted, run on ideal and on 8-bit hardware, and converted back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
+from torch_networks import (
+    MobileNetV2,
+    ResNet50,
+    TorchAttention,
+    VisionTransformer,
+    cifar10,
+    settled,
+    trained_resnet20,
+)
+
+from crossohm.calibration.model import calibrate_network
+from crossohm.torch import TorchNetwork, analog_modules, conversion_report, convertible_modules, from_torch, to_torch
+
+
+def converters(bits: int) -> dict[str, Any]:
+    """Weights, inputs and outputs with as many bits."""
+    return {
+        "xbar.device.cell_bits": bits - 1,
+        "xbar.dac.mvm.model": "SignMagnitudeDAC",
+        "xbar.dac.mvm.bits": bits,
+        "xbar.adc.mvm.model": "QuantizerADC",
+        "xbar.adc.mvm.bits": bits,
+    }
+
+
+#: Networks with random weights, their images, and how many layers have matrices (None: as many as convertible).
+NETWORKS = {
+    "resnet50": (lambda: ResNet50(width=8, classes=10), 64, 54),
+    "mobilenet-v2": (lambda: MobileNetV2(width=0.25, classes=10), 64, 53),
+    "vit": (VisionTransformer, 16, 14),
+    "vit-torch-attention": (lambda: VisionTransformer(TorchAttention), 16, None),
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:no analog layer:RuntimeWarning")
+
+
+@pytest.fixture(params=NETWORKS, scope="module")
+def network(request: pytest.FixtureRequest) -> tuple[nn.Module, torch.Tensor, int]:
+    build, side, layers = NETWORKS[request.param]
+    torch.manual_seed(7)
+    x = torch.randn(32, 3, side, side)
+    model = settled(build(), x)
+    return model, x[:4], len(convertible_modules(model)) if layers is None else layers
+
+
+@pytest.mark.parametrize("grouping", ["dense", "per_group"])
+@pytest.mark.parametrize("fuse", [False, True])
+@torch.no_grad()
+def test_ideal_network_equals_its_twin(network, grouping, fuse):
+    """Up to rounding, which is compared with torch's own."""
+    model, x, layers = network
+    arrays = hardware({"core.rows_max": 1152, "core.cols_max": 256})
+    analog = from_torch(model, arrays, fuse_batchnorm=fuse, seed=1, grouping=grouping)
+    assert len(analog_modules(analog)) == layers
+    assert not (fuse and any(isinstance(module, nn.BatchNorm2d) for module in analog.modules()))
+    exact = copy.deepcopy(model).double()(x.double())
+    assert relative_error(analog(x).double(), exact) < 1e-6 + 4 * relative_error(model(x).double(), exact)
+
+
+@torch.no_grad()
+def test_the_way_back_is_exact(network):
+    model, x, _ = network
+    plain = to_torch(from_torch(model, hardware(PROGRAMMING_ERROR), bias_rows=1, seed=1))
+    assert repr(plain) == repr(model)
+    for ours, theirs in zip(plain.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(plain(x), model(x))
+
+
+def test_calibrated_converters(network):
+    model, x, layers = network
+    digital, images, errors = TorchNetwork(model), x.numpy(), {}
+    expected = digital.outputs(images)
+    for bits in (8, 12):
+        params = calibrate_network(digital, [hardware(converters(bits))] * layers, images, percentile=100.0)
+        found = digital.on_hardware(params, seed=1).outputs(images)
+        errors[bits] = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert 1e-3 < errors[8] < 0.1
+    assert errors[12] < errors[8] / 8
+
+
+def test_depthwise_layers_are_small_in_arrays_of_their_own():
+    model = MobileNetV2(width=0.25, classes=10)
+    cells = [
+        sum(array.conductance.size for layer in analog_modules(analog) for array in layer.core.arrays)
+        for analog in (from_torch(model, seed=1, grouping=how) for how in ("dense", "per_group"))
+    ]
+    assert cells[1] == 2 * sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    assert cells[0] > 5 * cells[1]
+
+
+@torch.no_grad()
+def test_trained_resnet20_on_cifar10(shared):
+    """The script `examples/cifar10_resnet20.py` runs all 2,000 images."""
+    model, (x, labels) = trained_resnet20(shared), cifar10(shared, 200)
+    expected = model(x)
+    assert 0.75 < (expected.argmax(1) == labels).float().mean() < 0.87
+    ideal = from_torch(model, hardware({"core.rows_max": 144}), bias_rows=1, fuse_batchnorm=True, seed=1)
+    assert len(conversion_report(ideal).analog) == 22
+    assert relative_error(ideal(x[:50]), expected[:50]) < 1e-4
+
+    digital = TorchNetwork(model)
+    params = calibrate_network(digital, [hardware(converters(8))] * 22, x[:50].numpy(), percentile=99.99)
+    found = torch.from_numpy(digital.on_hardware(params, seed=1).outputs(x.numpy()))
+    assert 1e-4 < relative_error(found, expected) < 0.5
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.95
+
+    plain = to_torch(from_torch(model, params, seed=1))
+    assert torch.equal(plain(x), expected)
