@@ -289,3 +289,15 @@ def test_a_wrong_elimination_is_an_error_with_size_and_resistances(signs, monkey
     g, v = random_case(signs, 5, 12, seed=16)
     with pytest.raises(CrossOhmError, match=r"5 outputs x 12 inputs.*input=0\.02, output=0\.05.*residual"):
         ladder_currents(g, v, WIRES)
+
+
+@pytest.mark.parametrize("signs", [1, 2])
+def test_every_vector_may_find_other_cells(signs):
+    g, v = random_case(signs, 5, 12, seed=17)
+    read = g * np.random.default_rng(18).uniform(0.8, 1.2, (len(v), *g.shape))
+    v[1] = 0.0
+    expected = np.concatenate([ladder_currents(one, x[None], WITH_ENDS) for one, x in zip(read, v, strict=True)])
+    np.testing.assert_allclose(ladder_currents(read, v, WITH_ENDS), expected, rtol=0, atol=1e-14)
+    assert ladder_currents(read[:0], v[:0], WITH_ENDS).shape == (0, 5)
+    with pytest.raises(ShapeError, match="4 vectors as g has"):
+        ladder_currents(read, v[:3], WITH_ENDS)

@@ -99,7 +99,7 @@ FIELDS: dict[str, list[Any]] = {
     "core.mapping.weights.percentile": [1.0, 0.9, 0.5, 2.0, 0.0, None],
     "core.mapping.weights.row_partition_priority": [[], [2], [0], [3, 2], "2"],
     "core.mapping.weights.col_partition_strategy": ["MAX", "EQUAL", 1],
-    "simulation.read_noise_sampling": ["auto", "explicit", "none"],
+    "simulation.read_noise_sampling": ["auto", "explicit", "first_order", "none"],
     "xbar.adc.match": BOOL,
     "xbar.dac.match": BOOL,
     "core.mapping.inputs.match": BOOL,

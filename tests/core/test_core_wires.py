@@ -13,9 +13,9 @@ import pytest
 import torch
 from core_hardware import STYLES, core_on, hardware
 
-from crossohm import AnalogCore, CrossOhmError, UnsupportedError
+from crossohm import AnalogCore, CrossOhmError, ParameterError, UnsupportedError
 from crossohm.backends import backend_of
-from crossohm.circuits.grid import Wires, effective_matrix, ladder, ladder_currents, newton, reduction
+from crossohm.circuits.grid import Wires, effective_matrix, ladder, ladder_currents, newton, reduction, sensitivity
 from crossohm.mapping import build_mapping
 
 RNG = np.random.default_rng(11)
@@ -238,18 +238,18 @@ def test_gates_are_refused_while_jax_traces() -> None:
 
 
 SOLVERS = {
-    "input-source": ({}, "wired.effective_matrix", ()),
+    "input-source": ({}, "chain.wired.effective_matrix", ()),
     "noise": (
         {**NOISE, "xbar.device.read_noise.magnitude": 1e-9},
-        "network_readout.effective_matrix",
+        "circuits.grid.sensitivity.effective_matrix",  # of vectors for which iteration does not converge
         (reduction, "RESIDUAL", -1.0),
     ),
     "gated": (
         {**GATED, "xbar.dac.vmm": GATED["xbar.dac.mvm"]},
-        "network_readout.ladder_currents",
+        "chain.network_readout.ladder_currents",
         (ladder, "RESIDUAL", -1.0),
     ),
-    "nonlinear": (LAW, "network_readout.cell_currents", (newton, "MOST_STEPS", 0)),
+    "nonlinear": (LAW, "chain.network_readout.cell_currents", (newton, "MOST_STEPS", 0)),
 }
 
 
@@ -262,9 +262,8 @@ def test_a_failed_solve_names_the_array(kind: str, style: str, operation: str, m
     core = AnalogCore(MATRIX[:4, :6], params, seed=1, name="fc1")
     culprit = next(array for array in reversed(core.arrays) if array.partition == (1, 0))
     cells = culprit.conductance if operation == "mvm" else culprit.conductance.T
-    module, name = solver.split(".")
-    path = f"crossohm.chain.{module}.{name}"
-    solve = getattr(sys.modules[f"crossohm.chain.{module}"], name)
+    module, name = f"crossohm.{solver}".rsplit(".", 1)
+    solve = getattr(sys.modules[module], name)
 
     def checked(g: np.ndarray, *rest: object) -> np.ndarray:
         if g.ndim == 4:  # several arrays at once: spoil the one
@@ -275,7 +274,8 @@ def test_a_failed_solve_names_the_array(kind: str, style: str, operation: str, m
                 patch.setattr(*limit)
             return solve(g, *rest)
 
-    monkeypatch.setattr(path, checked)
+    monkeypatch.setattr(sys.modules[module], name, checked)
+    monkeypatch.setattr(sensitivity, "MOST_STEPS", 0)
     array = culprit.name.removesuffix("-") + "+-" if style == "interleaved" else culprit.name
     product = "core @ x" if operation == "mvm" else "x @ core"
     size = r"\d outputs x \d inputs.*Wires\(input="
@@ -292,3 +292,43 @@ def test_every_partition_is_a_network_of_its_own_for_every_vector(style: str) ->
     for core, limit in ((calm, 1e-8), (weak, 1e-6)):
         np.testing.assert_allclose(core @ X, silent @ X, rtol=0, atol=limit)
         np.testing.assert_allclose(Z @ core, Z @ silent, rtol=0, atol=limit)
+
+
+FIRST_ORDER = {"simulation.read_noise_sampling": "first_order"}
+
+
+@pytest.mark.parametrize("style", ["balanced", "interleaved", "unit-column", "sliced-balanced"])
+@pytest.mark.parametrize("operation", ["mvm", "vmm"])
+def test_first_order_noise_misses_what_is_quadratic(style: str, operation: str) -> None:
+    """Both modes draw the same numbers from a generator, so that they can be compared vector by vector."""
+    x = {"mvm": np.repeat(X[:, :1], 40, axis=1), "vmm": np.repeat(Z[:1], 40, axis=0)}[operation]
+
+    def products(magnitude: float, sampling: dict[str, str]) -> np.ndarray:
+        changes = (STYLES[style], WIRES, PARTS, NOISE, {"xbar.device.read_noise.magnitude": magnitude}, sampling)
+        core, rng = core_on(MATRIX, *changes), np.random.default_rng(5)
+        return np.asarray(core.matmul(x, rng=rng) if operation == "mvm" else core.rmatmul(x, rng=rng))
+
+    errors = [np.abs(products(m, FIRST_ORDER) - products(m, {})).max() for m in (0.01, 0.02)]
+    assert 0 < errors[1] < 0.02 * products(0.02, {}).std(axis=1 if operation == "mvm" else 0).max()
+    assert errors[1] / errors[0] == pytest.approx(4, rel=0.2)
+
+
+def test_first_order_noise_without_wires_is_exact() -> None:
+    first, auto = (core_on(MATRIX, NOISE, sampling) for sampling in (FIRST_ORDER, {}))
+    rngs = np.random.default_rng(6), np.random.default_rng(6)
+    np.testing.assert_array_equal(first.matmul(X, rng=rngs[0]), auto.matmul(X, rng=rngs[1]))
+    assert "to first order" in str(core_on(MATRIX, WIRES, NOISE, FIRST_ORDER).explain())
+
+
+def test_first_order_noise_takes_torch_and_single_precision() -> None:
+    core = core_on(MATRIX.astype(np.float32), WIRES, NOISE, FIRST_ORDER)
+    y = core @ torch.tensor(X, dtype=torch.float32)
+    assert y.dtype == torch.float32
+    silent = core_on(MATRIX, WIRES) @ X
+    assert 1e-4 < np.abs(y.numpy() - silent).max() < 0.5
+
+
+@pytest.mark.parametrize("changes", [GATED, LAW])
+def test_first_order_noise_needs_one_linear_network(changes: dict[str, object]) -> None:
+    with pytest.raises(ParameterError, match=r"simulation\.read_noise_sampling = 'first_order'.*not available"):
+        core_on(MATRIX, WIRES, NOISE, FIRST_ORDER, changes)

@@ -28,6 +28,10 @@ SWITCHED = {
     "xbar.array.parasitics.enable": True, "xbar.array.parasitics.Rp_row": 1.0,
     "xbar.array.parasitics.current_from_input": False,
 }  # fmt: skip
+FIRST_ORDER_NOISE = {
+    "xbar.array.parasitics.enable": True, "xbar.array.parasitics.Rp_row": 1.0,
+    "xbar.device.read_noise.enable": True, "simulation.read_noise_sampling": "first_order",
+}  # fmt: skip
 WEIGHTS = "core.mapping.weights"
 INPUTS = "core.mapping.inputs.mvm"
 RANGE = "xbar.adc.mvm.calibrated_range"
@@ -58,6 +62,10 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("switched inputs of many bits", {}, SWITCHED, "xbar.array.parasitics.current_from_input"),
     ("switched inputs of two bits", {**SWITCHED, **SLICED_DAC}, {"xbar.dac.mvm.slice_size": 2},
      "xbar.array.parasitics.current_from_input"),
+    ("first-order noise of switched inputs", {**SWITCHED, **SLICED_DAC, "xbar.device.read_noise.enable": True},
+     {"simulation.read_noise_sampling": "first_order"}, "simulation.read_noise_sampling"),
+    ("first-order noise of nonlinear cells", FIRST_ORDER_NOISE,
+     {"xbar.device.nonlinear_IV.enable": True}, "simulation.read_noise_sampling"),
     ("slices without wires that are not there", {**SLICED, "xbar.array.parasitics.disable_slices": [0, 1]},
      {"xbar.array.parasitics.disable_slices": [2]}, "xbar.array.parasitics.disable_slices"),
     ("slices of no bits", SLICED_DAC, {"xbar.dac.mvm.bits": 0}, "xbar.dac.mvm.bits"),
@@ -100,6 +108,8 @@ ALLOWED: list[tuple[str, dict[str, Any]]] = [
     ("no conductance range needed", {"xbar.device.Rmin": 2e4, "xbar.device.infinite_on_off_ratio": True}),
     ("switched inputs without wires", {"xbar.array.parasitics.current_from_input": False}),
     ("switched inputs with ideal wires", {**SWITCHED, "xbar.array.parasitics.Rp_row": 0.0}),
+    ("first-order noise without wires", {"xbar.device.nonlinear_IV.enable": True,
+     **FIRST_ORDER_NOISE, "xbar.array.parasitics.enable": False}),
     ("interleaved is for pairs", {"core.style": "OFFSET", "core.balanced.interleaved_posneg": True,
                                   "core.balanced.subtract_current_in_xbar": False}),
     ("ideal ADC with bits", {"xbar.adc.mvm.bits": 8}),

@@ -88,6 +88,7 @@ def _networks(job: Job, group: int, columns: slice) -> Readout:
         operation=job.operation,
         noise=job.noise,
         noise_cell=cell_of(device, "read_noise"),
+        first_order=job.params.simulation.read_noise_sampling == "first_order",
         law=job.law,
         law_cell=cell_of(device, "nonlinear_IV"),
         device=device,

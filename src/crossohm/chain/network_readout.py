@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -13,10 +14,13 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.networks import Network
 from crossohm.chain.readout import Readout
 from crossohm.chain.wired import naming_array
-from crossohm.circuits.grid import cell_currents, effective_matrix, ladder_currents
+from crossohm.circuits.grid import cell_currents, ladder_currents
 from crossohm.devices import Cell, Device
 from crossohm.devices import clip_conductance as clip_to_cell
 from crossohm.errors import UnsupportedError
+
+#: Conductances read (vectors times cells) held at once.
+CHUNK_ELEMENTS = 1 << 20
 
 
 @final
@@ -32,6 +36,7 @@ class NetworkReadout(Readout):
         operation: ``"mvm"`` or ``"vmm"``.
         noise: Device model that draws read noise, or None.
         noise_cell: Its electrical frame.
+        first_order: True if the noise of input-source arrays passes the wires to first order only.
         law: Device model of the nonlinear I-V, or None.
         law_cell: Its electrical frame.
         device: Hardware description of the cell (clipping limits).
@@ -42,6 +47,7 @@ class NetworkReadout(Readout):
     operation: str
     noise: Device | None
     noise_cell: Cell
+    first_order: bool
     law: Device | None
     law_cell: Cell
     device: Any
@@ -63,22 +69,39 @@ class NetworkReadout(Readout):
         with naming_array(network.name, self.operation):
             if self.noise is None:
                 return self._solve(network, network.g, vectors)
-            rows = [self._solve(network, self._noisy(network.g, like, draw), one[np.newaxis]) for one in vectors]
+            if self.law is not None:
+                rows = [self._solve(network, self._read(network.g, (), like, draw), one[np.newaxis]) for one in vectors]
+            else:
+                rows = list(self._noisy_chunks(network, vectors, like, draw))
         return np.concatenate(rows) if rows else np.zeros((0, network.g.shape[1]))
 
-    def _noisy(self, g: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
-        """The cells as one read finds them; noise from the generator of the inputs' library."""
+    def _noisy_chunks(
+        self, network: Network, vectors: np.ndarray, like: Array, draw: Draw | None
+    ) -> Iterator[np.ndarray]:
+        """Currents of linear cells with read noise, a bounded number of vectors at a time."""
+        size = max(1, CHUNK_ELEMENTS // network.g.size)
+        for start in range(0, len(vectors), size):
+            chunk = vectors[start : start + size]
+            read = self._read(network.g, (len(chunk),), like, draw)
+            if network.gated:
+                yield ladder_currents(read, chunk, network.wires, network.unused, network.unused_at)
+            elif self.first_order:
+                yield network.disturbed.first_order(read, chunk)
+            else:
+                yield network.disturbed.exact(read, chunk)
+
+    def _read(self, g: np.ndarray, reads: tuple[int, ...], like: Array, draw: Draw | None) -> np.ndarray:
+        """The cells as that many reads find them; noise from the generator of the inputs' library."""
         assert self.noise is not None and draw is not None
         backend = backend_of(like)
-        read = self.noise.read_noise(backend.asarray(g, like), self.noise_cell, draw)
+        cells = backend.xp.broadcast_to(backend.asarray(g, like), (*reads, *g.shape))
+        read = self.noise.read_noise(cells, self.noise_cell, draw)
         return np.asarray(backend.to_numpy(clip_to_cell(read, self.device)), dtype=np.float64)
 
     def _solve(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self.law is not None:
             return self._newton(network, g, vectors)
-        if network.gated:
-            return ladder_currents(g, vectors, network.wires, network.unused, network.unused_at)
-        return np.asarray(vectors @ effective_matrix(g, network.wires).T)
+        return ladder_currents(g, vectors, network.wires, network.unused, network.unused_at)
 
     def _newton(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Currents ``(vectors, lines)`` of nonlinear cells."""
@@ -96,5 +119,7 @@ class NetworkReadout(Readout):
         if self.law is not None:
             return "one nonlinear network per vector, by damped Newton's method (residual below 1e-11, slow)"
         if self.noise is not None:
-            return "one network per vector with its own read noise, eliminated directly (exact, slow)"
+            if self.first_order:
+                return "read noise of every cell through the wires, to first order (simulation.read_noise_sampling)"
+            return "one network per vector with its own read noise, solved to a residual of 1e-12 (exact, slow)"
         return "one ladder per line and pattern of active inputs, eliminated directly (exact)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from crossohm.chain.job import Job
 from crossohm.chain.programmed import array_name
 from crossohm.chain.wired import unused_rows, wires_of_slice
-from crossohm.circuits.grid import Wires
+from crossohm.circuits.grid import DisturbedNetwork, Wires
 
 
 @final
@@ -44,6 +45,11 @@ class Network:
     gated: bool
     unused: int
     unused_at: Literal["top", "bottom"]
+
+    @cached_property
+    def disturbed(self) -> DisturbedNetwork:
+        """The same network for cells that deviate in every read (linear cells, driven by their input lines)."""
+        return DisturbedNetwork(self.g, self.wires)
 
 
 def networks_of(job: Job) -> Iterator[Network]:

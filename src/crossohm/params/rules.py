@@ -135,6 +135,24 @@ def separate_source_switches(params: CrossSimParameters) -> Violations:
 
 
 @rule
+def first_order_noise_is_on_linear_networks(params: CrossSimParameters) -> Violations:
+    """Sensitivities belong to one network of linear cells: not to gates, which make another for every pattern."""
+    parasitics, device = params.xbar.array.parasitics, params.xbar.device
+    wanted = params.simulation.read_noise_sampling == "first_order"
+    if not (wanted and parasitics.effective and device.read_noise.enable):
+        return
+    obstacles = {
+        "xbar.array.parasitics.current_from_input = False": not parasitics.current_from_input,
+        "xbar.device.nonlinear_IV.enable = True": device.nonlinear_IV.enable,
+    }
+    for setting in (name for name, there in obstacles.items() if there):
+        yield ParameterError(
+            "simulation.read_noise_sampling", "first_order", f"not available with wire resistance and {setting}",
+            allowed="'auto' or 'explicit'", remedy="Either simulates the noise on wires exactly",
+        )  # fmt: skip
+
+
+@rule
 def wireless_slices_exist(params: CrossSimParameters) -> Violations:
     """Wires are switched off by slice number."""
     disabled, slices = params.xbar.array.parasitics.disable_slices, params.core.bit_sliced.num_slices

@@ -47,8 +47,9 @@ class SimulationParameters(Group):
     """No effect: a computation runs where its arrays are (pass CuPy, JAX or PyTorch arrays)."""
     gpu_id: Count = 0
     """No effect: see useGPU."""
-    read_noise_sampling: Literal["auto", "explicit"] = "auto"
-    """Read noise: auto = drawn for the output currents where that is exact, explicit = always for every cell."""
+    read_noise_sampling: Literal["auto", "explicit", "first_order"] = "auto"
+    """Read noise: auto = drawn for the output currents where that is exact, explicit = always for every cell,
+    first_order = auto, but through wire resistance to first order in the noise."""
     Niters_max_parasitics: PositiveCount = 100
     """No effect: iterations of the reference's circuit solver."""
     Verr_th_mvm: Positive = 1e-3

@@ -3,6 +3,16 @@
 from crossohm.circuits.grid.ladder import ladder_currents
 from crossohm.circuits.grid.newton import GridState, Law, cell_currents, grid_state
 from crossohm.circuits.grid.reduction import effective_matrix
+from crossohm.circuits.grid.sensitivity import DisturbedNetwork
 from crossohm.circuits.grid.wires import Wires
 
-__all__ = ["GridState", "Law", "Wires", "cell_currents", "effective_matrix", "grid_state", "ladder_currents"]
+__all__ = [
+    "DisturbedNetwork",
+    "GridState",
+    "Law",
+    "Wires",
+    "cell_currents",
+    "effective_matrix",
+    "grid_state",
+    "ladder_currents",
+]

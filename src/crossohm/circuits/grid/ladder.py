@@ -51,7 +51,7 @@ def ladder_currents(
 
     Args:
         g: Cell conductances ``(signs, lines, N)``, normalised, not negative: ``signs = 1``, or 2 for interleaved pairs
-            (a second supply line with the EMF -v).
+            (a second supply line with the EMF -v). Or ``(vectors, signs, lines, N)``, other cells for every vector.
         v: Array voltages ``(vectors, N)``, the EMF of the active cells.
         wires: Wire resistances; ``input`` belongs to the supply lines.
         unused: Unselected positions of the line beyond the N inputs.
@@ -68,29 +68,39 @@ def ladder_currents(
     """
     g, v = np.asarray(g, dtype=np.float64), np.asarray(v, dtype=np.float64)
     _check(g, v, unused_at)
-    line = _Line.of(wires.lengthened(unused, unused_at), g.shape[2])
-    patterns, inverse = np.unique(np.where(np.abs(v) > INACTIVE, v, 0.0), axis=0, return_inverse=True)
-    rows = np.zeros((g.shape[0], g.shape[2] + 1, g.shape[1]))  # the last row stands for "no cell"
-    rows[:, :-1] = g.transpose(0, 2, 1)
-    currents = np.empty((len(patterns), g.shape[1]))
+    v = np.where(np.abs(v) > INACTIVE, v, 0.0)
+    if g.ndim == 4:
+        patterns, inverse = v, np.arange(len(v))
+    else:
+        g = g[np.newaxis]
+        patterns, inverse = np.unique(v, axis=0, return_inverse=True)
+    _, signs, lines, inputs = g.shape
+    line = _Line.of(wires.lengthened(unused, unused_at), inputs)
+    rows = np.zeros((signs, len(g), inputs + 1, lines))  # the last row stands for "no cell"
+    rows[:, :, :-1] = g.transpose(1, 0, 3, 2)
+    currents = np.empty((len(patterns), lines))
     by_length = np.argsort(np.count_nonzero(patterns, axis=1), kind="stable")
-    size = max(1, min(CHUNK_LADDERS // g.shape[1], CHUNK_TABLE // g.shape[2]))
+    size = max(1, min(CHUNK_LADDERS // lines, CHUNK_TABLE // inputs))
     for first in range(0, len(patterns), size):
         chunk = by_length[first : first + size]
-        currents[chunk], residual = _solve(rows, patterns[chunk], line)
+        found, residual = _solve(rows if len(g) == 1 else rows[:, chunk], patterns[chunk], line)
+        currents[chunk] = found
         if not residual <= RESIDUAL:
             raise CrossOhmError(
-                f"the network of an array of {g.shape[1]} outputs x {g.shape[2]} inputs, rows selected by gates, with "
-                f"{wires} was not solved: the elimination left a residual of {residual:.1e}"
+                f"the network of an array of {lines} outputs x {inputs} inputs, rows selected by gates, with {wires} "
+                f"was not solved: the elimination left a residual of {residual:.1e}"
             )
     return np.asarray(currents[inverse.reshape(-1)])
 
 
 def _check(g: np.ndarray, v: np.ndarray, unused_at: str) -> None:
-    if g.ndim != 3 or g.shape[0] not in (1, 2) or 0 in g.shape:
+    if g.ndim not in (3, 4) or g.shape[-3] not in (1, 2) or 0 in g.shape[-3:]:
         raise ShapeError(f"g has shape {g.shape}; pass (signs, lines, inputs) with 1 or 2 signs, none of them empty")
-    if v.ndim != 2 or v.shape[1] != g.shape[2]:
-        raise ShapeError(f"v has shape {v.shape}; pass (vectors, {g.shape[2]}), one column per input of g")
+    if v.ndim != 2 or v.shape[1] != g.shape[-1] or (g.ndim == 4 and len(v) != len(g)):
+        raise ShapeError(
+            f"v has shape {v.shape}; pass (vectors, {g.shape[-1]}), one column per input of g"
+            + (f", and {len(g)} vectors as g has" if g.ndim == 4 else "")
+        )
     if unused_at not in ("top", "bottom"):
         raise CrossOhmError(f"unused_at is {unused_at!r}; pass 'top' or 'bottom'")
 
@@ -126,8 +136,15 @@ class _Line:
 
 
 def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> tuple[np.ndarray, float]:
-    """Currents ``(patterns, lines)`` of ``rows`` ``(signs, N + 1, lines)``, and the residual of the last pattern."""
-    signs, _, lines = rows.shape
+    """Currents ``(patterns, lines)``, and the residual of the last pattern.
+
+    Args:
+        rows: Conductances ``(signs, 1 or patterns, N + 1, lines)``.
+        patterns: EMFs ``(patterns, N)``.
+        line: Resistances.
+    """
+    signs, sets, _, lines = rows.shape
+    own = np.arange(len(patterns)) if sets > 1 else np.zeros(1, dtype=np.intp)
     shape = (len(patterns), lines)
     state = np.zeros((signs, 2 * signs + 1, *shape))  # G, E, J side by side
     moments = np.zeros((signs, signs + 1, *shape))  # P, q
@@ -137,7 +154,7 @@ def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> tuple[np.ndar
     steps = [(state[..., -1, :].copy(), 0, 0.0, 0.0)]
     for cells, gap, emf in _active_cells(patterns):
         state = _after_segment(state, moments, gap[:, None], line)
-        g = rows[:, cells]
+        g = rows[:, own, cells]
         state[diagonal, diagonal] += g
         state[:, -1] += g * (emf_signs * emf[:, None])
         steps.append((state[..., -1, :].copy(), cells[-1], gap[-1], emf[-1]))
@@ -145,7 +162,7 @@ def _solve(rows: np.ndarray, patterns: np.ndarray, line: _Line) -> tuple[np.ndar
     if not patterns.any():
         return y.sum(axis=-1), 0.0
     states, cells, gaps, emf = (np.stack(column) for column in zip(*steps, strict=True))
-    branches = rows[:, cells], emf_signs * emf[:, None]
+    branches = rows[:, own[-1], cells], emf_signs * emf[:, None]
     branches[0][:, 0] = 0.0  # the first step only stands for the supply's end
     return y.sum(axis=-1), _residual(np.moveaxis(states, 0, 2), gaps[1:], branches, u[-1].T, y[-1].T, line)
 

@@ -87,7 +87,7 @@ def grid_state(
     Raises:
         CrossOhmError: Newton's method found no solution; names the size and the resistances.
     """
-    network = _gated(g, v, wires.lengthened(unused, unused_at)) if gated else _driven(g, v, wires)
+    network = _gated(g, v, wires.lengthened(unused, unused_at)) if gated else driven_network(g, v, wires)
     voltage, currents = network.solve(law, f"array of {g.shape[1]} outputs x {g.shape[2]} inputs with {wires}")
     input_line, output_line, across = (
         part.reshape(g.shape)
@@ -98,7 +98,7 @@ def grid_state(
 
 @final
 @dataclass(frozen=True)
-class _Network:
+class Network:
     """Wires between nodes, and one cell per entry of ``g`` from a drive node to a sense node.
 
     Attributes:
@@ -214,13 +214,13 @@ class _Builder:
         self.branches.append((ends, nodes, 1 / resistance))
         return nodes
 
-    def network(self, drive: np.ndarray, sense: np.ndarray, emf: np.ndarray, g: np.ndarray, on: np.ndarray) -> _Network:
+    def network(self, drive: np.ndarray, sense: np.ndarray, emf: np.ndarray, g: np.ndarray, on: np.ndarray) -> Network:
         none = np.zeros(0, dtype=np.intp)
         branches = [(none, none, np.zeros(0)), *map(_flat, self.branches)]
         first, second, conductance = (np.concatenate(parts) for parts in zip(*branches, strict=True))
         wires = _stamps(first, second, conductance, self._count)
         cells = (np.broadcast_to(part, g.shape).reshape(-1) for part in (drive, sense, emf, g, on))
-        return _Network(wires, np.concatenate(self.known), *cells)
+        return Network(wires, np.concatenate(self.known), *cells)
 
 
 def _flat(branch: tuple[np.ndarray, np.ndarray, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -228,7 +228,8 @@ def _flat(branch: tuple[np.ndarray, np.ndarray, float]) -> tuple[np.ndarray, np.
     return first.reshape(-1), second.reshape(-1), np.full(first.size, conductance)
 
 
-def _driven(g: np.ndarray, v: np.ndarray, wires: Wires) -> _Network:
+def driven_network(g: np.ndarray, v: np.ndarray, wires: Wires) -> Network:
+    """The network of an input-source array; arguments as `grid_state`, given nodes are sources (sign, input) first."""
     signs, outputs, inputs = g.shape
     build = _Builder()
     sources = build.fixed(np.stack([v, -v])[:signs])
@@ -238,7 +239,7 @@ def _driven(g: np.ndarray, v: np.ndarray, wires: Wires) -> _Network:
     return build.network(drive, sense, np.zeros(1), g, np.ones(1, dtype=bool))
 
 
-def _gated(g: np.ndarray, v: np.ndarray, wires: Wires) -> _Network:
+def _gated(g: np.ndarray, v: np.ndarray, wires: Wires) -> Network:
     signs, outputs, inputs = g.shape
     build = _Builder()
     supplies, grounds = build.fixed(np.zeros((signs, outputs))), build.fixed(np.zeros(outputs))
