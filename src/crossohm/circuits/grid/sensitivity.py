@@ -136,8 +136,8 @@ class DisturbedNetwork:
         if not left <= FACTOR_RESIDUAL:
             size = f"{self.g.shape[1]} outputs x {self.g.shape[2]} inputs"
             raise CrossOhmError(
-                f"the network of an array of {size} with {self.wires} was not solved: the factorisation left a residual "
-                f"of {left:.1e}, relative to the terms that cancel"
+                f"the network of an array of {size} with {self.wires} was not solved: the factorisation left a "
+                f"residual of {left:.1e}, relative to the terms that cancel"
             )
         return factor
 
