@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,9 @@ from crossohm.chain.wired import apply_wires, networks_vary
 from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
+
+#: Makes the plan to run of the plan of a block.
+Amend = Callable[[Plan, Block], Plan]
 
 
 @final
@@ -307,21 +310,24 @@ class AnalogCore(MatrixFace):
 
     # --- multiplying --------------------------------------------------------------------------------------------------
 
-    def apply(self, x: Array, contraction: Contraction, rng: Any = None) -> Array:
+    def apply(self, x: Array, contraction: Contraction, rng: Any = None, amend: Amend | None = None) -> Array:
         """The MVM of a front end: any linear map of the stored matrix.
 
         Args:
             x: ``(batch, features, *positions)`` of a floating dtype, in the user's units.
             contraction: How inputs meet the matrix.
             rng: Generator of the inputs' library for noise drawn per operation.
+            amend: Changes the plan of each block before it runs (gradients by the matrix).
 
         Returns:
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
-        return self._run("mvm", x, contraction, rng)
+        return self._run("mvm", x, contraction, rng, amend)
 
-    def _run(self, operation: str, x: Array, contraction: Contraction, rng: Any) -> Array:
+    def _run(self, operation: str, x: Array, contraction: Contraction, rng: Any, amend: Amend | None = None) -> Array:
         plans = self._plans_of(operation, x, contraction)
+        if amend is not None:
+            plans = tuple(amend(plan, block) for plan, block in zip(plans, self._blocks, strict=True))
         if plans[0].needs_draw:
             rng = backend_of(x).operation_rng(rng, self._reads, x)
         if len(plans) == 1:

@@ -15,7 +15,7 @@ from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
 from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
-from crossohm.torch.layer import AnalogLayer, Hardware, Sync
+from crossohm.torch.layer import AnalogLayer, Gradient, Hardware, Sync
 from crossohm.torch.report import MULTIPLYING, conversion_report
 
 
@@ -26,6 +26,7 @@ def from_torch(
     fuse_batchnorm: bool = False,
     seed: int | None = None,
     sync: Sync = "auto",
+    gradient: Gradient = "programmed",
     grouping: str | Sequence[str] | Mapping[str, str] = "dense",
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
@@ -42,6 +43,7 @@ def from_torch(
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
+        gradient: Which derivative backward computes: ``"programmed"`` or ``"chain"``; see `AnalogLayer.gradient`.
         grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
 
@@ -71,7 +73,7 @@ def from_torch(
             continue
         choices = {"grouping": groupings[name]} if name in groupings and _has_groups(module) else {}
         layer = _converted(module, name, hardware[name], rows.get(name, 0), chip, choices)
-        layer.sync = sync
+        layer.sync, layer.gradient = sync, gradient
         if parent is None:
             return layer
         setattr(parent, name.rpartition(".")[2], layer)

@@ -1,4 +1,4 @@
-"""The gradient rule of all analog layers: analog forward, ideal backward with the matrix the arrays hold."""
+"""The usual gradient rule of analog layers: analog forward, ideal backward with the matrix the arrays hold."""
 
 from __future__ import annotations
 

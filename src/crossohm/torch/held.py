@@ -15,6 +15,7 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.errors import StaleArraysError
 from crossohm.params import CrossSimParameters
+from crossohm.torch.chain_gradient import chain_product
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
 
@@ -208,9 +209,9 @@ class HeldMatrix:
     # --- the product --------------------------------------------------------------------------------------------------
 
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
-        """The analog product, with the gradients of the ideal one.
+        """The analog product, with gradients as `AnalogLayer.gradient` says.
 
-        The input's gradient is that of the programmed matrix; the gradient of the matrix goes on through `form`.
+        The gradient of the matrix goes on through `form`.
 
         Args:
             x: ``(batch, features, *positions)``, with ones for the bias columns.
@@ -226,14 +227,26 @@ class HeldMatrix:
         core = self.core
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
         matrix = self._form() if trained else None
-        return partial(differentiable_product, self, core, contraction, matrix)
+        product = self._through_chain if self._layer.gradient == "chain" else partial(differentiable_product, self)
+        return partial(product, core, contraction, matrix)
 
     def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
         """What the arrays of ``core`` return, without gradient."""
+        return self._converted(core, x, lambda working: core.apply(working, contraction))
+
+    def _through_chain(
+        self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
+    ) -> Tensor:
+        if not torch.is_grad_enabled() or (matrix is None and not x.requires_grad):
+            return self.multiply(core, contraction, x)
+        return self._converted(core, x, lambda working: chain_product(core, contraction, matrix, working))
+
+    def _converted(self, core: AnalogCore, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+        """A product in the dtype that holds parameters and inputs, its result in the dtype the hardware returns."""
         stored, given = _dtype_name(self._stored()[0]), _dtype_name(x)
-        x = x.to(getattr(torch, joint_dtype(stored, given)))
+        working = x.to(getattr(torch, joint_dtype(stored, given)))
         with torch.autocast(x.device.type, enabled=False):
-            y = core.apply(x, contraction)
+            y = product(working)
         return cast_output(y, output_dtype(core.params.core.output_dtype, stored, given))
 
 

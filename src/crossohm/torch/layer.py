@@ -20,6 +20,9 @@ Hardware = CrossSimParameters | Sequence[CrossSimParameters] | None
 #: What happens when parameters have changed since the arrays were written.
 Sync = Literal["auto", "manual", "error"]
 
+#: Which derivative backward computes.
+Gradient = Literal["programmed", "chain"]
+
 
 class AnalogLayer(nn.Module):
     """Base of the analog layers: a mixin before the torch layer, which owns the parameters.
@@ -36,13 +39,14 @@ class AnalogLayer(nn.Module):
     #: The torch layer this kind stands for.
     digital_type: ClassVar[type[nn.Module]]
     #: Attributes an analog layer has beyond those of the torch layer.
-    _own: ClassVar[tuple[str, ...]] = ("_params", "_rows", "_name", "_matrices", "_sync")
+    _own: ClassVar[tuple[str, ...]] = ("_params", "_rows", "_name", "_matrices", "_sync", "_gradient")
 
     _params: CrossSimParameters | list[CrossSimParameters]
     _rows: Any
     _name: str
     _matrices: tuple[HeldMatrix, ...]
     _sync: Sync = "auto"
+    _gradient: Gradient = "programmed"
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
@@ -178,6 +182,20 @@ class AnalogLayer(nn.Module):
     @sync.setter
     def sync(self, value: Sync) -> None:
         self._sync = checked_choice("sync", value, get_args(Sync))
+
+    @property
+    def gradient(self) -> Gradient:
+        """Which derivative backward computes, in train and eval mode alike.
+
+        ``"programmed"``: that of the ideal product, with the programmed matrix for the inputs and the unconverted
+        inputs for the parameters. ``"chain"``: that of the converter chain, straight through rounding and errors, zero
+        where inputs, currents, conversions or weights are clipped.
+        """
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, value: Gradient) -> None:
+        self._gradient = checked_choice("gradient", value, get_args(Gradient))
 
     def synchronize(self) -> None:
         """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""

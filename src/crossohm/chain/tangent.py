@@ -1,0 +1,72 @@
+"""How line currents follow the weights: what training through the converter chain needs to know of the mapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from crossohm.chain.contraction import Dense
+from crossohm.chain.job import Job, make_job
+from crossohm.chain.lower_arrays import line_parts
+from crossohm.chain.plan import Plan
+from crossohm.chain.programmed import Programmed
+from crossohm.mapping.balanced import Balanced
+from crossohm.params import CrossSimParameters
+
+
+@final
+@dataclass(frozen=True)
+class StageTangent:
+    """Derivatives of the line currents of one stage by the weights, straight through quantisation and write errors.
+
+    A changing weight moves all its slices by the same part of their range, as input slices do. In pairs of cells read
+    apart, a one-sided weight moves the cell of its sign, a two-sided one both.
+
+    Attributes:
+        columns: Matrix columns of the stage, within its block.
+        positive: Change of each bank's current per change of a weight that is not negative, ``(banks,)``.
+        negative: The same for negative weights.
+        outputs: The line of each output within a bank.
+        lines: Lines of a bank.
+    """
+
+    columns: slice
+    positive: np.ndarray
+    negative: np.ndarray
+    outputs: np.ndarray
+    lines: int
+
+    @property
+    def banks(self) -> int:
+        """Number of banks."""
+        return len(self.positive)
+
+
+def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tuple[StageTangent, ...]:
+    """The derivatives of every stage of an MVM's ``plan`` on the arrays of ``record``, in the user's units."""
+    merged = plan.stages[0].combination.coefficients is None
+    rows, columns = record.shape
+    if merged:
+        gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale])
+        return (StageTangent(slice(0, columns), gain, gain, np.arange(rows), rows),)
+    job = make_job(record, params, plan.operation, Dense(columns), np.zeros(1), tapped=False)
+    parts = line_parts(job)
+    first = int(job.units is not None)
+    outputs = np.concatenate([np.arange(part.start + first, part.stop) for part in parts])
+    positive, negative = _shares(job)
+    return tuple(StageTangent(part, positive, negative, outputs, parts[-1].stop) for part in job.input_parts)
+
+
+def _shares(job: Job) -> tuple[np.ndarray, np.ndarray]:
+    """Change of each bank's current per weight, for weights of both signs."""
+    slices, signs = job.mapping.coefficients.shape
+    even = 1.0 / (float(job.mapping.coefficients[:, 0].sum()) * job.scale)
+    if signs == 1 or not job.keeps_signs:
+        share = np.full(slices, even)
+        return share, share
+    if isinstance(job.mapping, Balanced) and job.mapping.two_sided:
+        share = np.tile([even / 2, -even / 2], slices)
+        return share, share
+    return np.tile([even, 0.0], slices), np.tile([0.0, -even], slices)
