@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
-from crossohm.errors import StaleArraysError
+from crossohm.errors import StaleArraysError, UnsupportedError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.chain_gradient import chain_product
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
+from crossohm.torch.tracing import untraced
+from crossohm.torch.transforms import is_transforming, outside_transforms, plain
 
 if TYPE_CHECKING:
     from crossohm.torch.layer import AnalogLayer
@@ -124,7 +126,7 @@ class HeldMatrix:
     def ideal(self) -> Tensor:
         """The ideal matrix without gradient."""
         with torch.no_grad():
-            return self._form().detach()
+            return plain(self._form())
 
     def programmed(self) -> Tensor:
         """The matrix the arrays hold, in dtype and on the device of the parameters; one common copy per write."""
@@ -132,7 +134,9 @@ class HeldMatrix:
 
     def synchronize(self) -> None:
         """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""
-        self._core.set_matrix(self.ideal())
+        matrix = self.ideal()
+        with outside_transforms():
+            self._core.set_matrix(matrix)
         self.mark_written()
 
     def reinitialize(self, seed: int | None = None) -> None:
@@ -185,7 +189,9 @@ class HeldMatrix:
         return [_dtype_name(parameter) for parameter in self._stored()]
 
     def _stamps(self) -> tuple[int, ...]:
-        return tuple(fingerprint(parameter) for parameter in self._stored())
+        values = [plain(parameter) for parameter in self._stored()]
+        with outside_transforms():
+            return tuple(fingerprint(value) for value in values)
 
     def _follow(self) -> None:
         """Bring arrays and parameters together, as the layer's policy asks for."""
@@ -203,11 +209,12 @@ class HeldMatrix:
     def _changed(self) -> str:
         names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
         pairs = zip_longest(self._stored(), self._written)
-        changed = [p for p, stamp in pairs if p is not None and fingerprint(p) != stamp]
+        changed = [p for p, stamp in pairs if p is not None and fingerprint(plain(p)) != stamp]
         return ", ".join(names.get(id(parameter), "a parameter") for parameter in changed)
 
     # --- the product --------------------------------------------------------------------------------------------------
 
+    @untraced
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
         """The analog product, with gradients as `AnalogLayer.gradient` says.
 
@@ -222,6 +229,7 @@ class HeldMatrix:
         """
         return self.multiplier(contraction)(x)
 
+    @untraced
     def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
         """`product` for several inputs in a row: parameters are looked at, and the matrix formed, only once."""
         core = self.core
@@ -234,9 +242,15 @@ class HeldMatrix:
         """What the arrays of ``core`` return, without gradient."""
         return self._converted(core, x, lambda working: core.apply(working, contraction))
 
+    @untraced
     def _through_chain(
         self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
     ) -> Tensor:
+        if is_transforming():
+            raise UnsupportedError(
+                "gradient = 'chain' inside torch.func transforms or forward-mode differentiation: only plain autograd "
+                "goes through the converter chain; use torch.autograd, or gradient = 'programmed'"
+            )
         if not torch.is_grad_enabled() or (matrix is None and not x.requires_grad):
             return self.multiply(core, contraction, x)
         return self._converted(core, x, lambda working: chain_product(core, contraction, matrix, working))
