@@ -73,13 +73,13 @@ def differences(layer: nn.Module, x: Tensor, h: float) -> list[Tensor]:
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("style", ["digital-subtraction", "unit-column", "sliced"])
-@pytest.mark.parametrize(("kind", "options", "shape"), CASES, ids=NAMES)
-def test_without_clipping_parameters_have_the_ideal_gradient(kind, options, shape, style):
-    layer, x = digital(kind, options), inputs(shape)
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_without_clipping_parameters_have_the_ideal_gradient(case, style):
     apart = {"xbar.array.Icol_max": 1e6, "xbar.device.Rmax": 1e5}
-    params = hardware({**STYLES, **SLICED}[style], SMALL_ARRAYS, apart)
-    analog = from_torch(layer, params, 2, seed=1, gradient="chain")
-    found, expected = derivatives(analog, x), derivatives(layer, x)
+    analog = case.analog(hardware({**STYLES, **SLICED}[style], SMALL_ARRAYS, apart), 2)
+    analog.gradient = "chain"
+    (x,) = case.inputs()
+    found, expected = derivatives(analog, x), derivatives(case.digital(), x)
     for ours, theirs in zip(found[1:], expected[1:], strict=True):
         assert relative_error(ours, theirs) < 1e-11
     assert relative_error(found[0], expected[0]) < (1e-11 if style in STYLES else 0.1)
@@ -88,15 +88,19 @@ def test_without_clipping_parameters_have_the_ideal_gradient(kind, options, shap
 @pytest.mark.parametrize("bias_rows", [0, 2])
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
-    ("kind", "options", "shape", "limit"),
-    [(nn.Linear, LINEAR, (5, 6), 0.6), (nn.Conv2d, CONV, (2, 2, 3, 3), 0.5)],
-    ids=["linear", "conv"],
+    ("kind", "options", "shape", "limit", "grouping"),
+    [
+        (nn.Linear, LINEAR, (5, 6), 0.6, "dense"),
+        (nn.Conv2d, CONV, (2, 2, 3, 3), 0.5, "dense"),
+        (nn.Conv2d, CONV, (2, 2, 3, 3), 0.4, "per_group"),
+    ],
+    ids=["linear", "conv", "groups"],
 )
-def test_limits_of_inputs_weights_and_currents(kind, options, shape, limit, style, bias_rows):
+def test_limits_of_inputs_weights_and_currents(kind, options, shape, limit, grouping, style, bias_rows):
     pedestal = 0.9 if style in ("offset", "unit-column") else 0.0
-    params = hardware(STYLES[style], {"core.rows_max": 5}, LIMITS, {"xbar.array.Icol_max": limit + pedestal})
+    params = hardware(STYLES[style], {"core.rows_max": 3}, LIMITS, {"xbar.array.Icol_max": limit + pedestal})
     layer = digital(kind, options)
-    analog = from_torch(layer, params, bias_rows, seed=1, gradient="chain")
+    analog = from_torch(layer, params, bias_rows, seed=1, gradient="chain", grouping=grouping)
     found, expected = derivatives(analog, inputs(shape)), differences(analog, inputs(shape), 1e-6)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
@@ -125,10 +129,11 @@ def test_saturating_converters(kind, style):
 
 
 @pytest.mark.parametrize("mode", ["auto", "explicit"])
-def test_read_noise_is_a_constant_of_the_derivative(mode):
+@pytest.mark.parametrize(("kind", "options", "shape"), [(nn.Linear, LINEAR, (5, 6)), (nn.Conv2d, CONV, (2, 2, 3, 3))])
+def test_read_noise_is_a_constant_of_the_derivative(kind, options, shape, mode):
     params = hardware(READ_NOISE, LIMITS, {"simulation.read_noise_sampling": mode, "xbar.array.Icol_max": 0.8})
-    analog = from_torch(digital(nn.Linear, LINEAR), params, 1, seed=1, gradient="chain")
-    found, expected = derivatives(analog, inputs((5, 6))), differences(analog, inputs((5, 6)), 1e-6)
+    analog = from_torch(digital(kind, options), params, 1, seed=1, gradient="chain", grouping="per_group")
+    found, expected = derivatives(analog, inputs(shape)), differences(analog, inputs(shape), 1e-6)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
@@ -154,6 +159,26 @@ def test_a_code_of_zero_that_is_no_zero_counts():
     x = 0.25 + 0.75 * (inputs((5, 6)).abs() * 4095).round() / 4095
     for ours, theirs in zip(derivatives(analog, x), derivatives(layer, x), strict=True):
         assert relative_error(ours, theirs) < 1e-9
+
+
+def test_descriptions_per_array_of_a_group():
+    sizes = {"core.rows_max": 3}
+    params = [hardware(sizes, LIMITS, {"xbar.array.Icol_max": 0.2 + 0.1 * i}) for i in range(4)]
+    analog = from_torch(digital(nn.Conv2d, CONV), params, 1, seed=1, gradient="chain", grouping="per_group")
+    x = inputs((2, 2, 3, 3))
+    for ours, theirs in zip(derivatives(analog, x), differences(analog, x, 1e-6), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_nonlinear_cells():
+    law = {"xbar.device.nonlinear_IV.enable": True, "xbar.device.nonlinear_IV.model": "CubicDevice"}
+    analog = from_torch(digital(nn.Linear, LINEAR), hardware(LIMITS, law), 1, seed=1, gradient="chain")
+    x = inputs((5, 6))
+    found, expected = derivatives(analog, x), differences(analog, x, 1e-6)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-6, atol=1e-7)
+    ideal = derivatives(from_torch(digital(nn.Linear, LINEAR), hardware(LIMITS), 1, seed=1, gradient="chain"), x)
+    for ours, theirs in zip(found[1:], ideal[1:], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_descriptions_per_array():

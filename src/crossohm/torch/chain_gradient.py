@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -17,11 +17,14 @@ from torch.autograd.function import once_differentiable
 
 from crossohm.chain import AnalogCore, Contraction
 from crossohm.chain.blocks import Block
+from crossohm.chain.column_part import ColumnPart
 from crossohm.chain.contraction import Kernel
 from crossohm.chain.plan import Plan
 from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
+from crossohm.chain.stacked import StackedReadout
 from crossohm.chain.tangent import StageTangent, tangents
 from crossohm.errors import UnsupportedError
+from crossohm.torch.convolution import Convolution
 from crossohm.torch.gradient import DifferentiableContraction
 
 
@@ -37,15 +40,14 @@ def chain_product(core: AnalogCore, contraction: DifferentiableContraction, matr
     Raises:
         UnsupportedError: the arrays are solved outside of autograd.
     """
-    grouped: Any = contraction
-    whole = replace(grouped, groups=1) if getattr(grouped, "groups", 1) != 1 else grouped
-    return core.apply(x, contraction, amend=partial(_differentiable, whole, matrix))
+    return core.apply(x, contraction, amend=partial(_differentiable, matrix))
 
 
-def _differentiable(whole: DifferentiableContraction, matrix: Tensor | None, plan: Plan, block: Block) -> Plan:
+def _differentiable(matrix: Tensor | None, plan: Plan, block: Block) -> Plan:
     """The plan whose currents carry the gradient of ``matrix``."""
     for stage in plan.stages:
-        if not isinstance(stage.readout, LinearReadout | NoisyReadout | PolynomialReadout | SampledReadout):
+        parts = stage.readout.parts if isinstance(stage.readout, StackedReadout) else (stage.readout,)
+        if not isinstance(parts[0], LinearReadout | NoisyReadout | PolynomialReadout | SampledReadout):
             raise UnsupportedError(
                 f"gradient = 'chain': {stage.readout.reason}; such arrays are solved outside of autograd. Use "
                 "gradient = 'programmed'"
@@ -55,9 +57,9 @@ def _differentiable(whole: DifferentiableContraction, matrix: Tensor | None, pla
     weights = _representable(matrix[block.rows, block.columns], block)
     stages = []
     for stage, tangent in zip(plan.stages, tangents(plan, block.record, block.params), strict=True):
-        banks = _of_banks(weights[:, tangent.columns], tangent)
-        start = block.columns.start + tangent.columns.start
-        stages.append(replace(stage, readout=_following(stage.readout, banks, whole, start)))
+        banks = _of_banks(weights[:, tangent.columns], tangent, plan.contraction.row_groups)
+        following = _following(stage.readout, banks, plan.contraction, tangent.columns.start)
+        stages.append(replace(stage, readout=following))
     combination = stages[0].combination
     if combination.constant is not None:
         digital = plan.drive.dac.plane_offset * plan.drive.scale * weights.sum(dim=1)
@@ -74,29 +76,43 @@ def _representable(weights: Tensor, block: Block) -> Tensor:
     return torch.where((weights >= low) & (weights <= high), weights, weights.detach())
 
 
-def _of_banks(weights: Tensor, tangent: StageTangent) -> Tensor:
-    """What stands for the conductances of all lines, ``(banks * lines, inputs)``: only its gradient is used."""
+def _of_banks(weights: Tensor, tangent: StageTangent, groups: int) -> Tensor:
+    """What stands for the conductances of all lines, in the order of a kernel's rows: only its gradient is used."""
     positive, negative = (_column(share, weights) for share in (tangent.positive, tangent.negative))
     moved = torch.where(weights >= 0, positive, negative) * weights
     if tangent.lines != len(tangent.outputs):  # unit lines hold no weights
         lines = torch.as_tensor(tangent.outputs, device=weights.device)
         blank = moved.new_zeros(tangent.banks, tangent.lines, moved.shape[2])
         moved = blank.index_copy(1, lines, moved)
-    return moved.flatten(0, 1)
+    return moved.unflatten(1, (groups, -1)).transpose(0, 1).flatten(0, 2)
 
 
 def _column(share: np.ndarray, like: Tensor) -> Tensor:
     return torch.as_tensor(share, dtype=like.dtype, device=like.device)[:, None, None]
 
 
-def _following(readout: Readout, banks: Tensor, whole: DifferentiableContraction, start: int) -> Readout:
+def _following(readout: Readout, banks: Tensor, contraction: Contraction, start: int) -> Readout:
     """The readout with the gradient of ``banks``; nonlinear cells are taken for linear ones."""
+    if isinstance(readout, StackedReadout):
+        pairs = zip(readout.parts, banks.chunk(len(readout.parts)), strict=True)
+        return replace(readout, parts=tuple(_following(part, own, contraction, start) for part, own in pairs))
     if isinstance(readout, SampledReadout):
         still = (banks - banks.detach()).reshape(readout.conductance.shape)
         return replace(readout, conductance=readout.conductance + still)
     assert isinstance(readout, LinearReadout | NoisyReadout | PolynomialReadout)
     kernel = dict(readout.kernels)[1] if isinstance(readout, PolynomialReadout) else readout.kernel
-    return replace(readout, contraction=_Following(readout.contraction, kernel, banks, whole, start))
+    whole, first = _whole(contraction)
+    return replace(readout, contraction=_Following(readout.contraction, kernel, banks, whole, first + start))
+
+
+def _whole(contraction: Contraction) -> tuple[DifferentiableContraction, int]:
+    """The map of whole matrix rows behind the map of a block, and the block's first column."""
+    if isinstance(contraction, ColumnPart):
+        whole, _ = _whole(contraction.whole)
+        return whole, contraction.start
+    if isinstance(contraction, Convolution) and contraction.groups > 1:
+        contraction = replace(contraction, groups=1)  # cells between the groups are driven as well
+    return cast("DifferentiableContraction", contraction), 0
 
 
 @final
@@ -117,6 +133,13 @@ class _Following:
     banks: Tensor
     whole: DifferentiableContraction
     start: int
+
+    @property
+    def row_groups(self) -> int:
+        return self.inner.row_groups
+
+    def row_group(self, index: int) -> Contraction:
+        return self.inner.row_group(index)
 
     def contract(self, x: Tensor, kernel: Kernel) -> Tensor:
         y = self.inner.contract(x, kernel)

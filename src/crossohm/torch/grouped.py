@@ -147,6 +147,10 @@ class ChannelGroup:
         """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
         return self.one.fold(y, x)
 
+    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Gradient of the group's rows of the matrix for that of its outputs."""
+        return self.one.matrix_gradient(grad, self._inputs(x))
+
     def _inputs(self, x: Tensor) -> Tensor:
         if not self.one.bias_columns:
             return x[:, self.own]
