@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
+from crossohm.torch import from_torch
 from crossohm.torch.wires import through_wires
 
 RNG = np.random.default_rng(5)
@@ -88,3 +90,40 @@ def test_networks_of_every_vector_are_refused() -> None:
 def test_the_effective_matrix_is_what_the_core_multiplies_with() -> None:
     core = core_of(MATRIX, STYLES["unit line"], STYLES["partitions"])
     np.testing.assert_allclose(core @ np.eye(7), core.effective_matrix(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias_rows", [0, 2])
+@pytest.mark.parametrize("kind", ["linear", "conv", "arrays per group"])
+def test_layers_train_through_their_wires(kind: str, bias_rows: int) -> None:
+    torch.manual_seed(0)
+    layer: nn.Module = nn.Linear(6, 4) if kind == "linear" else nn.Conv2d(4, 4, 2, groups=2)
+    layer, x = layer.double(), torch.randn((3, 6) if kind == "linear" else (2, 4, 3, 3), dtype=torch.float64)
+    grouping = {"grouping": "per_group"} if kind == "arrays per group" else {}
+    params = CrossSimParameters()
+    params.update(WIRES)
+    analog = from_torch(layer, params, bias_rows, seed=1, gradient="wires", **grouping)
+    x.requires_grad_()
+    inputs = [x, analog.weight, analog.bias]
+    weight = torch.randn_like(analog(x))
+
+    def loss() -> torch.Tensor:
+        return (weight * analog(x)).sum()
+
+    gradients = torch.autograd.grad(loss(), inputs)
+    step = 1e-5
+    for value, gradient in zip(inputs, gradients, strict=True):
+        direction = torch.randn_like(value)
+        around = []
+        for sign in (1, -2, 1):  # there and back again
+            with torch.no_grad():
+                value += sign * step * direction
+            around.append(loss().item())
+        assert (gradient * direction).sum().item() == pytest.approx((around[0] - around[1]) / (2 * step), rel=1e-6)
+
+
+def test_wires_inside_transforms_are_refused() -> None:
+    params = CrossSimParameters()
+    params.update(WIRES)
+    analog = from_torch(nn.Linear(3, 2), params, seed=1, gradient="wires")
+    with pytest.raises(UnsupportedError, match="transforms"):
+        torch.func.vmap(analog)(torch.ones(4, 3))

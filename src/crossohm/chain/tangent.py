@@ -12,7 +12,6 @@ from crossohm.chain.job import Job, make_job
 from crossohm.chain.lower_arrays import line_parts
 from crossohm.chain.plan import Plan
 from crossohm.chain.programmed import Programmed
-from crossohm.mapping.balanced import Balanced
 from crossohm.params import CrossSimParameters
 
 
@@ -61,12 +60,8 @@ def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tupl
 
 def _shares(job: Job) -> tuple[np.ndarray, np.ndarray]:
     """Change of each bank's current per weight, for weights of both signs."""
-    slices, signs = job.mapping.coefficients.shape
-    even = 1.0 / (float(job.mapping.coefficients[:, 0].sum()) * job.scale)
-    if signs == 1 or not job.keeps_signs:
-        share = np.full(slices, even)
-        return share, share
-    if isinstance(job.mapping, Balanced) and job.mapping.two_sided:
-        share = np.tile([even / 2, -even / 2], slices)
-        return share, share
-    return np.tile([even, 0.0], slices), np.tile([0.0, -even], slices)
+    slopes = job.mapping.slopes(np.array([1.0, -1.0])) / job.scale
+    if job.mapping.signs == 2 and not job.keeps_signs:
+        slopes = slopes[:, :1] - slopes[:, 1:]
+    positive, negative = slopes.reshape(-1, 2).T
+    return positive, negative

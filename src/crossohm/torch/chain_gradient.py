@@ -24,7 +24,7 @@ from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadou
 from crossohm.chain.stacked import StackedReadout
 from crossohm.chain.tangent import StageTangent, tangents
 from crossohm.errors import UnsupportedError
-from crossohm.torch.convolution import Convolution
+from crossohm.torch.convolution import with_all_cells
 from crossohm.torch.gradient import DifferentiableContraction
 
 
@@ -110,9 +110,7 @@ def _whole(contraction: Contraction) -> tuple[DifferentiableContraction, int]:
     if isinstance(contraction, ColumnPart):
         whole, _ = _whole(contraction.whole)
         return whole, contraction.start
-    if isinstance(contraction, Convolution) and contraction.groups > 1:
-        contraction = replace(contraction, groups=1)  # cells between the groups are driven as well
-    return cast("DifferentiableContraction", contraction), 0
+    return cast("DifferentiableContraction", with_all_cells(contraction)), 0
 
 
 @final

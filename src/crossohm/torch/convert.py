@@ -43,7 +43,8 @@ def from_torch(
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
-        gradient: Which derivative backward computes: ``"programmed"`` or ``"chain"``; see `AnalogLayer.gradient`.
+        gradient: Which derivative backward computes: ``"programmed"``, ``"chain"`` or ``"wires"``; see
+            `AnalogLayer.gradient`.
         grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
 

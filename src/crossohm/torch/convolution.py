@@ -8,7 +8,7 @@ follows the data channels, through the kernel's first tap.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, final
 
@@ -150,6 +150,11 @@ class Convolution:
         for axis, (taps, stride, step) in enumerate(zip(self.kernel_size, self.stride, self.dilation, strict=True)):
             x = x.unfold(2 + axis, step * (taps - 1) + 1, stride)[..., ::step]
         return x.movedim(1, 1 + rank)
+
+
+def with_all_cells(contraction: Any) -> Any:
+    """The same map, whose gradients include the cells between groups: these are driven as well."""
+    return replace(contraction, groups=1) if isinstance(contraction, Convolution) else contraction
 
 
 def block_diagonal(flat: Tensor, groups: int) -> Tensor:

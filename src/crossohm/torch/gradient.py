@@ -51,7 +51,7 @@ class _AnalogProduct(torch.autograd.Function):
     """``y = analog(x, matrix)`` with the derivatives of the ideal product.
 
     Converters, clipping, programming errors and noise are passed straight through: the input's gradient uses the
-    programmed matrix, the matrix's gradient the input before conversion.
+    programmed matrix (behind its wires, if asked for), the matrix's gradient the input before conversion.
     """
 
     @staticmethod
@@ -69,7 +69,7 @@ class _AnalogProduct(torch.autograd.Function):
         held, core, contraction, _, x = inputs
         for_matrix, for_x = ctx.needs_input_grad[3:]
         ctx.save_for_backward(x if for_matrix else None)
-        ctx.programmed = held.read(core) if for_x else None
+        ctx.programmed = held.read_for_inputs(core) if for_x else None
         ctx.contraction, ctx.input_shape = contraction, x.shape
 
     @staticmethod

@@ -16,10 +16,12 @@ from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.errors import StaleArraysError, UnsupportedError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.chain_gradient import chain_product
+from crossohm.torch.convolution import with_all_cells
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain
+from crossohm.torch.wires import through_wires
 
 if TYPE_CHECKING:
     from crossohm.torch.layer import AnalogLayer
@@ -155,14 +157,18 @@ class HeldMatrix:
         self._core = core
         self.mark_written()
 
-    def read(self, core: AnalogCore) -> Tensor:
-        """What ``core`` holds, as `programmed`."""
+    def read(self, core: AnalogCore, through_wires: bool = False) -> Tensor:
+        """What ``core`` holds, as `programmed`; on request what inputs meet behind its wires."""
         like = self._stored()[0]
-        key = (like.dtype, like.device)
+        key = (like.dtype, like.device, through_wires)
         if self._copy is None or self._copy[0] is not core.blocks or self._copy[1] != key:
-            matrix = torch.as_tensor(core.get_matrix(), dtype=like.dtype, device=like.device)
-            self._copy = (core.blocks, key, matrix)
+            found = core.effective_matrix() if through_wires else core.get_matrix()
+            self._copy = (core.blocks, key, torch.as_tensor(found, dtype=like.dtype, device=like.device))
         return self._copy[2]
+
+    def read_for_inputs(self, core: AnalogCore) -> Tensor:
+        """The matrix of ``core`` that the gradient of the inputs uses, as `AnalogLayer.gradient` says."""
+        return self.read(core, through_wires=self._layer.gradient == "wires")
 
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
@@ -235,6 +241,8 @@ class HeldMatrix:
         core = self.core
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
         matrix = self._form() if trained else None
+        if self._layer.gradient == "wires":
+            matrix, contraction = None if matrix is None else through_wires(core, matrix), with_all_cells(contraction)
         product = self._through_chain if self._layer.gradient == "chain" else partial(differentiable_product, self)
         return partial(product, core, contraction, matrix)
 

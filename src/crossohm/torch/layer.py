@@ -21,7 +21,7 @@ Hardware = CrossSimParameters | Sequence[CrossSimParameters] | None
 Sync = Literal["auto", "manual", "error"]
 
 #: Which derivative backward computes.
-Gradient = Literal["programmed", "chain"]
+Gradient = Literal["programmed", "chain", "wires"]
 
 
 class AnalogLayer(nn.Module):
@@ -189,7 +189,9 @@ class AnalogLayer(nn.Module):
 
         ``"programmed"``: that of the ideal product, with the programmed matrix for the inputs and the unconverted
         inputs for the parameters. ``"chain"``: that of the converter chain, straight through rounding and errors, zero
-        where inputs, currents, conversions or weights are clipped.
+        where inputs, currents, conversions or weights are clipped. ``"wires"``: as ``"programmed"``, with the matrix
+        that inputs meet behind the wire resistances, and for the parameters its exact dependence on all conductances
+        of the array (resistance-aware training); costs an elimination per array and backward pass.
         """
         return self._gradient
 

@@ -13,7 +13,9 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.blocks import Block
 from crossohm.chain.wired import alike, wired_arrays
 from crossohm.circuits.grid import effective_matrix
+from crossohm.errors import UnsupportedError
 from crossohm.mapping import build_mapping
+from crossohm.torch.transforms import is_transforming
 
 
 def through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
@@ -27,9 +29,14 @@ def through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
         matrix: ``(outputs, inputs)``.
 
     Raises:
-        UnsupportedError: no one matrix describes the core.
+        UnsupportedError: no one matrix describes the core, or inside torch.func transforms.
         CrossOhmError: a network was not solved; names the array.
     """
+    if is_transforming():
+        raise UnsupportedError(
+            "gradient = 'wires' inside torch.func transforms or forward-mode differentiation: only plain autograd goes "
+            "through the wires; use torch.autograd, or gradient = 'programmed'"
+        )
     return _ThroughWires.apply(core, matrix)
 
 
