@@ -84,7 +84,9 @@ def test_calibrated_converters(network):
     digital, images, errors = TorchNetwork(model), x.numpy(), {}
     expected = digital.outputs(images)
     for bits in (8, 12):
-        params = calibrate_network(digital, [hardware(converters(bits))] * layers, images, percentile=100.0)
+        params = calibrate_network(
+            digital, [hardware(converters(bits))] * len(digital.convertible), images, percentile=100.0
+        )
         found = digital.on_hardware(params, seed=1).outputs(images)
         errors[bits] = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     assert 1e-3 < errors[8] < 0.1

@@ -36,14 +36,14 @@ class Network(Protocol):
 
     @property
     def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that can be put on hardware, in the order of their hardware descriptions."""
+        """Names of the layers that can be put on hardware, or of their matrices, in the order of their descriptions."""
 
     @property
     def cores(self) -> Mapping[str, AnalogCore]:
-        """The core of every layer that is on hardware."""
+        """The core of every layer, or matrix of one, that is on hardware."""
 
     def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> Self:
-        """A copy with every convertible layer on the hardware described for it."""
+        """A copy with everything convertible on the hardware described for it."""
 
     def outputs(self, images: NDArray[np.float32], stage: str, progress: Progress) -> NDArray[np.floating]:
         """What the network answers, ``(images, outputs)``."""
@@ -62,7 +62,7 @@ def calibrate_network(
 
     Args:
         network: The trained network, not on hardware.
-        hardware: One description per convertible layer; not changed.
+        hardware: One description for each of `Network.convertible`; not changed.
         images: Training data, as the network takes them.
         percentile: Percentile of the currents that an ADC range holds, above 50 and at most 100; None: ADC ranges stay
             as described. GRANULAR ranges always do: they follow from the cells.

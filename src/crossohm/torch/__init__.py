@@ -20,6 +20,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError("torch", "torch", "crossohm.torch") from error
 
+from crossohm.torch.attention import AnalogMultiheadAttention
+from crossohm.torch.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from crossohm.torch.convert import (
@@ -38,6 +40,7 @@ from crossohm.torch.linear import AnalogLinear
 from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
 from crossohm.torch.report import ConversionReport, LayerReport, conversion_report
+from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 
 __all__ = [
     "AnalogConv1d",
@@ -46,8 +49,15 @@ __all__ = [
     "AnalogConvTranspose1d",
     "AnalogConvTranspose2d",
     "AnalogConvTranspose3d",
+    "AnalogGRU",
+    "AnalogGRUCell",
+    "AnalogLSTM",
+    "AnalogLSTMCell",
     "AnalogLayer",
     "AnalogLinear",
+    "AnalogMultiheadAttention",
+    "AnalogRNN",
+    "AnalogRNNCell",
     "ConversionReport",
     "HeldMatrix",
     "LayerReport",

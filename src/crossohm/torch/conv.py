@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.torch.convolution import Convolution, block_diagonal, diagonal_blocks
 from crossohm.torch.grouped import GroupedConvolution
-from crossohm.torch.layer import Hardware
+from crossohm.torch.hardware import Hardware
 from crossohm.torch.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]

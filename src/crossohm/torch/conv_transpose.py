@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.torch.conv import AnalogConvolution, Size
-from crossohm.torch.layer import Hardware
+from crossohm.torch.hardware import Hardware
 
 
 class AnalogTransposedConvolution(AnalogConvolution):

@@ -14,8 +14,9 @@ from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
+from crossohm.torch.hardware import Hardware
 from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
-from crossohm.torch.layer import AnalogLayer, Gradient, Hardware, Sync
+from crossohm.torch.layer import AnalogLayer, Gradient, Sync
 from crossohm.torch.report import MULTIPLYING, conversion_report
 
 
@@ -37,7 +38,8 @@ def from_torch(
             `convertible_modules`; or a table of name patterns, ``{"layer4.*": fine, "*": coarse}``, in which the
             first match decides and layers without a match stay digital. An entry may be a list with one description
             per array. For a single layer, a list is such an entry.
-        bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above.
+        bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above. In
+            recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
@@ -166,7 +168,8 @@ def _converted(
 ) -> AnalogLayer:
     kind = ANALOG_KINDS[type(module)]
     try:
-        return kind.from_torch(module, params, bias_rows, seed=seed, name=name or "core", **choices)
+        rows = (bias_rows,) * kind.bias_kinds
+        return kind.from_torch(module, params, *rows, seed=seed, name=name or "core", **choices)
     except CrossOhmError as error:
         error.add_note(f"while converting {name or 'the model'!r}: {module}")
         raise
@@ -174,9 +177,9 @@ def _converted(
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:
     """Let parameters that analog layers share among themselves, or with the rest of the model, stay shared."""
-    for key, parameter in layer._parameters.items():
-        if parameter is not None:
-            setattr(plain, key, memo.setdefault(id(parameter), plain._parameters[key]))
+    for key, parameter in layer.named_parameters(remove_duplicate=False):
+        owner, _, leaf = key.rpartition(".")
+        setattr(plain.get_submodule(owner), leaf, memo.setdefault(id(parameter), plain.get_parameter(key)))
 
 
 def _use_submodules(model: nn.Module) -> None:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crossohm.torch.layer import AnalogLayer
 
 #: A matrix of a layer: what follows the layer's name in its own, its expression, the parameters it is formed from.
-Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[nn.Parameter, ...]]]
+Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[Tensor, ...]]]
 
 
 @final
@@ -42,11 +42,14 @@ class HeldMatrix:
         form: The ideal matrix, ``(outputs, inputs + bias columns)``, bias columns last: a differentiable expression of
             the parameters. A method of the layer or a `functools.partial` of one, so that it follows the layer when
             that is copied.
-        stored: The parameters it is formed from; a method or partial as well.
+        stored: The parameters, or the parts of parameters, it is formed from; a method or partial as well.
         params: The hardware: one description, or a list with one per array.
         seed: The chip; None draws one.
         name: Name of the core; it keys the chip's errors.
     """
+
+    #: Input vectors multiplied since this was set to a number; None: they are not counted.
+    vectors: int | None = None
 
     _core: AnalogCore
     _written: tuple[int, ...]
@@ -56,7 +59,7 @@ class HeldMatrix:
         self,
         layer: AnalogLayer,
         form: Callable[[], Tensor],
-        stored: Callable[[], tuple[nn.Parameter, ...]],
+        stored: Callable[[], tuple[Tensor, ...]],
         params: CrossSimParameters | list[CrossSimParameters],
         seed: int | None,
         name: str,
@@ -72,7 +75,7 @@ class HeldMatrix:
         cls,
         layer: AnalogLayer,
         form: Callable[[], Tensor],
-        stored: Callable[[], tuple[nn.Parameter, ...]],
+        stored: Callable[[], tuple[Tensor, ...]],
         params: CrossSimParameters | list[CrossSimParameters],
         core: AnalogCore,
         written: tuple[int, ...] | None,
@@ -216,7 +219,8 @@ class HeldMatrix:
         names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
         pairs = zip_longest(self._stored(), self._written)
         changed = [p for p, stamp in pairs if p is not None and fingerprint(plain(p)) != stamp]
-        return ", ".join(names.get(id(parameter), "a parameter") for parameter in changed)
+        wholes = [part if part._base is None else part._base for part in changed]
+        return ", ".join(names.get(id(parameter), "a parameter") for parameter in wholes)
 
     # --- the product --------------------------------------------------------------------------------------------------
 
@@ -269,6 +273,8 @@ class HeldMatrix:
         working = x.to(getattr(torch, joint_dtype(stored, given)))
         with torch.autocast(x.device.type, enabled=False):
             y = product(working)
+        if self.vectors is not None:
+            self.vectors += y.numel() // y.shape[1]
         return cast_output(y, output_dtype(core.params.core.output_dtype, stored, given))
 
 

@@ -7,10 +7,13 @@ from typing import TypeVar
 from torch import nn
 
 from crossohm.errors import CrossOhmError
+from crossohm.torch.attention import AnalogMultiheadAttention
+from crossohm.torch.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
+from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 
 Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
@@ -22,6 +25,13 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogConvTranspose1d,
     AnalogConvTranspose2d,
     AnalogConvTranspose3d,
+    AnalogRNN,
+    AnalogLSTM,
+    AnalogGRU,
+    AnalogRNNCell,
+    AnalogLSTMCell,
+    AnalogGRUCell,
+    AnalogMultiheadAttention,
 )
 #: Analog layer kinds by the exact torch type they stand for.
 ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
@@ -11,11 +12,9 @@ from torch import Tensor, nn
 from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.params import CrossSimParameters
+from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
-
-Hardware = CrossSimParameters | Sequence[CrossSimParameters] | None
 
 #: What happens when parameters have changed since the arrays were written.
 Sync = Literal["auto", "manual", "error"]
@@ -38,10 +37,12 @@ class AnalogLayer(nn.Module):
 
     #: The torch layer this kind stands for.
     digital_type: ClassVar[type[nn.Module]]
+    #: How many numbers of bias rows `from_torch` takes: one per kind of bias.
+    bias_kinds: ClassVar[int] = 1
     #: Attributes an analog layer has beyond those of the torch layer.
     _own: ClassVar[tuple[str, ...]] = ("_params", "_rows", "_name", "_matrices", "_sync", "_gradient")
 
-    _params: CrossSimParameters | list[CrossSimParameters]
+    _params: LayerHardware
     _rows: Any
     _name: str
     _matrices: tuple[HeldMatrix, ...]
@@ -61,8 +62,7 @@ class AnalogLayer(nn.Module):
     def _configure(self) -> None:
         """Take the choices that only some kinds have, as keywords; called before `_install`."""
 
-    @classmethod
-    def _checked_rows(cls, rows: Any) -> Any:
+    def _checked_rows(self, rows: Any) -> Any:
         """The number of columns per bias in the kind's own form."""
         return checked_rows("bias_rows", rows)
 
@@ -107,6 +107,13 @@ class AnalogLayer(nn.Module):
         """True if ``module`` is exactly the layer this kind stands for."""
         return type(module) is cls.digital_type
 
+    @classmethod
+    def matrix_suffixes(cls, layer: nn.Module) -> tuple[str, ...]:
+        """What follows the layer's name in the names of its matrices, before ``layer`` is converted."""
+        analog: Any = _recast(layer, cls)
+        rows = analog._checked_rows(0 if cls.bias_kinds == 1 else (0,) * cls.bias_kinds)
+        return tuple(suffix for suffix, _, _ in analog._expressions(rows))
+
     def to_torch(
         self,
         physical_weights: bool = False,
@@ -124,15 +131,21 @@ class AnalogLayer(nn.Module):
         layer = _recast(self, self.digital_type)
         for attribute in self._own:
             layer.__dict__.pop(attribute, None)
-        for key, parameter in self._parameters.items():
-            setattr(layer, key, None if parameter is None else _copied(held.get(key, parameter), like=parameter))
+        hooks = [(key, hook) for key, hook in layer._forward_pre_hooks.items() if hook is not _stand_alone]
+        layer._forward_pre_hooks = OrderedDict(hooks)
+        for key, parameter in self.named_parameters(remove_duplicate=False):
+            owner, _, leaf = key.rpartition(".")
+            setattr(layer.get_submodule(owner), leaf, _copied(held.get(key, parameter), like=parameter))
         return layer.to(device=device, dtype=dtype)
 
     # --- the hardware -------------------------------------------------------------------------------------------------
 
     @property
-    def params(self) -> CrossSimParameters | list[CrossSimParameters]:
-        """The hardware: one description, or one per array. Edits need `reinitialize`; assignment acts at once."""
+    def params(self) -> LayerHardware:
+        """The hardware: one description, one per array, or a list with such for each of several matrices.
+
+        Edits need `reinitialize`; assignment acts at once.
+        """
         return self._params
 
     @params.setter
@@ -221,42 +234,38 @@ class AnalogLayer(nn.Module):
 
         A list if the layer has several.
         """
-        return _one_or_all([matrix.ideal() for matrix in self._matrices])
+        return self._one_or_all([matrix.ideal() for matrix in self._matrices])
 
     def get_matrix(self) -> Tensor | list[Tensor]:
         """The matrix the arrays hold, with quantisation, clipping, programming errors and drift; not read noise.
 
         A list if the layer has several.
         """
-        return _one_or_all([matrix.programmed().clone() for matrix in self._matrices])
+        return self._one_or_all([matrix.programmed().clone() for matrix in self._matrices])
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
         """The parameters as the arrays hold them, in torch's shapes and order; digital ones are themselves."""
         held = self._held_values()
         return tuple(held.get(key, parameter) for key, parameter in self._parameters.items())
 
+    def _one_or_all(self, matrices: list[Tensor]) -> Tensor | list[Tensor]:
+        return matrices[0] if len(matrices) == 1 else matrices
+
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
     def _install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
-        own, checked, chip = self._own_params(params), self._checked_rows(rows), chip_seed(seed)
+        own, checked, chip = own_hardware(params), self._checked_rows(rows), chip_seed(seed)
+        expressions = list(self._expressions(checked))
         matrices = tuple(
-            HeldMatrix(self, form, stored, own, chip, name + suffix)
-            for suffix, form, stored in self._expressions(checked)
+            HeldMatrix(self, form, stored, hardware, chip, name + suffix)
+            for (suffix, form, stored), hardware in zip(
+                expressions, hardware_of_matrices(own, len(expressions)), strict=True
+            )
         )
         self._params, self._rows, self._name, self._matrices = own, checked, name, matrices
-
-    @classmethod
-    def _own_params(cls, params: Hardware) -> CrossSimParameters | list[CrossSimParameters]:
-        """A copy of the hardware description, if the layer can run on it."""
-        if params is None:
-            return CrossSimParameters()
-        several = isinstance(params, list | tuple)
-        given: list[Any] = list(params) if several else [params]
-        for item in given:
-            _require_real_hardware(item)
-        copies = [item.copy() for item in given]
-        return copies if several else copies[0]
+        if _stand_alone not in self._forward_pre_hooks.values():
+            self.register_forward_pre_hook(_stand_alone)
 
     def get_extra_state(self) -> Tensor:
         """The chip, as one tensor of bytes that travels with ``state_dict``; see `crossohm.torch.persistence`."""
@@ -289,10 +298,13 @@ class AnalogLayer(nn.Module):
             matrix.mark_written()
         return self
 
+    def _rows_text(self) -> str:
+        return f"bias_rows={self._rows}"
+
     def extra_repr(self) -> str:
         """Torch's text, then the hardware."""
         core = self._matrices[0].built
-        parts = [super().extra_repr(), f"bias_rows={self._rows}", core.params.core.style.name]
+        parts = [super().extra_repr(), self._rows_text(), core.params.core.style.name]
         slices, signs = core.blocks[0].record.conductance.shape[:2]
         parts.append(f"arrays={core.num_cores_row}x{core.num_cores_col}x{slices}x{signs}")
         bits = {"dac": core.params.get("xbar.dac.mvm.bits"), "adc": core.params.get("xbar.adc.mvm.bits")}
@@ -321,30 +333,23 @@ def with_bias(flat: Tensor, bias: Tensor | None, rows: int) -> Tensor:
     return torch.cat([flat, (bias / rows)[:, None].expand(-1, rows)], dim=1)
 
 
-def _one_or_all(matrices: list[Tensor]) -> Tensor | list[Tensor]:
-    return matrices[0] if len(matrices) == 1 else matrices
+def _stand_alone(layer: nn.Module, args: Any) -> None:
+    """A forward hook that does nothing.
+
+    Torch's fused transformer kernels read the parameters of layers past their forward; they are not used where a layer
+    has hooks.
+    """
 
 
 def _recast(layer: nn.Module, kind: Any) -> Any:
     """A layer of another class with the same parameters, buffers, hooks, flags and attributes."""
     twin = kind.__new__(kind)
     for name, value in vars(layer).items():
-        twin.__dict__[name] = value.copy() if isinstance(value, dict | set) else value
+        twin.__dict__[name] = value.copy() if isinstance(value, dict | set | list) else value
+    for name, child in layer._modules.items():
+        twin._modules[name] = None if child is None else _recast(child, type(child))
     return twin
 
 
 def _copied(value: Tensor, like: nn.Parameter) -> nn.Parameter:
     return nn.Parameter(value.detach().clone(), requires_grad=like.requires_grad)
-
-
-def _require_real_hardware(params: Any) -> None:
-    if not isinstance(params, CrossSimParameters):
-        raise ParameterError(
-            "params",
-            type(params).__name__,
-            "is no hardware description",
-            allowed="CrossSimParameters, a list of them (one per array), or None for ideal hardware",
-        )
-    for path in ("core.complex_matrix", "core.complex_input"):
-        if params.get(path):
-            raise ParameterError(path, True, "weights and inputs of analog layers are real", allowed="False")

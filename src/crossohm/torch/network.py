@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -15,6 +14,9 @@ from crossohm.calibration.model import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.params import CrossSimParameters
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.held import HeldMatrix
+from crossohm.torch.kinds import ANALOG_KINDS
+from crossohm.torch.layer import AnalogLayer
 
 
 def set_threads(count: int) -> None:
@@ -39,22 +41,33 @@ class TorchNetwork:
 
     @property
     def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that can be put on hardware."""
-        return self._names(convertible_modules(self.module))
+        """Names of the layers that can be put on hardware; of their matrices, where layers have several."""
+        return tuple(name + suffix for name, suffixes in self._sites() for suffix in suffixes)
 
     @property
     def kinds(self) -> dict[str, str]:
-        """The torch layer each analog layer stands for, e.g. ``Conv2d``."""
-        return {name: type(layer).__name__.removeprefix("Analog") for name, layer in self._analog().items()}
+        """The torch layer each analog layer, or matrix of one, stands for, e.g. ``Conv2d``."""
+        return {
+            name + suffix: type(layer).__name__.removeprefix("Analog")
+            for name, layer in self._analog().items()
+            for suffix in _suffixes(layer)
+        }
 
     @property
     def cores(self) -> dict[str, AnalogCore]:
-        """The core of every analog layer."""
-        return {name: layer.core for name, layer in self._analog().items()}
+        """The core of every matrix, by the name of its layer, or its own where layers have several."""
+        return {name: matrix.core for name, matrix in self._matrices().items()}
 
     def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> TorchNetwork:
-        """A copy whose layers are on the hardware described for them; BatchNorm is folded into them first."""
-        analog = from_torch(self.module, list(hardware), seed=seed, fuse_batchnorm=True)
+        """A copy on the hardware described for each of `convertible`; BatchNorm is folded into layers first."""
+        given = iter(hardware)
+        choices: list[Any] = []
+        for _, suffixes in self._sites():
+            own = [next(given) for _ in suffixes]
+            choices.append(own[0] if len(own) == 1 else [[params] for params in own])
+        # A model that is one layer takes its own choice; a list would be one description per array.
+        whole = len(choices) == 1 and self._sites()[0][0] == ""
+        analog = from_torch(self.module, choices[0] if whole else choices, seed=seed, fuse_batchnorm=True)
         return TorchNetwork(analog, self.batch_size, seed)
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
@@ -70,15 +83,31 @@ class TorchNetwork:
         return np.concatenate(found)
 
     def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
-        """How many input vectors each analog layer multiplies for one image ``(channels, height, width)``."""
-        counts = dict.fromkeys(self._analog(), 0)
-        hooks = [layer.register_forward_hook(_counter(counts, name)) for name, layer in self._analog().items()]
+        """How many input vectors each matrix multiplies for one image ``(channels, height, width)``."""
+        matrices = self._matrices()
+        for matrix in matrices.values():
+            matrix.vectors = 0
         try:
             self.outputs(image[np.newaxis])
+            return {name: matrix.vectors or 0 for name, matrix in matrices.items()}
         finally:
-            for hook in hooks:
-                hook.remove()
-        return counts
+            for matrix in matrices.values():
+                matrix.vectors = None
+
+    def _sites(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Name of every layer that can be put on hardware, and what follows it in the names of its matrices."""
+        layers = convertible_modules(self.module)
+        names = self._names(layers)
+        return [
+            (name, ANALOG_KINDS[type(layer)].matrix_suffixes(layer)) for name, layer in zip(names, layers, strict=True)
+        ]
+
+    def _matrices(self) -> dict[str, HeldMatrix]:
+        return {
+            name + suffix: matrix
+            for name, layer in self._analog().items()
+            for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
+        }
 
     def _analog(self) -> dict[str, Any]:
         layers = analog_modules(self.module)
@@ -91,10 +120,6 @@ class TorchNetwork:
         return tuple(name for name, layer in found if id(layer) in wanted)
 
 
-def _counter(counts: dict[str, int], name: str) -> Any:
-    """A forward hook that adds the vectors of one call: all output numbers over the core's outputs."""
-
-    def count(layer: Any, inputs: Any, output: Any) -> None:
-        counts[name] += math.prod(output.shape) // layer.core.shape[0]
-
-    return count
+def _suffixes(layer: AnalogLayer) -> list[str]:
+    """What follows the layer's name in the names of its matrices."""
+    return [matrix.name.removeprefix(layer.name) for matrix in layer.matrices]

@@ -20,7 +20,7 @@ from torch import Tensor
 from crossohm.chain import AnalogCore
 from crossohm.chain.storage import damaged, read_tensors
 from crossohm.errors import DataError
-from crossohm.params import CrossSimParameters
+from crossohm.torch.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
 from crossohm.torch.held import Expression, HeldMatrix
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Chip:
 
     rows: Any
     name: str
-    params: CrossSimParameters | list[CrossSimParameters]
+    params: LayerHardware
     cores: tuple[AnalogCore, ...]
     written: tuple[tuple[int, ...], ...]
     dtypes: tuple[list[str], ...]
@@ -65,9 +65,9 @@ class Chip:
                 f"the saved chip {self.name!r} holds matrices of shapes {[core.shape for core in self.cores]}, but the "
                 f"{type(layer).__name__} it is loaded into has {shapes}; load it into a layer of the same kind and size"
             )
-        found = []
+        found, hardware = [], hardware_of_matrices(self.params, len(wanted))
         for index, (_, form, stored) in enumerate(wanted):
-            held = HeldMatrix.around(layer, form, stored, self.params, self.cores[index], self.written[index])
+            held = HeldMatrix.around(layer, form, stored, hardware[index], self.cores[index], self.written[index])
             if self.current[index] and held.dtypes != self.dtypes[index]:
                 held.mark_written()  # the same values in another dtype
             found.append(held)
@@ -76,13 +76,10 @@ class Chip:
 
 def pack_chip(layer: AnalogLayer) -> Tensor:
     """Hardware and programmed arrays of a layer, as a tensor of bytes."""
-    several = isinstance(layer.params, list)
-    descriptions: Any = layer.params if several else [layer.params]
     facts = {
         "rows": layer.rows,
         "name": layer.name,
-        "params": [item.as_dict() for item in descriptions],
-        "several": several,
+        "params": hardware_as_data(layer.params),
         "written": [matrix.written for matrix in layer.matrices],
         "dtypes": [matrix.dtypes for matrix in layer.matrices],
         "current": [matrix.is_written() for matrix in layer.matrices],
@@ -109,11 +106,10 @@ def unpack_chip(layer: AnalogLayer, state: Any) -> Chip:
         if metadata["checksum"] != _checksum(text, cores):
             raise ValueError("its checksum does not match")
         facts = json.loads(text)
-        params = [CrossSimParameters(**item) for item in facts["params"]]
         return Chip(
             rows=facts["rows"],
             name=facts["name"],
-            params=params if facts["several"] else params[0],
+            params=hardware_from_data(facts["params"]),
             cores=tuple(AnalogCore.from_bytes(core, source) for core in cores),
             written=tuple(tuple(stamps) for stamps in facts["written"]),
             dtypes=tuple(facts["dtypes"]),

@@ -32,7 +32,9 @@ def profile(model: nn.Module, bins: int = 4096) -> Iterator[dict[str, Profile]]:
     with ExitStack() as stack:
         layers = [(name, module) for name, module in model.named_modules() if isinstance(module, AnalogLayer)]
         yield {
-            name + matrix.name.removeprefix(layer.name): stack.enter_context(matrix.core.profile(bins))
+            (name + matrix.name.removeprefix(layer.name)).removeprefix("."): stack.enter_context(
+                matrix.core.profile(bins)
+            )
             for name, layer in layers
             for matrix in layer.matrices
         }

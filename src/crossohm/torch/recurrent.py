@@ -1,0 +1,271 @@
+"""What recurrent cells and layers have in common: one matrix per cell that multiplies input and state at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from crossohm.chain import Dense
+from crossohm.errors import ParameterError, ShapeError
+from crossohm.torch.gates import Gates, State
+from crossohm.torch.hardware import Hardware
+from crossohm.torch.held import Expression, HeldMatrix
+from crossohm.torch.layer import AnalogLayer, checked_rows, with_bias
+from crossohm.torch.sequence import Step
+
+#: Matrix columns that hold a bias: one number, or one per layer.
+BiasRows = int | Sequence[int]
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a recurrent layer.
+
+    Attributes:
+        suffix: How the names of its parameters end, e.g. ``_l0_reverse``.
+        bias_ih_rows: Matrix columns that hold its ``bias_ih``.
+        bias_hh_rows: Matrix columns that hold its ``bias_hh``.
+    """
+
+    suffix: str
+    bias_ih_rows: int
+    bias_hh_rows: int
+
+
+class AnalogRecurrent(AnalogLayer):
+    """Base of recurrent cells and layers: a mixin before the torch layer.
+
+    The matrix of a cell is ``(rows, inputs + hidden + bias columns)``: ``weight_ih`` and ``weight_hh`` side by side,
+    then the columns of ``bias_ih``, then those of ``bias_hh``. Its rows are the gates in torch's order. A GRU has four
+    blocks of rows: reset, update, and the new state's parts of the input and of the hidden state, which the reset gate
+    keeps apart; the first of these holds programmed zeros at the hidden state, the second at the input. One product
+    per time step multiplies ``[x_t, h_(t-1), 1...]``; nonlinearities and gates are digital. Errors of the programmed
+    zeros act like all others, but a torch layer made with ``physical_weights`` has no place for them.
+    """
+
+    bias_kinds = 2
+    #: How many numbers of bias rows each bias has: layers, or None for a cell, which has a plain number.
+    num_layers: int | None = None
+
+    input_size: int
+    hidden_size: int
+    bias: bool
+    _rows: tuple[tuple[int, ...], tuple[int, ...]]
+
+    # --- what a kind supplies -----------------------------------------------------------------------------------------
+
+    def _gates(self) -> Gates:
+        raise NotImplementedError
+
+    def _suffixes(self) -> Iterator[tuple[str, int]]:
+        """How the names of each cell's parameters end, and its layer."""
+        raise NotImplementedError
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        """Sizes of the hidden state and, for an LSTM, of the cell state."""
+        return (self.hidden_size,)
+
+    # --- conversion and biases ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_torch(  # type: ignore[override]
+        cls,
+        layer: nn.Module,
+        params: Hardware,
+        bias_ih_rows: BiasRows = 0,
+        bias_hh_rows: BiasRows = 0,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+        **choices: Any,
+    ) -> Self:
+        """An analog layer that shares the parameters of ``layer``, and has its training flag, hooks and attributes.
+
+        Args:
+            layer: Exactly of the type this kind stands for.
+            params: The hardware.
+            bias_ih_rows: Matrix columns that hold ``bias_ih``; 0 adds it digitally. One number, or one per layer.
+            bias_hh_rows: The same for ``bias_hh``.
+            seed: The chip.
+            name: Name of the core, or beginning of the names of the cores.
+            **choices: Recurrent layers have none.
+
+        Raises:
+            UnsupportedError: ``layer`` is of another type.
+        """
+        return super().from_torch(layer, params, (bias_ih_rows, bias_hh_rows), seed=seed, name=name, **choices)
+
+    @property
+    def bias_ih_rows(self) -> int | list[int]:
+        """Matrix columns that hold ``bias_ih``; 0: it is added digitally. Assignment rebuilds the arrays."""
+        return self._plain(self._rows[0])
+
+    @bias_ih_rows.setter
+    def bias_ih_rows(self, value: BiasRows) -> None:
+        self._install(self._params, (value, self._rows[1]), self.seed, self.name)
+
+    @property
+    def bias_hh_rows(self) -> int | list[int]:
+        """Matrix columns that hold ``bias_hh``; 0: it is added digitally. Assignment rebuilds the arrays."""
+        return self._plain(self._rows[1])
+
+    @bias_hh_rows.setter
+    def bias_hh_rows(self, value: BiasRows) -> None:
+        self._install(self._params, (self._rows[0], value), self.seed, self.name)
+
+    @property
+    def analog_bias_ih(self) -> bool | list[bool]:
+        """True if the arrays hold ``bias_ih``."""
+        return self._plain([self.bias and rows > 0 for rows in self._rows[0]])
+
+    @property
+    def analog_bias_hh(self) -> bool | list[bool]:
+        """True if the arrays hold ``bias_hh``."""
+        return self._plain([self.bias and rows > 0 for rows in self._rows[1]])
+
+    def _plain(self, values: Sequence[Any]) -> Any:
+        return values[0] if self.num_layers is None else list(values)
+
+    def _rows_text(self) -> str:
+        return f"bias_ih_rows={self.bias_ih_rows}, bias_hh_rows={self.bias_hh_rows}"
+
+    def _checked_rows(self, rows: Any) -> tuple[tuple[int, ...], ...]:
+        return tuple(
+            self._checked_per_layer(f"bias_{kind}_rows", given) for kind, given in zip(("ih", "hh"), rows, strict=True)
+        )
+
+    def _checked_per_layer(self, argument: str, rows: Any) -> tuple[int, ...]:
+        layers = self.num_layers or 1
+        several = list(rows) if isinstance(rows, list | tuple) else [rows] * layers
+        if len(several) != layers:
+            problem = f"{type(self).__name__} has {layers} layers"
+            raise ParameterError(argument, rows, problem, allowed=f"one number, or a list of {layers}")
+        return tuple(checked_rows(argument, count) for count in several)
+
+    # --- matrices -----------------------------------------------------------------------------------------------------
+
+    def _cells(self, rows: tuple[tuple[int, ...], ...]) -> Iterator[Cell]:
+        for suffix, number in self._suffixes():
+            yield Cell(suffix, *(kind[number] if self.bias else 0 for kind in rows))
+
+    @property
+    def _projects(self) -> bool:
+        """True if the hidden state is the product of one more matrix."""
+        return bool(getattr(self, "proj_size", 0))
+
+    def _expressions(self, rows: Any) -> Iterator[Expression]:
+        for cell in self._cells(rows):
+            name = cell.suffix.replace("_", ".", 1)
+            yield name, partial(self._form, cell), partial(self._stored, cell)
+            if self._projects:
+                projection = partial(self._part, "weight_hr", cell)
+                yield f"{name}.projection", projection, partial(self._parts, ("weight_hr",), cell)
+
+    def _form(self, cell: Cell) -> Tensor:
+        gates = self._gates()
+        weight_ih, weight_hh = gates.place_input(self._part("weight_ih", cell)), self._part("weight_hh", cell)
+        matrix = torch.cat([weight_ih, gates.place_hidden(weight_hh)], dim=1)
+        if cell.bias_ih_rows:
+            matrix = with_bias(matrix, gates.place_input(self._part("bias_ih", cell)), cell.bias_ih_rows)
+        if cell.bias_hh_rows:
+            matrix = with_bias(matrix, gates.place_hidden(self._part("bias_hh", cell)), cell.bias_hh_rows)
+        return matrix
+
+    def _stored(self, cell: Cell) -> tuple[nn.Parameter, ...]:
+        biases = [("bias_ih", cell.bias_ih_rows), ("bias_hh", cell.bias_hh_rows)]
+        return self._parts(("weight_ih", "weight_hh", *(name for name, rows in biases if rows)), cell)
+
+    def _part(self, name: str, cell: Cell) -> nn.Parameter:
+        return getattr(self, name + cell.suffix)
+
+    def _parts(self, names: tuple[str, ...], cell: Cell) -> tuple[nn.Parameter, ...]:
+        return tuple(self._part(name, cell) for name in names)
+
+    def _held_values(self) -> dict[str, Tensor]:
+        held, matrices = {}, iter(self.matrices)
+        for cell in self._cells(self._rows):
+            for name, value in self._taken_apart(next(matrices).programmed(), cell):
+                held[name + cell.suffix] = value
+            if self._projects:
+                held["weight_hr" + cell.suffix] = next(matrices).programmed()
+        return held
+
+    def _taken_apart(self, matrix: Tensor, cell: Cell) -> Iterator[tuple[str, Tensor]]:
+        """Inverse of `_form`."""
+        gates, inputs = self._gates(), self._part("weight_ih", cell).shape[1]
+        hidden = matrix.shape[1] - inputs - cell.bias_ih_rows - cell.bias_hh_rows
+        widths = [inputs, hidden, cell.bias_ih_rows, cell.bias_hh_rows]
+        weight_ih, weight_hh, bias_ih, bias_hh = matrix.split(widths, dim=1)
+        yield "weight_ih", gates.take_input(weight_ih)
+        yield "weight_hh", gates.take_hidden(weight_hh)
+        if cell.bias_ih_rows:
+            yield "bias_ih", gates.take_input(bias_ih).sum(dim=1)
+        if cell.bias_hh_rows:
+            yield "bias_hh", gates.take_hidden(bias_hh).sum(dim=1)
+
+    def get_core_weights(self) -> tuple[Tensor | None, ...]:
+        """The parameters as the arrays hold them, in torch's shapes; digital ones are themselves, missing ones None.
+
+        First the weights, cell by cell, then the biases.
+        """
+        held, weights = self._held_values(), ["weight_ih", "weight_hh", *["weight_hr"] * self._projects]
+        names = [
+            name + suffix
+            for group in (weights, ["bias_ih", "bias_hh"])
+            for suffix, _ in self._suffixes()
+            for name in group
+        ]
+        return tuple(held.get(name, self._parameters.get(name)) for name in names)
+
+    # --- the product --------------------------------------------------------------------------------------------------
+
+    def _steps(self) -> Iterator[Step]:
+        """The step function of every cell; parameters are looked at once for all time steps."""
+        matrices = iter(self.matrices)
+        for cell in self._cells(self._rows):
+            multiply = _multiplier(next(matrices))
+            yield self._step(cell, multiply, _multiplier(next(matrices)) if self._projects else None)
+
+    def _step(self, cell: Cell, multiply: Any, project: Any) -> Step:
+        gates, digital = self._gates(), self._digital_bias(cell)
+        lines = cell.bias_ih_rows + cell.bias_hh_rows
+
+        def step(x: Tensor, state: State) -> State:
+            ones = [x.new_ones(x.shape[0], lines)] if lines else []
+            sums = multiply(torch.cat([x, state[0], *ones], dim=1))
+            state = gates.advance(sums if digital is None else sums + digital, state)
+            return state if project is None else (project(state[0]), *state[1:])
+
+        return step
+
+    def _digital_bias(self, cell: Cell) -> Tensor | None:
+        gates, parts = self._gates(), []
+        if self.bias and not cell.bias_ih_rows:
+            parts.append(gates.place_input(self._part("bias_ih", cell)))
+        if self.bias and not cell.bias_hh_rows:
+            parts.append(gates.place_hidden(self._part("bias_hh", cell)))
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def _states(self, given: Any, leading: tuple[int, ...], like: Tensor) -> State:
+        """Initial states ``(*leading, size)`` from what the caller gave; zeros for None."""
+        shapes = [(*leading, size) for size in self._state_sizes()]
+        if given is None:
+            return tuple(like.new_zeros(shape) for shape in shapes)
+        parts = tuple(given) if isinstance(given, tuple | list) else (given,)
+        found = [tuple(part.shape) for part in parts]
+        if found != shapes:
+            raise ShapeError(
+                f"initial state of shape {' and '.join(map(str, found))} does not fit {type(self).__name__}; "
+                f"expected {' and '.join(map(str, shapes))}"
+            )
+        return parts
+
+
+def _multiplier(matrix: HeldMatrix) -> Callable[[Tensor], Tensor]:
+    return matrix.multiplier(Dense(matrix.built.shape[1]))

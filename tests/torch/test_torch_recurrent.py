@@ -1,0 +1,449 @@
+"""Recurrent layers: their digital twins on ideal hardware, matrices as documented, time steps as the hardware works."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recurrent_cases import RECURRENT, flat, recurrent, sequences, states
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, SLICED, STYLES, hardware, relative_error
+
+from crossohm import AnalogCore, ParameterError, ShapeError
+from crossohm.torch import (
+    AnalogGRU,
+    AnalogGRUCell,
+    AnalogLayer,
+    AnalogLSTM,
+    AnalogLSTMCell,
+    AnalogRNN,
+    AnalogRNNCell,
+    from_torch,
+    profile,
+    to_torch,
+)
+
+KINDS: dict[type[nn.Module], Any] = {
+    nn.RNNCell: AnalogRNNCell,
+    nn.LSTMCell: AnalogLSTMCell,
+    nn.GRUCell: AnalogGRUCell,
+    nn.RNN: AnalogRNN,
+    nn.LSTM: AnalogLSTM,
+    nn.GRU: AnalogGRU,
+}
+#: Rows of bias_ih and bias_hh.
+BIAS_ROWS = [(0, 0), (1, 1), (0, 2), (3, 0)]
+#: Errors that leave the programmed zeros of a GRU, which torch's weights cannot hold, at zero.
+PROPORTIONAL_ERROR = {
+    **PROGRAMMING_ERROR,
+    "xbar.device.programming_error.model": "NormalProportionalDevice",
+    "xbar.device.infinite_on_off_ratio": True,
+}
+#: Cuts 4 * 4 rows and 7 columns with bias into 3 x 2 uneven pieces, and inside the hidden state.
+UNEVEN = {"core.rows_max": 5, "core.cols_max": 6}
+
+
+def analog_of(layer: nn.Module, params: Any, rows: tuple[int, int] = (0, 0)) -> Any:
+    return KINDS[type(layer)].from_torch(layer, params, *rows, seed=1)
+
+
+@pytest.fixture(params=RECURRENT)
+def case(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("rows", BIAS_ROWS)
+@pytest.mark.parametrize("arrays", [{}, UNEVEN], ids=["one-array", "small-arrays"])
+def test_ideal_layer_equals_torch(case, rows, arrays):
+    layer, x = recurrent(case), sequences(case)
+    analog = analog_of(layer, hardware(arrays), rows)
+    for arguments in ((x,), (x, states(case))):
+        ours, theirs = analog(*arguments), layer(*arguments)
+        assert type(ours) is type(theirs)
+        for found, expected in zip(flat(ours), flat(theirs), strict=True):
+            assert found.shape == expected.shape
+            assert relative_error(found, expected) < 1e-12
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.03)])
+def test_dtypes_are_those_of_torch(case, dtype, tolerance):
+    layer = recurrent(case, dtype)
+    exact = flat(copy.deepcopy(layer).double()(double(sequences(case, dtype))))
+    for found, expected in zip(flat(analog_of(layer, hardware())(sequences(case, dtype))), exact, strict=True):
+        assert found.dtype == dtype
+        assert relative_error(found.double(), expected) < tolerance
+
+
+def double(x: Tensor | PackedSequence) -> Any:
+    return x.to(torch.float64)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("rows", [(0, 0), (1, 2)])
+def test_ideal_gradients_equal_torch(case, rows, training):
+    layer = recurrent(case).train(training)
+    analog = copy.deepcopy(analog_of(layer, hardware(UNEVEN), rows))
+    found, expected = [], []
+    for module, gradients in ((analog, found), (layer, expected)):
+        x, start = sequences(case), flat(states(case))
+        leaves = [tensor.requires_grad_() for tensor in (*flat(x), *start)]
+        loss = sum(
+            (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)).sum()
+            for y in flat(module(x, tuple(start) if len(start) == 2 else start[0]))
+        )
+        loss.backward()
+        gradients += [tensor.grad for tensor in (*leaves, *module.parameters())]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert relative_error(ours, theirs) < 1e-11
+
+
+def test_gradients_use_the_weights_the_arrays_hold(case):
+    layer = recurrent(case)
+    analog = analog_of(layer, hardware(PROPORTIONAL_ERROR), (1, 0))
+    twin = analog.to_torch(physical_weights=True)
+    for module in (analog, twin):
+        sum(y.square().sum() for y in flat(module(sequences(case), states(case)))).backward()
+    for ours, theirs in zip(analog.parameters(), twin.parameters(), strict=True):
+        assert relative_error(ours.grad, theirs.grad) < 1e-11
+
+
+@pytest.mark.parametrize("case", ["rnn-relu-deep", "lstm-projected", "lstm-all", "gru-both-ways"])
+def test_dropout_between_layers_is_that_of_torch(case):
+    layer = recurrent(case)
+    layer.dropout = 0.5
+    analog = analog_of(layer, hardware())
+    for training in (True, False):
+        found = []
+        for module in (layer, analog):
+            torch.manual_seed(0)
+            found.append(flat(module.train(training)(sequences(case))))
+        for ours, theirs in zip(*found, strict=True):
+            assert relative_error(ours, theirs) < 1e-12
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+
+def test_gru_matrix_keeps_input_and_hidden_part_of_the_new_state_apart():
+    cell = nn.GRUCell(2, 1)
+    with torch.no_grad():
+        cell.weight_ih.copy_(torch.tensor([[1.0, 2], [3, 4], [5, 6]]))
+        cell.weight_hh.copy_(torch.tensor([[7.0], [8], [9]]))
+        cell.bias_ih.copy_(torch.tensor([0.1, 0.2, 0.3]))
+        cell.bias_hh.copy_(torch.tensor([0.4, 0.5, 0.6]))
+    expected = [[1, 2, 7, 0.1, 0.4], [3, 4, 8, 0.2, 0.5], [5, 6, 0, 0.3, 0], [0, 0, 9, 0, 0.6]]
+    analog = analog_of(cell, hardware(), (1, 1))
+    np.testing.assert_allclose(analog.form_matrix().numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(analog.get_matrix().detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    shared = analog_of(cell, hardware(), (0, 2)).form_matrix().numpy()
+    np.testing.assert_allclose(shared[:, 3:], [[0.2, 0.2], [0.25, 0.25], [0, 0], [0.3, 0.3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["rnn-cell", "lstm-cell"])
+def test_other_matrices_are_torchs_weights_side_by_side(case):
+    cell = recurrent(case)
+    found = analog_of(cell, hardware(), (2, 1)).form_matrix()
+    half = cell.bias_ih[:, None] / 2
+    expected = torch.cat([cell.weight_ih, cell.weight_hh, half, half, cell.bias_hh[:, None]], dim=1)
+    assert torch.equal(found, expected)
+
+
+def test_layers_have_a_matrix_per_layer_and_direction():
+    layer = recurrent("lstm-all")
+    analog = analog_of(layer, hardware(), (1, 2))
+    names = ["l0", "l0.projection", "l0_reverse", "l0_reverse.projection"]
+    names += [name.replace("l0", "l1") for name in names]
+    assert [held.name for held in analog.matrices] == [f"core.{name}" for name in names]
+    shapes = [(16, 3 + 3 + 3), (3, 4)] * 2 + [(16, 6 + 3 + 3), (3, 4)] * 2
+    assert [tuple(matrix.shape) for matrix in analog.form_matrix()] == shapes
+    assert [held.core.shape for held in analog.matrices] == shapes
+    for formed, held in zip(analog.form_matrix(), analog.get_matrix(), strict=True):
+        torch.testing.assert_close(formed, held)
+    assert torch.equal(analog.form_matrix()[3], layer.weight_hr_l0_reverse)
+
+
+# --- the interface ----------------------------------------------------------------------------------------------------
+
+
+def test_constructor_takes_the_hardware_then_torch_arguments(case):
+    kind, options, _ = RECURRENT[case]
+    analog, plain = KINDS[kind](hardware(), 3, 4, **options, bias_ih_rows=2, bias_hh_rows=1), kind(3, 4, **options)
+    assert isinstance(analog, AnalogLayer)
+    assert isinstance(analog, kind)
+    assert {k: v.shape for k, v in analog.named_parameters()} == {k: v.shape for k, v in plain.named_parameters()}
+    layers = getattr(plain, "num_layers", None)
+    biased = options.get("bias", True)
+    assert analog.bias_ih_rows == (2 if layers is None else [2] * layers)
+    assert analog.analog_bias_hh == (biased if layers is None else [biased] * layers)
+
+
+def test_positional_arguments_follow_torch():
+    rnn = AnalogRNN(hardware(), 3, 4, 2, "relu", False, True, 0.1, True, None, torch.float64, 1, [0, 2])
+    assert (rnn.num_layers, rnn.nonlinearity, rnn.bias, rnn.batch_first) == (2, "relu", False, True)
+    assert (rnn.dropout, rnn.bidirectional, rnn.weight_ih_l0.dtype) == (0.1, True, torch.float64)
+    assert (rnn.bias_ih_rows, rnn.bias_hh_rows) == ([1, 1], [0, 2])
+    lstm = AnalogLSTM(hardware(), 3, 4, 2, True, True, 0.1, False, 2, "cpu", torch.float64, 1, [0, 2])
+    assert (lstm.proj_size, lstm.bidirectional, lstm.bias_hh_rows) == (2, False, [0, 2])
+    gru = AnalogGRU(hardware(), 3, 4, 2, True, True, 0.1, True, "cpu", torch.float64, 1, [0, 2])
+    assert (gru.bidirectional, gru.bias_hh_l1_rows, gru.bias_ih_l1_rows) == (True, 2, 1)
+    cell = AnalogRNNCell(hardware(), 3, 4, False, "relu", None, torch.float64, 1, 2)
+    assert (cell.bias_ih, cell.nonlinearity, cell.bias_ih_rows, cell.bias_hh_rows) == (None, "relu", 1, 2)
+    for kind in (AnalogLSTMCell, AnalogGRUCell):
+        cell = kind(hardware(), 3, 4, True, None, torch.float64, 1, 2)
+        assert (cell.bias_ih_rows, cell.bias_hh_rows) == (1, 2)
+
+
+def test_bias_rows_of_all_layers_or_one():
+    layer = recurrent("gru-both-ways")
+    analog = analog_of(layer, hardware(), (1, 0))
+    assert [m.shape[1] for m in analog.form_matrix()] == [8, 8, 13, 13]
+    assert (analog.analog_bias_ih, analog.analog_bias_hh) == ([True, True], [False, False])
+    analog.bias_hh_rows = [0, 2]
+    assert [m.shape[1] for m in analog.form_matrix()] == [8, 8, 15, 15]
+    analog.bias_ih_l0_rows = 3
+    assert (analog.bias_ih_rows, analog.bias_ih_l0_rows, analog.bias_ih_l1_rows) == ([3, 1], 3, 1)
+    assert [m.shape[1] for m in analog.form_matrix()] == [10, 10, 15, 15]
+    analog.bias_ih_rows = 0
+    assert (analog.analog_bias_ih, analog.analog_bias_ih_l0, analog.analog_bias_hh_l1) == ([False, False], False, True)
+    x = sequences("gru-both-ways")
+    assert relative_error(analog(x)[0], layer(x)[0]) < 1e-12
+    for wrong in ([1], [1, 2, 3], -1, [0, 1.5], "1"):
+        with pytest.raises(ParameterError, match="bias_hh_rows"):
+            analog.bias_hh_rows = wrong
+    with pytest.raises(ParameterError, match="bias_ih_l1_rows"):
+        analog.bias_ih_l1_rows = -1
+    with pytest.raises(AttributeError, match="bias_ih_l2_rows"):
+        _ = analog.bias_ih_l2_rows
+    assert (analog.bias_ih_rows, analog.bias_hh_rows) == ([0, 0], [0, 2])
+
+
+@pytest.mark.parametrize("rows", BIAS_ROWS)
+def test_round_trip(case, rows):
+    layer, x = recurrent(case).eval(), sequences(case)
+    analog = analog_of(layer, hardware(PROPORTIONAL_ERROR), rows)
+    plain, physical = to_torch(analog), to_torch(analog, physical_weights=True)
+    assert type(plain) is type(physical) is type(layer)
+    assert repr(plain) == repr(layer)
+    assert not plain.training
+    for (name, ours), theirs in zip(plain.state_dict().items(), layer.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+        assert plain.get_parameter(name) is not layer.get_parameter(name)
+    for found, expected in zip(flat(physical(x)), flat(analog(x)), strict=True):
+        assert relative_error(found, expected) < 1e-12
+    assert not torch.equal(flat(plain(x))[0], flat(physical(x))[0])
+
+
+def test_reading_back_gives_weights_then_biases():
+    layer = recurrent("gru-both-ways")
+    found = analog_of(layer, hardware(), (2, 0)).get_core_weights()
+    sites = ["l0", "l0_reverse", "l1", "l1_reverse"]
+    expected = [getattr(layer, f"{kind}_{site}") for site in sites for kind in ("weight_ih", "weight_hh")]
+    expected += [getattr(layer, f"{kind}_{site}") for site in sites for kind in ("bias_ih", "bias_hh")]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert found[9] is expected[9]
+    plain = analog_of(recurrent("lstm-plain"), hardware()).get_core_weights()
+    assert [None if part is None else tuple(part.shape) for part in plain] == [(16, 3), (16, 2), (2, 4), None, None]
+
+
+def test_in_a_model_one_number_is_for_both_biases():
+    model = nn.ModuleDict({"lstm": recurrent("lstm-deep"), "cell": recurrent("gru-cell"), "head": nn.Linear(4, 2)})
+    analog = from_torch(model, hardware(), bias_rows={"lstm": 2, "cell": 1}, seed=1)
+    assert (analog["lstm"].bias_ih_rows, analog["lstm"].bias_hh_rows) == ([2, 2], [2, 2])
+    assert (analog["cell"].bias_ih_rows, analog["cell"].bias_hh_rows) == (1, 1)
+    assert [held.name for held in analog["lstm"].matrices] == ["lstm.l0", "lstm.l1"]
+
+
+def test_arrays_follow_the_parameters(case):
+    layer, x = recurrent(case), sequences(case)
+    analog = analog_of(layer, hardware(), (1, 1))
+    analog(x)
+    with torch.no_grad():
+        for parameter in analog.parameters():
+            parameter.mul_(-0.5)
+    for found, expected in zip(flat(analog(x)), flat(layer(x)), strict=True):
+        assert relative_error(found, expected) < 1e-12
+    changed = {name: torch.randn_like(value) for name, value in layer.state_dict().items()}
+    analog.load_state_dict(changed)
+    for found, expected in zip(flat(analog(x)), flat(to_torch(analog)(x)), strict=True):
+        assert relative_error(found, expected) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("case", "shape", "state", "words"),
+    [
+        ("lstm", (4, 5, 2), None, ["(4, 5, 2)", "input_size=3"]),
+        ("lstm", (5,), None, ["(5,)"]),
+        ("lstm", (0, 5, 3), None, ["(0, 5, 3)", "time step"]),
+        ("gru", (4, 5, 3), (1, 4, 4), ["(1, 4, 4)", "(1, 5, 4)"]),
+        ("gru-cell", (5, 4), None, ["(5, 4)", "input_size=3"]),
+        ("gru-cell", (5, 3), (4, 4), ["(4, 4)", "(5, 4)"]),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(case, shape, state, words):
+    analog = analog_of(recurrent(case), hardware())
+    with pytest.raises(ShapeError) as error:
+        analog(torch.zeros(shape), None if state is None else torch.zeros(state))
+    assert all(word in str(error.value) for word in words)
+
+
+# --- hardware that is not ideal ---------------------------------------------------------------------------------------
+
+QUANTISED = {
+    "converters": (CONVERTERS,),
+    "bits": (CONVERTERS, {"xbar.dac.mvm.bits": 5, "xbar.dac.mvm.input_bitslicing": True}),
+    "errors": (CONVERTERS, PROGRAMMING_ERROR),
+}
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def numpy_step(kind: str, pre: np.ndarray, state: list[np.ndarray]) -> list[np.ndarray]:
+    """The gates once more, in NumPy."""
+    if kind == "RNN":
+        return [np.tanh(pre)]
+    a, b, c, d = np.split(pre, 4)
+    if kind == "LSTM":
+        cell = sigmoid(b) * state[1] + sigmoid(a) * np.tanh(c)
+        return [sigmoid(d) * np.tanh(cell), cell]
+    new = np.tanh(c + sigmoid(a) * d)
+    return [(1 - sigmoid(b)) * new + sigmoid(b) * state[0]]
+
+
+@pytest.mark.parametrize("effect", QUANTISED)
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_every_time_step_is_one_product_of_input_state_and_ones(kind, effect):
+    params = hardware(*QUANTISED[effect], UNEVEN)
+    layer, x = recurrent(kind.lower()), sequences(kind.lower())
+    analog = analog_of(layer, params, (2, 1))
+    core = AnalogCore(analog.form_matrix()[0].numpy(), params, seed=analog.core.seed, name=analog.core.name)
+    steps, batch, _ = x.shape
+    state = [np.zeros((4, batch)) for _ in range(1 + (kind == "LSTM"))]
+    outputs = []
+    for t in range(steps):
+        pre = core @ np.concatenate([x[t].numpy().T, state[0], np.ones((3, batch))])
+        state = numpy_step(kind, pre, state)
+        outputs.append(state[0].T)
+    found = analog(x)[0].detach().numpy()
+    assert np.median(np.abs(found - np.stack(outputs))) < 1e-12
+    # A value next to a decision level of a converter may fall on either side.
+    assert np.abs(found - np.stack(outputs)).max() < 0.05
+
+
+def test_read_noise_is_fresh_at_every_time_step():
+    params = hardware(READ_NOISE, {"core.style": "OFFSET", "xbar.device.Rmax": 1e5})
+    layer = nn.RNN(3, 4, nonlinearity="relu", bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight_ih_l0.abs_()
+        layer.weight_hh_l0.zero_()
+    analog = analog_of(layer, params)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        y = analog(torch.full((2, 4000, 3), 0.5, dtype=torch.float64))[0]
+    ideal = layer(torch.full((1, 1, 3), 0.5, dtype=torch.float64))[0][0, 0]
+    spread = y.std((0, 1))
+    assert spread.min() > 0
+    assert ((y.mean((0, 1)) - ideal).abs() / spread).max() < 5 / 8000**0.5
+    first, second = y[0, :, 0], y[1, :, 0]
+    assert torch.corrcoef(torch.stack([first, second]))[0, 1].abs() < 5 / 4000**0.5
+
+
+def test_one_description_per_array_changes_only_its_block():
+    layer = recurrent("lstm")
+    params = [hardware(UNEVEN) for _ in range(6)]
+    params[1] = hardware(UNEVEN, PROGRAMMING_ERROR)
+    analog = analog_of(layer, params)
+    for chip in (analog, copy.deepcopy(analog)):
+        chip.reinitialize()
+        changed = (chip.get_matrix()[0] - chip.form_matrix()[0]).abs() > 1e-9
+        block = chip.core.blocks[1]
+        expected = torch.zeros_like(changed)
+        expected[block.rows, block.columns] = True
+        assert torch.equal(changed, expected)
+
+
+def test_every_matrix_may_have_hardware_of_its_own():
+    layer, x = recurrent("lstm-projected"), sequences("lstm-projected")
+    fine, coarse = hardware(), hardware(UNEVEN, PROGRAMMING_ERROR)
+    analog = analog_of(layer, [fine, [fine], coarse, [fine]], (1, 1))
+    for chip in (analog, copy.deepcopy(analog)):
+        errors = [
+            float((held - ideal).abs().max()) for held, ideal in zip(chip.get_matrix(), chip.form_matrix(), strict=True)
+        ]
+        assert [error > 1e-3 for error in errors] == [False, False, True, False]
+        assert [held.core.Ncores for held in chip.matrices] == [1, 1, 6, 1]
+        chip.reinitialize()
+    assert [type(item) is list for item in analog.params] == [False, True, False, True]
+    analog.params = [[fine]] * 4
+    assert relative_error(analog(x)[0], layer(x)[0]) < 1e-12
+    with pytest.raises(ParameterError, match=r"list of 3 lists.*4 matrices"):
+        analog.params = [[fine]] * 3
+    with pytest.raises(ParameterError, match="list"):
+        analog.params = [[[fine]]] * 4
+    assert len(analog.params) == 4
+
+
+@pytest.mark.parametrize("per_matrix", [False, True])
+def test_the_chip_travels_with_the_state(case, per_matrix):
+    one = hardware(UNEVEN, PROGRAMMING_ERROR)
+    count = len(analog_of(recurrent(case), one).matrices)
+    analog = analog_of(recurrent(case), [[one]] * count if per_matrix else one, (1, 2))
+    twin = KINDS[RECURRENT[case][0]].from_torch(recurrent(case), hardware(), seed=2)
+    twin.load_state_dict(analog.state_dict())
+    for _ in range(2):
+        for ours, theirs in zip(flat(twin(sequences(case))), flat(analog(sequences(case))), strict=True):
+            assert torch.equal(ours, theirs)
+        twin.reinitialize(5)
+        analog.reinitialize(5)
+    assert (twin.bias_ih_rows, twin.bias_hh_rows) == (analog.bias_ih_rows, analog.bias_hh_rows)
+
+
+@pytest.mark.parametrize("case", ["rnn-cell", "lstm-all", "gru-both-ways"])
+@pytest.mark.parametrize("style", {**STYLES, **SLICED})
+def test_every_mapping_equals_torch(case, style):
+    layer, x = recurrent(case), sequences(case)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randint(-42, 43, parameter.shape).double() * 3 / 127)
+    # A current limit far away keeps slices, signs and partitions apart, as converters would.
+    weights = {"percentile": None, "min": -1, "max": 1}
+    far = {"xbar.array.Icol_max": 1e6, "xbar.device.Rmax": 1e5}
+    params = hardware({**STYLES, **SLICED}[style], UNEVEN, far)
+    params.update({f"core.mapping.weights.{key}": value for key, value in weights.items()})
+    for ours, theirs in zip(flat(analog_of(layer, params, (3, 1))(x)), flat(layer(x)), strict=True):
+        assert relative_error(ours, theirs) < 1e-12
+
+
+def test_profiles_have_an_entry_for_every_matrix():
+    model = nn.ModuleDict({"lstm": recurrent("lstm-all")})
+    analog = from_torch(model, hardware(CONVERTERS), bias_rows=1, seed=1)
+    x = sequences("lstm-all")
+    with profile(analog) as seen:
+        analog["lstm"](x)
+    assert list(seen) == [held.name for held in analog["lstm"].matrices]
+    vectors = len(x.data)
+    for name, held in zip(seen, analog["lstm"].matrices, strict=True):
+        assert seen[name].inputs["mvm"].total == vectors * held.core.shape[1]
+        assert seen[name].adc["mvm", 0, 0].total == vectors * held.core.shape[0]
+
+
+def test_distinct_matrices_have_distinct_errors():
+    layer = nn.GRU(4, 4, num_layers=2, bidirectional=False)
+    with torch.no_grad():
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(layer, f"{kind}_l1").copy_(getattr(layer, f"{kind}_l0"))
+    first, second = analog_of(layer, hardware(PROGRAMMING_ERROR)).get_matrix()
+    assert not torch.equal(first, second)
+    again = analog_of(layer, hardware(PROGRAMMING_ERROR)).get_matrix()
+    assert torch.equal(first, again[0])
+
+
+def test_repr_tells_the_hardware():
+    text = repr(AnalogLSTM(hardware(), 3, 4, num_layers=2, bias_ih_rows=[1, 0]))
+    assert text.startswith("AnalogLSTM(3, 4, num_layers=2, bias_ih_rows=[1, 0], bias_hh_rows=[0, 0], BALANCED")
