@@ -80,7 +80,7 @@ def test_the_way_back_is_exact(network):
 
 
 def test_calibrated_converters(network):
-    model, x, layers = network
+    model, x, _ = network
     digital, images, errors = TorchNetwork(model), x.numpy(), {}
     expected = digital.outputs(images)
     for bits in (8, 12):
