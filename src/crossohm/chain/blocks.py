@@ -137,6 +137,25 @@ def update_blocks(
     return tuple(written)
 
 
+def rewrite_parts(
+    blocks: tuple[Block, ...], matrix: np.ndarray, parts: Sequence[tuple[slice, slice]]
+) -> tuple[Block, ...]:
+    """Write only ``parts`` of a whole matrix, if the weight range the arrays have suits it; else all of it.
+
+    Cells outside the parts keep their conductance bit for bit. A range taken from the data suits as long as it holds
+    that of the new matrix and is not more than twice as wide, which costs at most one bit of resolution.
+    """
+    weights, held = blocks[0].params.core.mapping.weights, blocks[0].record.limits
+    low, high = _limits(matrix, blocks[0].params)
+    suits = held[0] <= low and high <= held[1] and held[1] - held[0] <= 2 * (high - low)
+    if not suits or not (weights.clipping or (held[0] <= matrix.min() and matrix.max() <= held[1])):
+        return rewrite_blocks(blocks, matrix)
+    for rows, columns in parts:
+        values = np.clip(matrix[rows, columns], *held)
+        blocks = update_blocks(blocks, np.r_[rows], np.r_[columns], values)
+    return blocks
+
+
 def read_blocks(blocks: tuple[Block, ...]) -> np.ndarray:
     """The stored real matrix as the programmed conductances represent it."""
     if len(blocks) == 1:

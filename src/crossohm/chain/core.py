@@ -20,6 +20,7 @@ from crossohm.chain.blocks import (
     program_blocks,
     read_blocks,
     rewrite_blocks,
+    rewrite_parts,
     update_blocks,
 )
 from crossohm.chain.column_part import ColumnPart
@@ -232,14 +233,24 @@ class AnalogCore(MatrixFace):
 
     # --- writing and reading ------------------------------------------------------------------------------------------
 
-    def set_matrix(self, matrix: Any) -> None:
-        """Write a whole matrix of the same shape; draws new programming errors, keeps the converters' errors."""
+    def set_matrix(self, matrix: Any, parts: Sequence[tuple[slice, slice]] | None = None) -> None:
+        """Write a whole matrix of the same shape; draws new programming errors, keeps the converters' errors.
+
+        Args:
+            matrix: The weights.
+            parts: Rows and columns outside which nothing has changed. Cells there keep their conductances bit for bit
+                if the weight range still suits the matrix: holds it and is not more than twice as wide as needed.
+        """
         host, dtype = host_matrix(matrix)
         if host.shape != self._shape:
             raise ShapeError(f"matrix of shape {host.shape} does not fit a core of shape {self._shape}")
         self._require_complex_mode(host)
+        if parts is None or self.complex_valued or dtype != self._dtype:
+            written = rewrite_blocks(self._blocks, self._stored(host))
+        else:
+            written = rewrite_parts(self._blocks, self._stored(host), parts)
         self._dtype = dtype
-        self._replace(rewrite_blocks(self._blocks, self._stored(host)))
+        self._replace(written)
 
     def get_matrix(self) -> np.ndarray:
         """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.

@@ -19,6 +19,7 @@ from crossohm.torch.chain_gradient import chain_product
 from crossohm.torch.convolution import with_all_cells
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
+from crossohm.torch.region import region_of
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain
 from crossohm.torch.wires import through_wires
@@ -139,10 +140,7 @@ class HeldMatrix:
 
     def synchronize(self) -> None:
         """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""
-        matrix = self.ideal()
-        with outside_transforms():
-            self._core.set_matrix(matrix)
-        self.mark_written()
+        self._write(None)
 
     def reinitialize(self, seed: int | None = None) -> None:
         """Build another chip from `params` and write the parameters into it.
@@ -155,6 +153,13 @@ class HeldMatrix:
 
     def _built(self, seed: int | None, name: str) -> AnalogCore:
         return AnalogCore(self.ideal(), self.params, seed=seed, name=name, row_groups=self._layer.row_groups)
+
+    def _write(self, parts: list[tuple[slice, slice]] | None) -> None:
+        """Write the matrix, or only these rows and columns of it."""
+        matrix = self.ideal()
+        with outside_transforms():
+            self._core.set_matrix(matrix, parts)
+        self.mark_written()
 
     def _install(self, core: AnalogCore) -> None:
         self._core = core
@@ -205,22 +210,28 @@ class HeldMatrix:
     def _follow(self) -> None:
         """Bring arrays and parameters together, as the layer's policy asks for."""
         policy = self._layer.sync
-        if policy == "manual" or self.is_written():
+        if policy == "manual":
+            return
+        changed = self._changed()
+        if not changed:
             return
         if policy == "error":
+            names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
+            parts = [self._stored()[index] for index in changed]
+            wholes = [part if part._base is None else part._base for part in parts]
+            which = ", ".join(names.get(id(parameter), "a parameter") for parameter in wholes)
             raise StaleArraysError(
-                f"{self._changed()} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were "
-                "written (sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done "
-                "before the next product"
+                f"{which} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were written "
+                "(sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done before "
+                "the next product"
             )
-        self.synchronize()
+        whole = len(changed) == len(self._stored())
+        self._write(None if whole else [region_of(self._layer, self._form, self._stored()[i]) for i in changed])
 
-    def _changed(self) -> str:
-        names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
-        pairs = zip_longest(self._stored(), self._written)
-        changed = [p for p, stamp in pairs if p is not None and fingerprint(plain(p)) != stamp]
-        wholes = [part if part._base is None else part._base for part in changed]
-        return ", ".join(names.get(id(parameter), "a parameter") for parameter in wholes)
+    def _changed(self) -> list[int]:
+        """Which of the stored parameters have other values than those written."""
+        pairs = zip_longest(self._stamps(), self._written)
+        return [index for index, (now, then) in enumerate(pairs) if now != then]
 
     # --- the product --------------------------------------------------------------------------------------------------
 
