@@ -41,6 +41,7 @@ from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
 from crossohm.torch.report import ConversionReport, LayerReport, conversion_report
 from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
+from crossohm.torch.training import reprogramming
 
 __all__ = [
     "AnalogConv1d",
@@ -70,6 +71,7 @@ __all__ = [
     "profile",
     "register",
     "reinitialize",
+    "reprogramming",
     "synchronize",
     "to_torch",
 ]
