@@ -10,7 +10,7 @@ from torch_cases import CONVERTERS, hardware
 
 from crossohm.calibration.model import calibrate_network
 from crossohm.studies.report import hardware_report
-from crossohm.torch import TorchNetwork
+from crossohm.torch import TorchNetwork, from_torch
 
 NAMES = (
     *("lstm.l0", "lstm.l0_reverse", "lstm.l1", "lstm.l1_reverse"),
@@ -45,8 +45,9 @@ def images() -> np.ndarray:
 
 
 def test_every_matrix_has_its_name_core_and_hardware(network, images):
-    assert network.convertible == NAMES
-    chip = network.on_hardware([hardware({"core.rows_max": 4 + i}) for i in range(9)], seed=1)
+    assert network.convertible == ("lstm", "attention", "head")
+    rows = [hardware({"core.rows_max": 4 + i}) for i in range(9)]
+    chip = network.on_hardware([[[params] for params in rows[:4]], [[params] for params in rows[4:8]], rows[8]], seed=1)
     assert tuple(chip.cores) == NAMES
     assert [core.params.core.rows_max for core in chip.cores.values()] == list(range(4, 13))
     assert set(list(chip.kinds.values())[4:8]) == {"MultiheadAttention"}
@@ -54,7 +55,7 @@ def test_every_matrix_has_its_name_core_and_hardware(network, images):
 
 
 def test_products_are_counted_per_matrix(network, images):
-    chip = network.on_hardware([hardware()] * 9, seed=1)
+    chip = network.on_hardware([hardware()] * 3, seed=1)
     expected = dict.fromkeys(NAMES, 5) | {"attention.query": 1, "attention.out_proj": 1, "head": 1}
     assert chip.vectors_per_image(images[0]) == expected
     # Both signs of the weights have an array.
@@ -65,8 +66,10 @@ def test_products_are_counted_per_matrix(network, images):
 
 def test_ranges_are_calibrated_per_matrix(network, images):
     plain = hardware(CONVERTERS)
-    ranged = calibrate_network(network, [plain] * 9, images)
-    reach = {name: p.core.mapping.inputs.mvm.max for name, p in zip(NAMES, ranged, strict=True)}
+    ranged = calibrate_network(network, [plain] * 3, images)
+    assert [len(layer) for layer in ranged[:2]] == [4, 4]
+    chip = TorchNetwork(from_torch(network.module, ranged, seed=1))
+    reach = {name: core.params.core.mapping.inputs.mvm.max for name, core in chip.cores.items()}
     assert reach["lstm.l0"] == pytest.approx(float(np.abs(images).max()), rel=1e-6)
     # Hidden states are below one, and the query sees only the last of those that keys and values see.
     assert reach["lstm.l1"] < 1
@@ -76,7 +79,7 @@ def test_ranges_are_calibrated_per_matrix(network, images):
     def error(params: list) -> float:
         return float(np.abs(network.on_hardware(params, seed=1).outputs(images) - digital).max())
 
-    assert 3 * error(ranged) < error([plain] * 9)
+    assert 3 * error(ranged) < error([plain] * 3)
 
 
 def test_a_layer_may_be_the_whole_network():
@@ -85,6 +88,6 @@ def test_a_layer_may_be_the_whole_network():
     chip = gru.on_hardware([hardware({"core.rows_max": 4})], seed=1)
     assert [core.Ncores for core in chip.cores.values()] == [2]
     layer = TorchNetwork(nn.MultiheadAttention(4, 2))
-    assert layer.convertible == (".query", ".key", ".value", ".out_proj")
-    chip = layer.on_hardware([hardware({"core.rows_max": rows}) for rows in (1, 2, 3, 4)], seed=1)
+    chip = layer.on_hardware([[[hardware({"core.rows_max": rows})] for rows in (1, 2, 3, 4)]], seed=1)
+    assert list(chip.cores) == [".query", ".key", ".value", ".out_proj"]
     assert [core.Ncores for core in chip.cores.values()] == [4, 2, 2, 1]

@@ -8,7 +8,7 @@ recorded on cells without random errors: a range is a design decision, which no 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -23,6 +23,8 @@ from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters
 if TYPE_CHECKING:
     from crossohm.chain import AnalogCore, Profile
 
+#: One description, or for each of several matrices a list of one.
+LayerHardware = CrossSimParameters | list[list[CrossSimParameters]]
 #: Told after every batch: what is being done, and how many images of how many are done.
 Progress = Callable[[str, int, int], None]
 
@@ -36,14 +38,14 @@ class Network(Protocol):
 
     @property
     def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that can be put on hardware, or of their matrices, in the order of their descriptions."""
+        """Names of the layers that can be put on hardware, in the order of their hardware descriptions."""
 
     @property
     def cores(self) -> Mapping[str, AnalogCore]:
-        """The core of every layer, or matrix of one, that is on hardware."""
+        """The cores on hardware, by the name of their layer; if it has several, followed by a dot and their own."""
 
-    def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> Self:
-        """A copy with everything convertible on the hardware described for it."""
+    def on_hardware(self, hardware: Sequence[LayerHardware], seed: int) -> Self:
+        """A copy with every convertible layer on the hardware described for it."""
 
     def outputs(self, images: NDArray[np.float32], stage: str, progress: Progress) -> NDArray[np.floating]:
         """What the network answers, ``(images, outputs)``."""
@@ -57,18 +59,21 @@ def calibrate_network(
     percentile: float | None = 99.99,
     input_percentile: float = 100.0,
     progress: Progress = silent,
-) -> list[CrossSimParameters]:
+) -> list[LayerHardware]:
     """Hardware descriptions with the ranges that fit a network and its data.
 
     Args:
         network: The trained network, not on hardware.
-        hardware: One description for each of `Network.convertible`; not changed.
+        hardware: One description per convertible layer; not changed.
         images: Training data, as the network takes them.
         percentile: Percentile of the currents that an ADC range holds, above 50 and at most 100; None: ADC ranges stay
             as described. GRANULAR ranges always do: they follow from the cells.
         input_percentile: The same for layer inputs. Layers with a range per vector
             (``core.mapping.inputs.mvm.percentile``) keep it.
         progress: Told how far it is.
+
+    Returns:
+        The description of every layer. A layer with several matrices has a list with, for each, a list of one.
 
     Raises:
         ShapeError: not one description per layer.
@@ -81,18 +86,31 @@ def calibrate_network(
     ideal = [CrossSimParameters() for _ in names]
     seen = _profile(network, ideal, images, "input ranges", progress)
     driven = [
-        with_input_range(params, seen[name].inputs["mvm"], input_percentile, name)
-        for name, params in zip(names, hardware, strict=True)
+        {
+            name: with_input_range(params, record.inputs["mvm"], input_percentile, name)
+            for name, record in seen.items()
+            if name == layer or name.startswith(f"{layer}.")
+        }
+        for layer, params in zip(names, hardware, strict=True)
     ]
-    if percentile is None or not any(takes_adc_range(params) for params in driven):
-        return driven
-    seen = _profile(network, [without_random_errors(params) for params in driven], images, "ADC ranges", progress)
-    return [with_adc_ranges(params, seen[name], percentile) for name, params in zip(names, driven, strict=True)]
+    if percentile is None or not any(takes_adc_range(params) for own in driven for params in own.values()):
+        return [_of_layer(own.values()) for own in driven]
+    quiet = [_of_layer(map(without_random_errors, own.values())) for own in driven]
+    seen = _profile(network, quiet, images, "ADC ranges", progress)
+    return [
+        _of_layer(with_adc_ranges(params, seen[name], percentile) for name, params in own.items()) for own in driven
+    ]
+
+
+def _of_layer(matrices: Iterable[CrossSimParameters]) -> LayerHardware:
+    """Hardware of a layer from that of its matrices."""
+    own = list(matrices)
+    return own[0] if len(own) == 1 else [[params] for params in own]
 
 
 def _profile(
     network: Network,
-    hardware: Sequence[CrossSimParameters],
+    hardware: Sequence[LayerHardware],
     images: NDArray[np.float32],
     stage: str,
     progress: Progress,

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.model import Progress, calibrate_network, silent
+from crossohm.calibration.model import LayerHardware, Progress, calibrate_network, silent
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
@@ -34,7 +34,7 @@ class Prepared:
 
     network: TorchNetwork
     test: Dataset
-    hardware: tuple[CrossSimParameters, ...]
+    hardware: tuple[LayerHardware, ...]
 
 
 @final
@@ -44,7 +44,7 @@ class RunResult:
 
     Attributes:
         settings: What was asked for.
-        hardware: The description of every layer's hardware, by layer name, with the ranges used.
+        hardware: The description of every core's hardware, by layer name (and matrix), with the ranges used.
         report: What that hardware occupies.
         labels: Right answers, ``(images,)``.
         digital: Outputs of the digital network, ``(images, classes)``.
@@ -92,12 +92,15 @@ def prepare(settings: RunSettings, progress: Progress = silent) -> Prepared:
     """
     test = load_dataset(settings.dataset, data_dir=settings.data_dir, split="test", limit=settings.images)
     network = TorchNetwork(load_model(str(settings.model)), settings.batch_size)
-    hardware = [settings.hardware.copy() for _ in network.convertible]
+    described = [settings.hardware.copy() for _ in network.convertible]
+    hardware: list[LayerHardware] = [*described]
     if settings.calibrate:
         train = load_dataset(
             settings.dataset, data_dir=settings.data_dir, split="train", limit=settings.calibration_images
         )
-        hardware = calibrate_network(network, hardware, train.images, percentile=settings.percentile, progress=progress)
+        hardware = calibrate_network(
+            network, described, train.images, percentile=settings.percentile, progress=progress
+        )
     return Prepared(network, test, tuple(hardware))
 
 
@@ -126,7 +129,7 @@ def run_inference(settings: RunSettings, progress: Progress = silent) -> RunResu
             chips.append(chip.outputs(images, f"chip {seed}", progress))
     return RunResult(
         settings=settings,
-        hardware=dict(zip(ready.network.convertible, ready.hardware, strict=True)),
+        hardware={name: core.params for name, core in chip.cores.items()},
         report=hardware_report(chip, images[0]),
         labels=ready.test.labels,
         digital=digital,

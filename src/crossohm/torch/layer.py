@@ -107,13 +107,6 @@ class AnalogLayer(nn.Module):
         """True if ``module`` is exactly the layer this kind stands for."""
         return type(module) is cls.digital_type
 
-    @classmethod
-    def matrix_suffixes(cls, layer: nn.Module) -> tuple[str, ...]:
-        """What follows the layer's name in the names of its matrices, before ``layer`` is converted."""
-        analog: Any = _recast(layer, cls)
-        rows = analog._checked_rows(0 if cls.bias_kinds == 1 else (0,) * cls.bias_kinds)
-        return tuple(suffix for suffix, _, _ in analog._expressions(rows))
-
     def to_torch(
         self,
         physical_weights: bool = False,

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from crossohm._random import chip_rng
 from crossohm.calibration.model import Progress, silent
 from crossohm.chain import AnalogCore
-from crossohm.params import CrossSimParameters
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.held import HeldMatrix
-from crossohm.torch.kinds import ANALOG_KINDS
 from crossohm.torch.layer import AnalogLayer
 
 
@@ -41,8 +39,8 @@ class TorchNetwork:
 
     @property
     def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that can be put on hardware; of their matrices, where layers have several."""
-        return tuple(name + suffix for name, suffixes in self._sites() for suffix in suffixes)
+        """Names of the layers that can be put on hardware."""
+        return self._names(convertible_modules(self.module))
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -55,20 +53,14 @@ class TorchNetwork:
 
     @property
     def cores(self) -> dict[str, AnalogCore]:
-        """The core of every matrix, by the name of its layer, or its own where layers have several."""
+        """The cores, by the name of their layer; if it has several, followed by a dot and their own."""
         return {name: matrix.core for name, matrix in self._matrices().items()}
 
-    def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> TorchNetwork:
-        """A copy on the hardware described for each of `convertible`; BatchNorm is folded into layers first."""
-        given = iter(hardware)
-        choices: list[Any] = []
-        for _, suffixes in self._sites():
-            own = [next(given) for _ in suffixes]
-            choices.append(own[0] if len(own) == 1 else [[params] for params in own])
-        # A model that is one layer takes its own choice; a list would be one description per array.
-        whole = len(choices) == 1 and self._sites()[0][0] == ""
-        analog = from_torch(self.module, choices[0] if whole else choices, seed=seed, fuse_batchnorm=True)
-        return TorchNetwork(analog, self.batch_size, seed)
+    def on_hardware(self, hardware: Sequence[Any], seed: int) -> TorchNetwork:
+        """A copy whose layers are on the hardware described for them; BatchNorm is folded into them first."""
+        # A model that is one layer takes its own description; a list would have one per array.
+        params = hardware[0] if self.convertible == ("",) else list(hardware)
+        return TorchNetwork(from_torch(self.module, params, seed=seed, fuse_batchnorm=True), self.batch_size, seed)
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
         """Answers of the network, ``(images, outputs)``."""
@@ -93,14 +85,6 @@ class TorchNetwork:
         finally:
             for matrix in matrices.values():
                 matrix.vectors = None
-
-    def _sites(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Name of every layer that can be put on hardware, and what follows it in the names of its matrices."""
-        layers = convertible_modules(self.module)
-        names = self._names(layers)
-        return [
-            (name, ANALOG_KINDS[type(layer)].matrix_suffixes(layer)) for name, layer in zip(names, layers, strict=True)
-        ]
 
     def _matrices(self) -> dict[str, HeldMatrix]:
         return {
