@@ -22,6 +22,7 @@ class Case:
         shapes: Shapes of its inputs.
         call: Further arguments of the call.
         choices: Arguments of the analog layer that the torch layer does not have.
+        rounding: Rounding errors of its outputs in units of those of one product.
     """
 
     kind: type[nn.Module]
@@ -29,11 +30,16 @@ class Case:
     shapes: tuple[tuple[int, ...], ...]
     call: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
+    rounding: float = 1.0
 
     def digital(self, dtype: torch.dtype = torch.float64) -> nn.Module:
         """The torch layer with fixed random weights."""
         torch.manual_seed(3)
-        return self.kind(**self.options, dtype=dtype)
+        layer = self.kind(**self.options, dtype=dtype)
+        for parameter in layer.parameters():
+            if not parameter.any():  # the biases of attention
+                nn.init.uniform_(parameter, -0.2, 0.2)
+        return layer
 
     def analog(self, params: Any, bias_rows: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Any:
         """The same layer in arrays."""
@@ -73,6 +79,15 @@ def transposed(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **o
 def apart(case: Case) -> Case:
     """Every group of a convolution in arrays of its own."""
     return replace(case, choices={"grouping": "per_group"})
+
+
+def recurrent(kind: type[nn.Module], *shapes: tuple[int, ...], **options: Any) -> Case:
+    """5 hidden units for inputs of 4; the second shape is that of the initial state."""
+    return Case(kind, {"input_size": 4, "hidden_size": 5, **options}, shapes, rounding=4.0)
+
+
+def attention(*shapes: tuple[int, ...], **options: Any) -> Case:
+    return Case(nn.MultiheadAttention, {"embed_dim": 8, "num_heads": 2, **options}, shapes, rounding=4.0)
 
 
 LAYERS: dict[str, Case] = {
@@ -124,16 +139,28 @@ LAYERS: dict[str, Case] = {
     "apart3d": apart(conv(3, (2, 4), (2, 2, 3, 4, 3), groups=2, kernel_size=2)),
     "apart-transposed2d": apart(transposed(2, (4, 6), (2, 4, 3, 4), groups=2, stride=2)),
     "apart-one-group": apart(conv(2, (3, 5), (2, 3, 5, 5))),
+    "rnn-cell": recurrent(nn.RNNCell, (3, 4), (3, 5)),
+    "gru-cell": recurrent(nn.GRUCell, (4,), (5,), bias=False),
+    "rnn": recurrent(nn.RNN, (3, 2, 4), (2, 2, 5), num_layers=2, nonlinearity="relu"),
+    "lstm": recurrent(nn.LSTM, (2, 3, 4), num_layers=2, bidirectional=True, proj_size=3, batch_first=True),
+    "lstm-unbatched": recurrent(nn.LSTM, (3, 4)),
+    "gru": recurrent(nn.GRU, (3, 2, 4), (2, 2, 5), bidirectional=True),
+    "attention": attention((3, 2, 8), (4, 2, 8), (4, 2, 8)),
+    "attention-sizes": attention((2, 3, 8), (2, 4, 5), (2, 4, 7), kdim=5, vdim=7, add_bias_kv=True, batch_first=True),
+    "attention-no-bias": attention((3, 8), (4, 8), (4, 8), bias=False, add_zero_attn=True),
 }
 
 
-def pieces(layer: Any) -> CrossSimParameters:
-    """Arrays of a size that cuts the matrix of an analog layer into 3 pieces along its columns and 2 along its rows.
+def pieces(layer: Any) -> list[CrossSimParameters]:
+    """For each matrix, arrays of a size that cuts it into 3 pieces along its columns and 2 along its rows.
 
     Groups that have arrays of their own are not cut along the rows.
     """
-    rows, columns = layer.form_matrix().shape
-    params = CrossSimParameters()
-    params.core.rows_max = -(-columns // 3)
-    params.core.cols_max = -(-rows // 2)
-    return params
+    found = []
+    for matrix in layer.matrices:
+        rows, columns = matrix.form().shape
+        params = CrossSimParameters()
+        params.core.rows_max = -(-columns // 3)
+        params.core.cols_max = -(-rows // 2)
+        found.append(params)
+    return found

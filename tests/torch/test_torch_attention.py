@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_cases import CONVERTERS, PROGRAMMING_ERROR, SLICED, STYLES, hardware, inputs, relative_error
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware, inputs, relative_error
 
 from crossohm import AnalogCore, InputError, ParameterError, ShapeError, StaleArraysError
 from crossohm.torch import AnalogMultiheadAttention, analog_modules, convertible_modules, from_torch, profile, to_torch
@@ -232,21 +232,6 @@ def test_the_chip_travels_with_the_state(case, bias_rows, dtype):
     triple = query_key_value(analog)
     found = twin(*(x.to(dtype) for x in triple))[0].double()
     assert relative_error(found, analog(*triple)[0]) < (1e-5 if dtype == torch.float32 else 1e-15)
-
-
-@pytest.mark.parametrize("case", ["both", "other-sizes"])
-@pytest.mark.parametrize("style", {**STYLES, **SLICED})
-def test_every_mapping_equals_torch(case, style):
-    layer = attention(case)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.randint(-42, 43, parameter.shape).double() * 3 / 127)
-    # A current limit far away keeps slices, signs and partitions apart, as converters would.
-    weights = {"percentile": None, "min": -1, "max": 1}
-    far = {"xbar.array.Icol_max": 1e6, "xbar.device.Rmax": 1e5}
-    params = hardware({**STYLES, **SLICED}[style], UNEVEN, far)
-    params.update({f"core.mapping.weights.{key}": value for key, value in weights.items()})
-    assert_same(analog_of(layer, params, 3)(*query_key_value(layer)), layer(*query_key_value(layer)))
 
 
 def test_quantised_attention_is_its_arrays_and_digital_scores():

@@ -11,7 +11,7 @@ import torch
 from recurrent_cases import RECURRENT, flat, recurrent, sequences, states
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch_cases import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, SLICED, STYLES, hardware, relative_error
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, hardware, relative_error
 
 from crossohm import AnalogCore, ParameterError, ShapeError
 from crossohm.torch import (
@@ -402,22 +402,6 @@ def test_the_chip_travels_with_the_state(case, per_matrix):
         twin.reinitialize(5)
         analog.reinitialize(5)
     assert (twin.bias_ih_rows, twin.bias_hh_rows) == (analog.bias_ih_rows, analog.bias_hh_rows)
-
-
-@pytest.mark.parametrize("case", ["rnn-cell", "lstm-all", "gru-both-ways"])
-@pytest.mark.parametrize("style", {**STYLES, **SLICED})
-def test_every_mapping_equals_torch(case, style):
-    layer, x = recurrent(case), sequences(case)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.randint(-42, 43, parameter.shape).double() * 3 / 127)
-    # A current limit far away keeps slices, signs and partitions apart, as converters would.
-    weights = {"percentile": None, "min": -1, "max": 1}
-    far = {"xbar.array.Icol_max": 1e6, "xbar.device.Rmax": 1e5}
-    params = hardware({**STYLES, **SLICED}[style], UNEVEN, far)
-    params.update({f"core.mapping.weights.{key}": value for key, value in weights.items()})
-    for ours, theirs in zip(flat(analog_of(layer, params, (3, 1))(x)), flat(layer(x)), strict=True):
-        assert relative_error(ours, theirs) < 1e-12
 
 
 def test_profiles_have_an_entry_for_every_matrix():
