@@ -234,6 +234,38 @@ def test_the_chip_travels_with_the_state(case, bias_rows, dtype):
     assert relative_error(found, analog(*triple)[0]) < (1e-5 if dtype == torch.float32 else 1e-15)
 
 
+def test_a_changed_projection_leaves_its_bias_columns_alone():
+    analog = analog_of(attention("batch-first"), hardware(PROGRAMMING_ERROR), 2)
+    before = [held.core.blocks[0].record.conductance.copy() for held in analog.matrices]
+    with torch.no_grad():
+        analog.in_proj_weight[:16].mul_(0.99)  # queries and keys
+        analog.out_proj.bias.mul_(0.99)
+    changed = [
+        (held.core.blocks[0].record.conductance != old).any(axis=(0, 1, 2)).tolist()
+        for held, old in zip(analog.matrices, before, strict=True)
+    ]
+    weights, biases = [True] * 8 + [False] * 2, [False] * 8 + [True] * 2
+    assert changed == [weights, weights, [False] * 10, biases]
+
+
+@pytest.mark.parametrize("gradient", ["programmed", "chain", "wires"])
+def test_every_gradient_rule_is_that_of_torch_on_ideal_hardware(case, gradient):
+    layer = attention(case)
+    analog = from_torch(layer, hardware(UNEVEN), 1, seed=1, gradient=gradient)
+    for module in (layer, analog):
+        module(*query_key_value(layer))[0].square().sum().backward()
+    for ours, theirs in zip(analog.parameters(), layer.parameters(), strict=True):
+        assert relative_error(ours.grad, theirs.grad) < 1e-11
+
+
+def test_vmap_sees_torchs_layer(case):
+    layer = attention(case)
+    analog = analog_of(layer, hardware(UNEVEN), 1)
+    triple = [torch.stack([x, -x]) for x in query_key_value(layer)]
+    found = torch.func.vmap(lambda *one: analog(*one)[0])(*triple)
+    assert relative_error(found, torch.stack([layer(*one)[0] for one in zip(*triple, strict=True)])) < 1e-12
+
+
 def test_quantised_attention_is_its_arrays_and_digital_scores():
     params, layer = hardware(CONVERTERS, PROGRAMMING_ERROR, UNEVEN), attention("batch-first")
     analog = analog_of(layer, params, 1)

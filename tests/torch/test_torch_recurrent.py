@@ -69,6 +69,15 @@ def test_ideal_layer_equals_torch(case, rows, arrays):
             assert relative_error(found, expected) < 1e-12
 
 
+def test_packed_sequences_in_order_need_no_permutation():
+    layer, x = recurrent("lstm-all"), sequences("lstm-all")
+    sorted_ = PackedSequence(x.data, x.batch_sizes)
+    ours, theirs = (module(sorted_, states("lstm-all")) for module in (analog_of(layer, hardware()), layer))
+    assert ours[0].sorted_indices is None
+    for found, expected in zip(flat(ours), flat(theirs), strict=True):
+        assert relative_error(found, expected) < 1e-12
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.03)])
 def test_dtypes_are_those_of_torch(case, dtype, tolerance):
     layer = recurrent(case, dtype)
@@ -426,6 +435,48 @@ def test_distinct_matrices_have_distinct_errors():
     assert not torch.equal(first, second)
     again = analog_of(layer, hardware(PROGRAMMING_ERROR)).get_matrix()
     assert torch.equal(first, again[0])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("weight_ih_l0", (0, 3)), ("weight_hh_l0", (3, 7)), ("bias_ih_l0", (7, 9)), ("bias_hh_l0", (9, 10))],
+)
+def test_a_changed_parameter_writes_only_its_columns(kind, name, columns):
+    analog = analog_of(recurrent(kind), hardware(PROGRAMMING_ERROR), (2, 1))
+    before = analog.core.blocks[0].record.conductance.copy()
+    with torch.no_grad():
+        analog.get_parameter(name).mul_(0.99)
+    changed = (analog.core.blocks[0].record.conductance != before).any(axis=(0, 1, 2))
+    assert changed.tolist() == [columns[0] <= column < columns[1] for column in range(10)]
+
+
+@pytest.mark.parametrize("gradient", ["programmed", "chain", "wires"])
+@pytest.mark.parametrize("case", ["lstm-projected", "gru-both-ways"])
+def test_every_gradient_rule_is_that_of_torch_on_ideal_hardware(case, gradient):
+    layer, x = recurrent(case), sequences(case)
+    analog = from_torch(layer, hardware(UNEVEN), 1, seed=1, gradient=gradient)
+    for module in (layer, analog):
+        module(x)[0].square().sum().backward()
+    for ours, theirs in zip(analog.parameters(), layer.parameters(), strict=True):
+        assert relative_error(ours.grad, theirs.grad) < 1e-11
+
+
+@pytest.mark.parametrize("case", ["lstm-projected", "gru-both-ways"])
+def test_function_transforms_see_torchs_layer(case):
+    layer, x = recurrent(case), torch.stack([sequences(case), -sequences(case)])
+    analog = analog_of(layer, hardware(UNEVEN), (1, 0))
+    found = torch.func.vmap(lambda one: analog(one)[0])(x)
+    assert relative_error(found, torch.stack([layer(one)[0] for one in x])) < 1e-12
+    gradients = []
+    for module in (layer, analog):
+
+        def loss(parameters: dict[str, Tensor], module: nn.Module = module) -> Tensor:
+            return torch.func.functional_call(module, parameters, (x[0],))[0].square().sum()
+
+        gradients.append(torch.func.grad(loss)(dict(module.named_parameters())))
+    for name, expected in gradients[0].items():
+        assert relative_error(gradients[1][name], expected) < 1e-11
 
 
 def test_repr_tells_the_hardware():

@@ -37,7 +37,8 @@ def from_torch(
         params: The hardware. One description (None: ideal) for all layers; a list with one entry per module of
             `convertible_modules`; or a table of name patterns, ``{"layer4.*": fine, "*": coarse}``, in which the
             first match decides and layers without a match stay digital. An entry may be a list with one description
-            per array. For a single layer, a list is such an entry.
+            per array, or, for layers with several matrices, a list with such a list for each. For a single layer, a
+            list is such an entry.
         bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above. In
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
