@@ -25,7 +25,7 @@ def fingerprint(value: Tensor) -> int:
     """
     bits = _patterns(value.detach()).reshape(-1)
     total = bits.numel()
-    for chunk in bits.split(_CHUNK):
+    for chunk in bits.split(_CHUNK) if total > _CHUNK else (bits,):
         total = (total * _BASE + _weighted_sum(chunk)) & _MASK
     return total
 
@@ -44,14 +44,19 @@ def _weighted_sum(bits: Tensor) -> int:
     # the upper half into the lower one, which can be undone and hence hides nothing, gives them half a word.
     mixed = bits >> 4 * bits.element_size()
     mixed ^= bits
-    multipliers = _multipliers(bits.dtype, bits.device)[: bits.numel()]
+    multipliers = _multipliers(bits.numel(), bits.dtype, bits.device)
     # Only processors have integer dot products.
     total = torch.dot(mixed, multipliers) if bits.device.type == "cpu" else (mixed * multipliers).sum()
-    return int(total) % (1 << 8 * bits.element_size())
+    return int(total.item()) % (1 << 8 * bits.element_size())
+
+
+@lru_cache(maxsize=1024)
+def _multipliers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _all_multipliers(dtype, device)[:count]
 
 
 @lru_cache
-def _multipliers(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _all_multipliers(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Odd pseudo-random integers, the same everywhere (SplitMix64 of the position)."""
     z = (torch.arange(_CHUNK) + 1) * (_BASE - (1 << 64))
     z = (z ^ (z >> 30)) * (0xBF58476D1CE4E5B9 - (1 << 64))

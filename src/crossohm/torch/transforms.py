@@ -23,6 +23,8 @@ def plain(value: Tensor) -> Tensor:
         UnsupportedError: a `vmap` runs over it, and it has many values.
     """
     functorch = torch._C._functorch
+    if not functorch.is_functorch_wrapped_tensor(value):
+        return value.detach()
     while functorch.is_functorch_wrapped_tensor(value):
         if functorch.is_batchedtensor(value):
             raise UnsupportedError(
