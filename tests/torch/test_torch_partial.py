@@ -104,6 +104,40 @@ def test_one_of_three_parameters_of_one_of_two_matrices():
     assert changed.tolist() == [False] * 3 + [True] * 5
 
 
+def test_parameters_that_hold_several_matrices():
+    layer = from_torch(nn.MultiheadAttention(8, 2), hardware(PROGRAMMING_ERROR), 2, seed=1)
+    before = [matrix.core.blocks[0].record.conductance for matrix in layer.matrices]
+    with torch.no_grad():
+        layer.in_proj_weight[8:16].mul_(0.97)
+    after = [matrix.core.blocks[0].record.conductance for matrix in layer.matrices]
+    assert [old is new for old, new in zip(before, after, strict=True)] == [True, False, True, True]
+    assert (before[1] != after[1]).any(axis=(0, 1, 2)).tolist() == [True] * 8 + [False] * 2
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrent_layers(kind, name):
+    torch.manual_seed(3)
+    layer = from_torch(kind(5, 4), hardware(PROGRAMMING_ERROR), 1, seed=1)
+    before = layer.core.blocks[0].record.conductance
+    with torch.no_grad():
+        getattr(layer, name).mul_(0.97)
+    changed = (before != layer.core.blocks[0].record.conductance).any(axis=(0, 1, 2))
+    parts = {"weight_ih_l0": slice(0, 5), "weight_hh_l0": slice(5, 9), "bias_ih_l0": slice(9, 10)}
+    expected = np.zeros(11, dtype=bool)
+    expected[parts.get(name, slice(10, 11))] = True
+    assert np.array_equal(changed, expected)
+
+
+def test_a_matrix_formed_of_something_else_is_written_as_a_whole():
+    layer = from_torch(digital(nn.Linear, OPTIONS), hardware(PROGRAMMING_ERROR), 1, seed=1)
+    copy_of_bias = layer.bias.detach().clone()
+    layer.matrices[0]._stored = lambda: (layer.weight, copy_of_bias)
+    before = cells(layer)
+    copy_of_bias += 1e-3
+    assert_written(layer, before, slice(None))
+
+
 def test_synchronize_writes_everything():
     layer = from_torch(digital(nn.Linear, OPTIONS), hardware(PROGRAMMING_ERROR), 2, seed=1)
     before = cells(layer)

@@ -150,9 +150,10 @@ def rewrite_parts(
     suits = held[0] <= low and high <= held[1] and held[1] - held[0] <= 2 * (high - low)
     if not suits or not (weights.clipping or (held[0] <= matrix.min() and matrix.max() <= held[1])):
         return rewrite_blocks(blocks, matrix)
+    every_row, every_column = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
     for rows, columns in parts:
         values = np.clip(matrix[rows, columns], *held)
-        blocks = update_blocks(blocks, np.r_[rows], np.r_[columns], values)
+        blocks = update_blocks(blocks, every_row[rows], every_column[columns], values)
     return blocks
 
 

@@ -19,7 +19,7 @@ from crossohm.torch.chain_gradient import chain_product
 from crossohm.torch.convolution import with_all_cells
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
-from crossohm.torch.region import region_of
+from crossohm.torch.region import name_of, region_of
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain
 from crossohm.torch.wires import through_wires
@@ -216,10 +216,8 @@ class HeldMatrix:
         if not changed:
             return
         if policy == "error":
-            names = {id(parameter): name for name, parameter in self._layer.named_parameters()}
-            parts = [self._stored()[index] for index in changed]
-            wholes = [part if part._base is None else part._base for part in parts]
-            which = ", ".join(names.get(id(parameter), "a parameter") for parameter in wholes)
+            found = [name_of(self._layer, self._stored()[index]) or "a parameter" for index in changed]
+            which = ", ".join(dict.fromkeys(found))
             raise StaleArraysError(
                 f"{which} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were written "
                 "(sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done before "
