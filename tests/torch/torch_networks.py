@@ -2,59 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-
-class BasicBlock(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + shortcut)
-
-
-class ResNet20(nn.Module):
-    """He et al. 2015, for 32x32 images; parameter names of the shared state dict."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16, eps=1e-3)
-        sizes = ((16, 16, 1), (16, 32, 2), (32, 64, 2))
-        self.res1, self.res2, self.res3 = (
-            nn.Sequential(BasicBlock(n, m, stride), BasicBlock(m, m, 1), BasicBlock(m, m, 1)) for n, m, stride in sizes
-        )
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        return self.classifier(self.res3(self.res2(self.res1(x))))
-
-
-def trained_resnet20(shared: Path) -> ResNet20:
-    model = ResNet20()
-    model.load_state_dict(torch.load(shared / "data/models/resnet20_cifar10.pth", "cpu", weights_only=True))
-    return model.eval()
-
-
-def cifar10(shared: Path, count: int) -> tuple[Tensor, Tensor]:
-    """Normalised images ``(count, 3, 32, 32)`` and labels."""
-    with np.load(shared / "data/cifar10/test_2000.npz") as data:
-        pixels, labels = torch.from_numpy(data["x"][:count]), torch.from_numpy(data["y"][:count].astype(np.int64))
-    mean, spread = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
-    return ((pixels / 255 - mean) / spread).permute(0, 3, 1, 2).contiguous(), labels
 
 
 class Bottleneck(nn.Module):
