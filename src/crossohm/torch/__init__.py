@@ -33,6 +33,7 @@ from crossohm.torch.convert import (
     synchronize,
     to_torch,
 )
+from crossohm.torch.embedding import AnalogEmbedding
 from crossohm.torch.held import HeldMatrix
 from crossohm.torch.kinds import register
 from crossohm.torch.layer import AnalogLayer
@@ -50,6 +51,7 @@ __all__ = [
     "AnalogConvTranspose1d",
     "AnalogConvTranspose2d",
     "AnalogConvTranspose3d",
+    "AnalogEmbedding",
     "AnalogGRU",
     "AnalogGRUCell",
     "AnalogLSTM",

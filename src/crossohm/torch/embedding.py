@@ -1,0 +1,107 @@
+"""`AnalogEmbedding`: table look-ups as reads of an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from crossohm.chain import Dense
+from crossohm.errors import InputError, UnsupportedError
+from crossohm.torch.held import Expression
+from crossohm.torch.layer import AnalogLayer, Hardware
+
+
+@final
+class AnalogEmbedding(AnalogLayer, nn.Embedding):
+    """`torch.nn.Embedding` whose table is in analog arrays.
+
+    The matrix is ``(embedding_dim, num_embeddings)``. A token drives its own input line with one and all others with
+    zero, so that the outputs are one column of the matrix, with converters, noise and wires as in any product. That is
+    also what it costs: a product with the whole table per token. `from_torch` leaves embeddings digital unless
+    ``register(AnalogEmbedding)`` was called.
+
+    Args:
+        params: The hardware: one description, or a list with one per array (output partitions outermost).
+        num_embeddings: Number of tokens.
+        embedding_dim: Size of each vector.
+        padding_idx: Token whose vector gets no gradient.
+        max_norm: None; torch would change the table while it is read.
+        norm_type: Of ``max_norm``.
+        scale_grad_by_freq: False.
+        sparse: False.
+        device: Of the parameters.
+        dtype: Of the parameters.
+        seed: The chip; None draws one.
+        name: Name of the core; layers of one chip need different names to have independent errors.
+
+    Shape:
+        As `torch.nn.Embedding`: ``(*)`` integers to ``(*, embedding_dim)``.
+
+    Raises:
+        UnsupportedError: ``max_norm``, ``scale_grad_by_freq`` or ``sparse`` is used.
+    """
+
+    digital_type = nn.Embedding
+
+    def __init__(
+        self,
+        params: Hardware,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        seed: int | None = None,
+        name: str = "core",
+    ) -> None:
+        rules = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        nn.Embedding.__init__(self, num_embeddings, embedding_dim, *rules, device=device, dtype=dtype)
+        if not _is_plain(self):
+            raise UnsupportedError("an analog embedding has no max_norm, scale_grad_by_freq or sparse gradient")
+        self._install(params, 0, seed, name)
+
+    @classmethod
+    def converts(cls, module: nn.Module) -> bool:
+        """True if ``module`` is exactly a `torch.nn.Embedding` without ``max_norm`` and special gradients."""
+        return super().converts(module) and "weight" in module._parameters and _is_plain(module)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Read the columns of ``tokens``.
+
+        Raises:
+            InputError: a token is not in the table.
+        """
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.num_embeddings:
+            found = f"{int(tokens.min())} to {int(tokens.max())}"
+            raise InputError(f"tokens {found} are not all in a table of {self.num_embeddings}: 0 to one less")
+        lines = torch.arange(self.num_embeddings, device=tokens.device)
+        driven = (tokens.reshape(-1, 1) == lines).to(self.weight.dtype)
+        y = self.matrices[0].product(driven, Dense(self.num_embeddings))
+        return y.reshape(*tokens.shape, self.embedding_dim)
+
+    def _expressions(self, rows: int) -> Iterator[Expression]:
+        yield "", self._form, self._stored
+
+    def _form(self) -> Tensor:
+        if self.padding_idx is None:
+            return self.weight.T
+        padding = torch.arange(self.num_embeddings, device=self.weight.device) == self.padding_idx
+        return torch.where(padding, self.weight.detach().T, self.weight.T)
+
+    def _stored(self) -> tuple[nn.Parameter, ...]:
+        return (self.weight,)
+
+    def _held_values(self) -> dict[str, Tensor]:
+        return {"weight": self.matrices[0].programmed().T.clone()}
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return module.max_norm is None and not module.scale_grad_by_freq and not module.sparse
