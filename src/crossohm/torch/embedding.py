@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import InputError, UnsupportedError
+from crossohm.torch.hardware import Hardware
 from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer, Hardware
+from crossohm.torch.layer import AnalogLayer
 
 
 @final
