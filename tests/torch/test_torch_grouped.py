@@ -8,7 +8,7 @@ from layer_cases import LAYERS
 from torch import nn
 from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relative_error
 
-from crossohm import AnalogCore, CrossSimParameters, ParameterError, UnknownNameError
+from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
 from crossohm.torch import AnalogConv1d, AnalogConv2d, from_torch
 from crossohm.torch.convolution import Convolution
 from crossohm.torch.grouped import GroupedConvolution
@@ -99,6 +99,12 @@ def test_grouping_is_chosen_per_layer():
     with pytest.raises(ParameterError, match="dense or per_group") as error:
         from_torch(model, hardware(), grouping="apart")
     assert "0" in error.value.__notes__[0]
+
+
+def test_a_chip_goes_back_into_a_layer_of_the_same_grouping():
+    dense, apart = (AnalogConv2d(CrossSimParameters(), **DEPTHWISE, grouping=how) for how in ("dense", "per_group"))
+    with pytest.raises(DataError, match="same kind and size"):
+        dense.load_state_dict(apart.state_dict())
 
 
 def test_row_groups_must_divide_the_rows():
