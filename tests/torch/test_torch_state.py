@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch_cases import PROGRAMMING_ERROR, digital, hardware, inputs, resnet
 
 from crossohm import AnalogCore, CrossSimParameters, ParameterError, StaleArraysError
@@ -162,6 +163,29 @@ def test_fingerprints_of_large_tensors_depend_on_the_order_of_their_parts():
     value[5] = 1
     seen = {fingerprint(value.roll(shift << 20)) for shift in range(3)}
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("change", ["parametrization", "pruning"])
+def test_computed_weights_are_followed_and_trained(change):
+    def changed(layer):
+        if change == "pruning":
+            return prune.random_unstructured(layer, "weight", 0.5)
+        return nn.utils.parametrizations.weight_norm(layer)
+
+    x, plain = inputs((3, 6)), digital(nn.Linear, OPTIONS)
+    analog = from_torch(plain, hardware(), 1, seed=1)
+    results = []
+    for layer in (plain, analog):
+        torch.manual_seed(1)
+        layer = changed(layer)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            y = layer(x)
+            y.square().sum().backward()
+            optimizer.step()
+        results.append(y)
+    torch.testing.assert_close(*results, rtol=1e-11, atol=1e-12)
 
 
 def test_an_analog_bias_is_watched_and_a_digital_one_is_read():
