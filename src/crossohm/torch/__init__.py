@@ -10,7 +10,8 @@ Example::
 
 An analog layer is also an instance of the torch layer it stands for; its ``weight`` and ``bias`` are ordinary
 parameters with the ideal values, so optimizers, ``state_dict`` and initialisers work as usual. Gradients are those of
-the ideal layer with the weights the arrays hold (straight through converters and noise).
+the ideal layer with the weights the arrays hold (straight through converters and noise), or those of the whole chain;
+see `AnalogLayer.gradient`. The programmed chip is part of ``state_dict``.
 """
 
 from crossohm.errors import MissingDependencyError
