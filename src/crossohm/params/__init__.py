@@ -28,6 +28,7 @@ from crossohm.params.enums import (
     PartitionStrategy,
 )
 from crossohm.params.files import preset_names
+from crossohm.params.inference import dnn_inference_params
 from crossohm.params.root import CrossSimParameters, XbarParameters
 from crossohm.params.simulation import AnalyticsParameters, ConvolutionParameters, SimulationParameters
 
@@ -61,5 +62,6 @@ __all__ = [
     "SimulationParameters",
     "WeightMappingParameters",
     "XbarParameters",
+    "dnn_inference_params",
     "preset_names",
 ]
