@@ -82,7 +82,7 @@ def test_the_way_back_is_exact(network):
 
 def test_calibrated_converters(network):
     model, x, _ = network
-    digital, images, errors = TorchNetwork(model), x.numpy(), {}
+    digital, images, errors = TorchNetwork(model, grouping="per_group"), x.numpy(), {}
     expected = digital.outputs(images)
     for bits in (8, 12):
         params = calibrate_network(

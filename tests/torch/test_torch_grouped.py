@@ -9,7 +9,8 @@ from torch import nn
 from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relative_error
 
 from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
-from crossohm.torch import AnalogConv1d, AnalogConv2d, from_torch
+from crossohm.studies.report import hardware_report
+from crossohm.torch import AnalogConv1d, AnalogConv2d, TorchNetwork, from_torch
 from crossohm.torch.convolution import Convolution
 from crossohm.torch.grouped import GroupedConvolution
 
@@ -112,3 +113,11 @@ def test_row_groups_must_divide_the_rows():
         AnalogCore(torch.ones(5, 2), row_groups=2)
     core = AnalogCore(torch.ones(6, 2) * 1j, hardware({"core.complex_matrix": True, "core.cols_max": 2}), row_groups=2)
     assert core.NrowsVec == [2, 1] * 4
+
+
+def test_the_hardware_report_counts_the_arrays_of_all_groups():
+    model = nn.Sequential(nn.Conv2d(**DEPTHWISE), nn.Flatten(), nn.Linear(8 * 16, 2))
+    network = TorchNetwork(model, grouping="per_group").on_hardware([hardware(CONVERTERS)] * 2, seed=1)
+    layer = hardware_report(network, torch.zeros(4, 6, 6).numpy()).layers[0]
+    assert (layer.outputs, layer.inputs, layer.arrays, layer.array_rows, layer.array_columns) == (8, 9, 8, 9, 2)
+    assert (layer.devices, layer.mvms) == (2 * 8 * 9, 16 * 8)

@@ -41,7 +41,7 @@ from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
 from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
-from crossohm.torch.report import ConversionReport, LayerReport, conversion_report
+from crossohm.torch.report import ConversionReport, ReportedLayer, conversion_report
 from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 from crossohm.torch.training import reprogramming
 
@@ -64,7 +64,7 @@ __all__ = [
     "AnalogRNNCell",
     "ConversionReport",
     "HeldMatrix",
-    "LayerReport",
+    "ReportedLayer",
     "TorchNetwork",
     "analog_modules",
     "conversion_report",

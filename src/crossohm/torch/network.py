@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -30,12 +30,20 @@ class TorchNetwork:
         module: The network.
         batch_size: Images computed at a time.
         seed: Of the noise drawn while it answers; every call of `outputs` begins with the same.
+        grouping: How `on_hardware` stores grouped convolutions, see `from_torch`.
     """
 
-    def __init__(self, module: Any, batch_size: int = 250, seed: int = 0) -> None:
+    def __init__(
+        self,
+        module: Any,
+        batch_size: int = 250,
+        seed: int = 0,
+        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    ) -> None:
         self.module = module.eval()
         self.batch_size = batch_size
         self.seed = seed
+        self.grouping = grouping
 
     @property
     def convertible(self) -> tuple[str, ...]:
@@ -60,7 +68,8 @@ class TorchNetwork:
         """A copy whose layers are on the hardware described for them; BatchNorm is folded into them first."""
         # A model that is one layer takes its own description; a list would have one per array.
         params = hardware[0] if self.convertible == ("",) else list(hardware)
-        return TorchNetwork(from_torch(self.module, params, seed=seed, fuse_batchnorm=True), self.batch_size, seed)
+        analog = from_torch(self.module, params, seed=seed, fuse_batchnorm=True, grouping=self.grouping)
+        return TorchNetwork(analog, self.batch_size, seed)
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
         """Answers of the network, ``(images, outputs)``."""

@@ -19,7 +19,7 @@ _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
 
 @final
 @dataclass(frozen=True)
-class LayerReport:
+class ReportedLayer:
     """A layer with weights.
 
     Attributes:
@@ -48,15 +48,15 @@ class ConversionReport:
         layers: All of them.
     """
 
-    layers: tuple[LayerReport, ...]
+    layers: tuple[ReportedLayer, ...]
 
     @property
-    def analog(self) -> tuple[LayerReport, ...]:
+    def analog(self) -> tuple[ReportedLayer, ...]:
         """Layers in arrays."""
         return tuple(layer for layer in self.layers if not layer.reason)
 
     @property
-    def digital(self) -> tuple[LayerReport, ...]:
+    def digital(self) -> tuple[ReportedLayer, ...]:
         """Layers that stay digital."""
         return tuple(layer for layer in self.layers if layer.reason)
 
@@ -74,16 +74,16 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     return ConversionReport(tuple(_layers(model)))
 
 
-def _layers(module: nn.Module, name: str = "") -> Iterator[LayerReport]:
+def _layers(module: nn.Module, name: str = "") -> Iterator[ReportedLayer]:
     if isinstance(module, AnalogLayer):
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-        yield LayerReport(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
+        yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
         return
     convertible = is_convertible(module)
     reason = "it can be converted" if convertible else _obstacle(module)
     if reason:
-        yield LayerReport(name, type(module).__name__, (), 0, reason, convertible)
+        yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
     if convertible or isinstance(module, nn.MultiheadAttention):
         return
     for key, child in module.named_children():
