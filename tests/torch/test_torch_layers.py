@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch_cases import (
     CONVERTERS,
+    PROGRAMMING_ERROR,
     SLICED,
     digital,
     hardware,
@@ -143,3 +144,16 @@ def test_a_layer_kind_converts_only_its_own_type():
     for other in (Mine(3, 2), nn.Conv2d(1, 1, 1), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))):
         with pytest.raises(UnsupportedError, match=r"plain torch\.nn\.Linear"):
             AnalogLinear.from_torch(other, CrossSimParameters())
+
+
+def test_descriptions_per_array_go_row_by_row():
+    """Element 4 of 2 x 3 arrays governs outputs 2 and 3, inputs 4 to 7."""
+    layer = digital(nn.Linear, {"in_features": 12, "out_features": 4})
+    params = [hardware({"core.rows_max": 4, "core.cols_max": 2}) for _ in range(6)]
+    params[4].update(PROGRAMMING_ERROR)
+    analog = from_torch(layer, params, seed=1)
+    expected = torch.zeros(4, 12, dtype=torch.bool)
+    expected[2:4, 4:8] = True
+    assert torch.equal((analog.get_core_weights()[0] - layer.weight).abs() > 1e-9, expected)
+    x = inputs((3, 12))
+    torch.testing.assert_close(analog(x), analog.get_core_weights()[0].matmul(x.T).T + layer.bias)
