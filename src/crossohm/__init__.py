@@ -31,6 +31,7 @@ from crossohm.errors import (
 )
 
 if TYPE_CHECKING:
+    from crossohm.calibration import Calibration, calibrate
     from crossohm.chain import AnalogCore
     from crossohm.params import CrossSimParameters
 
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnalogCore",
+    "Calibration",
     "CrossOhmError",
     "CrossSimParameters",
     "DataError",
@@ -51,9 +53,15 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "__version__",
+    "calibrate",
 ]
 
-_LAZY = {"AnalogCore": "crossohm.chain", "CrossSimParameters": "crossohm.params"}
+_LAZY = {
+    "AnalogCore": "crossohm.chain",
+    "Calibration": "crossohm.calibration",
+    "CrossSimParameters": "crossohm.params",
+    "calibrate": "crossohm.calibration",
+}
 
 
 def __getattr__(name: str) -> Any:

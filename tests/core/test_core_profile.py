@@ -30,10 +30,10 @@ class Recorder:
         self.inputs: list[np.ndarray] = []
         self.currents: list[np.ndarray] = []
 
-    def xbar_inputs(self, x: Any, operation: str) -> None:
+    def xbar_inputs(self, x: Any, operation: str, constants: int) -> None:
         self.inputs.append(np.array(x))
 
-    def adc_inputs(self, currents: Any, operation: str, partition: int) -> None:
+    def adc_inputs(self, currents: Any, operation: str, partition: int, plane: int) -> None:
         self.currents.append(np.array(currents))
 
 

@@ -1,6 +1,19 @@
 """From what is seen on real inputs to converter ranges."""
 
 from crossohm.calibration.histogram import StreamingHistogram
-from crossohm.calibration.ranges import percentile_range
+from crossohm.calibration.model import calibrate, calibrate_network
+from crossohm.calibration.network import Network
+from crossohm.calibration.ranges import ChosenRange, Objective, percentile_range
+from crossohm.calibration.result import Calibration, LayerRanges
 
-__all__ = ["StreamingHistogram", "percentile_range"]
+__all__ = [
+    "Calibration",
+    "ChosenRange",
+    "LayerRanges",
+    "Network",
+    "Objective",
+    "StreamingHistogram",
+    "calibrate",
+    "calibrate_network",
+    "percentile_range",
+]

@@ -1,193 +1,179 @@
 """Calibrate all layers of a network: input ranges first, then ADC ranges with the inputs quantised.
 
-Ranges are fixed, one per layer (and weight slice), and hold all but the rarest of the values met on training data; see
+Ranges are fixed, one per layer (and weight slice), and chosen on what the converters meet on training data; see
 T. P. Xiao et al., IEEE Circuits and Systems Magazine 22(4), 26-48 (2022), for what they cost and save. Currents are
 recorded on cells without random errors: a range is a design decision, which no single chip should influence.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from crossohm.calibration.histogram import StreamingHistogram
-from crossohm.calibration.ranges import percentile_range
-from crossohm.errors import ParameterError, ShapeError
-from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters
+from crossohm.calibration.hardware import (
+    adc_ranges,
+    input_range,
+    takes_adc_range,
+    with_ranges,
+    without_random_errors,
+)
+from crossohm.calibration.images import ImageSource
+from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
+from crossohm.calibration.network import LayerHardware, Network, Progress, network_of, silent
+from crossohm.calibration.ranges import Measure, Objective
+from crossohm.calibration.result import Calibration, LayerRanges
+from crossohm.errors import ParameterError
+from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
-    from crossohm.chain import AnalogCore, Profile
+    from crossohm.chain import Profile
 
-#: One description, or for each of several matrices a list of one.
-LayerHardware = CrossSimParameters | list[list[CrossSimParameters]]
-#: Told after every batch: what is being done, and how many images of how many are done.
-Progress = Callable[[str, int, int], None]
+__all__ = ["LayerHardware", "Network", "Progress", "calibrate", "calibrate_network", "silent"]
 
 
-def silent(stage: str, done: int, total: int) -> None:
-    """The progress callback that shows nothing."""
+def calibrate(
+    model: Any,
+    data: Any,
+    params: Described | None = None,
+    *,
+    objective: Measure = "L2",
+    percentile: float = 99.99,
+    input_percentile: float = 100.0,
+    keep_adc_ranges: bool = False,
+    zero_level: bool = True,
+    relu_aware: bool = True,
+    limit: int | None = None,
+    bins: int = 4096,
+    progress: Progress = silent,
+) -> Calibration:
+    """Find the converter ranges that suit a network and its data.
+
+    Args:
+        model: A trained network: a torch module, a network that is already on hardware, or a `Network`. Not changed.
+        data: Training data: an array ``(images, ...)``, a data set with such ``images``, or a loader.
+        params: The hardware: one description, one per convertible layer, or a table by layer name. Not changed. None:
+            that of the model, which must be on hardware.
+        objective: What ranges are chosen by: the mean square (``"L2"``) or magnitude (``"L1"``) of the error of
+            quantising and clipping, or a ``"percentile"``.
+        percentile: For ``"percentile"``: of the currents that an ADC range holds, above 50 and at most 100.
+        input_percentile: The same for layer inputs.
+        keep_adc_ranges: Choose input ranges only. GRANULAR ranges are always kept: they follow from the cells.
+        zero_level: Choose only ranges with a level on zero, for converters that can have one.
+        relu_aware: Spend no ADC levels on currents that a ReLU right behind the layer makes zero.
+        limit: Most images used, the first ones; None: all.
+        bins: Resolution of the histograms that signals are recorded in.
+        progress: Told how far it is.
+
+    Returns:
+        Ranges, their errors, and the hardware with these ranges.
+
+    Raises:
+        ShapeError: not one description per layer.
+        UnknownNameError: a layer of the table does not exist, or one is missing.
+        ParameterError: a DAC without sign meets negative inputs, or an option is out of range.
+        InputError: there are no images, or a signal is not finite.
+        UnsupportedError: no front end knows such a model.
+    """
+    network = network_of(model)
+    described = _described(network, params)
+    chosen, inputs_chosen = Objective(objective, percentile), Objective(objective, input_percentile)
+    recorder = _Recorder(network, ImageSource(data, limit), bins, progress)
+
+    seen, count = recorder.record([CrossSimParameters() for _ in described], "input ranges")
+    layers = {
+        matrix: LayerRanges(layer, input_range(own, seen[matrix], inputs_chosen, zero_level, matrix), (), own.copy())
+        for layer, given in described.items()
+        for matrix, own in by_matrix(layer, given, matrices_of(layer, seen)).items()
+    }
+    if keep_adc_ranges or not any(takes_adc_range(found.hardware) for found in layers.values()):
+        return Calibration(_ranged(layers), chosen, count)
+
+    driven = Calibration(_ranged(layers), chosen, count)
+    seen, _ = recorder.record(driven.each(without_random_errors), "ADC ranges", relu_aware)
+    adc = {
+        matrix: replace(found, adc=adc_ranges(found.hardware, seen[matrix], chosen, zero_level))
+        for matrix, found in driven.layers.items()
+    }
+    return Calibration(_ranged(adc), chosen, count)
 
 
-class Network(Protocol):
-    """What calibration needs from a front end's network."""
-
-    @property
-    def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that can be put on hardware, in the order of their hardware descriptions."""
-
-    @property
-    def cores(self) -> Mapping[str, AnalogCore]:
-        """The cores on hardware, by the name of their layer; if it has several, followed by a dot and their own."""
-
-    def on_hardware(self, hardware: Sequence[LayerHardware], seed: int) -> Self:
-        """A copy with every convertible layer on the hardware described for it."""
-
-    def outputs(self, images: NDArray[np.float32], stage: str, progress: Progress) -> NDArray[np.floating]:
-        """What the network answers, ``(images, outputs)``."""
+def _ranged(layers: Mapping[str, LayerRanges]) -> dict[str, LayerRanges]:
+    """The same with descriptions that have the ranges found."""
+    return {
+        name: replace(found, hardware=with_ranges(found.hardware, found.inputs, found.adc))
+        for name, found in layers.items()
+    }
 
 
 def calibrate_network(
     network: Network,
-    hardware: Sequence[CrossSimParameters],
-    images: NDArray[np.float32],
+    hardware: Sequence[LayerHardware],
+    images: Any,
     *,
+    objective: Measure = "percentile",
     percentile: float | None = 99.99,
     input_percentile: float = 100.0,
     progress: Progress = silent,
 ) -> list[LayerHardware]:
-    """Hardware descriptions with the ranges that fit a network and its data.
+    """Hardware descriptions with the ranges that fit a network and its data; see `calibrate`.
 
     Args:
         network: The trained network, not on hardware.
         hardware: One description per convertible layer; not changed.
-        images: Training data, as the network takes them.
-        percentile: Percentile of the currents that an ADC range holds, above 50 and at most 100; None: ADC ranges stay
-            as described. GRANULAR ranges always do: they follow from the cells.
-        input_percentile: The same for layer inputs. Layers with a range per vector
-            (``core.mapping.inputs.mvm.percentile``) keep it.
+        images: Training data.
+        objective: What ranges are chosen by; the others are closer to the least error (see `calibrate`).
+        percentile: For objective ``"percentile"``; None: ADC ranges stay as described.
+        input_percentile: The same for layer inputs.
         progress: Told how far it is.
 
     Returns:
         The description of every layer. A layer with several matrices has a list with, for each, a list of one.
-
-    Raises:
-        ShapeError: not one description per layer.
-        ParameterError: a DAC without sign meets negative inputs.
-        CrossOhmError: a percentile is out of range.
     """
-    names = network.convertible
-    if len(hardware) != len(names):
-        raise ShapeError(f"{len(hardware)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
-    ideal = [CrossSimParameters() for _ in names]
-    seen = _profile(network, ideal, images, "input ranges", progress)
-    driven = [
-        {
-            name: with_input_range(params, record.inputs["mvm"], input_percentile, name)
-            for name, record in seen.items()
-            if name == layer or name.startswith(f"{layer}.")
-        }
-        for layer, params in zip(names, hardware, strict=True)
-    ]
-    if percentile is None or not any(takes_adc_range(params) for own in driven for params in own.values()):
-        return [_of_layer(own.values()) for own in driven]
-    quiet = [_of_layer(map(without_random_errors, own.values())) for own in driven]
-    seen = _profile(network, quiet, images, "ADC ranges", progress)
-    return [
-        _of_layer(with_adc_ranges(params, seen[name], percentile) for name, params in own.items()) for own in driven
-    ]
+    found = calibrate(
+        network,
+        images,
+        list(hardware),
+        objective=objective,
+        percentile=99.99 if percentile is None else percentile,
+        input_percentile=input_percentile,
+        keep_adc_ranges=percentile is None,
+        progress=progress,
+    )
+    return list(found.hardware.values())
 
 
-def _of_layer(matrices: Iterable[CrossSimParameters]) -> LayerHardware:
-    """Hardware of a layer from that of its matrices."""
-    own = list(matrices)
-    return own[0] if len(own) == 1 else [[params] for params in own]
+def _described(network: Network, params: Described | None) -> dict[str, LayerHardware]:
+    """The description of every convertible layer, by its name."""
+    if params is not None:
+        return by_layer(params, network.convertible)
+    if not network.hardware:
+        raise ParameterError(
+            "params", None, "the model is not on hardware", allowed="a description, or a model on hardware"
+        )
+    return by_layer(network.hardware, network.convertible)
 
 
-def _profile(
-    network: Network,
-    hardware: Sequence[LayerHardware],
-    images: NDArray[np.float32],
-    stage: str,
-    progress: Progress,
-) -> dict[str, Profile]:
-    """What passes the taps of every layer."""
-    analog = network.on_hardware(hardware, seed=0)
-    with ExitStack() as taps:
-        seen = {name: taps.enter_context(core.profile()) for name, core in analog.cores.items()}
-        analog.outputs(images, stage, progress)
-    return seen
+class _Recorder:
+    """Runs a network on some hardware and records what passes the taps of every layer."""
 
+    def __init__(self, network: Network, images: ImageSource, bins: int, progress: Progress) -> None:
+        self._network = network
+        self._images = images
+        self._bins = bins
+        self._progress = progress
 
-def without_random_errors(params: CrossSimParameters) -> CrossSimParameters:
-    """The same hardware with perfect writing, no drift, no read noise and no ADC; all that is systematic stays."""
-    quiet = params.copy()
-    effects = ("programming_error", "drift_error", "read_noise")
-    quiet.update({f"xbar.device.{effect}.enable": False for effect in effects})
-    quiet.update({"xbar.device.time": 0, "xbar.adc.mvm.bits": 0, "xbar.adc.vmm.bits": 0})
-    return quiet
-
-
-def with_input_range(
-    params: CrossSimParameters, seen: StreamingHistogram, percent: float, layer: str
-) -> CrossSimParameters:
-    """The hardware with the input range of a layer: symmetric, or from zero if its DAC has no sign.
-
-    Raises:
-        ParameterError: the DAC has no sign and inputs are negative; names the layer.
-    """
-    if params.core.mapping.inputs.mvm.percentile is not None:
-        return params
-    low, high = percentile_range(seen, percent)
-    if not params.xbar.dac.mvm.signed:
-        if seen.low < 0:
-            raise ParameterError(
-                "xbar.dac.mvm.signed", False, f"layer {layer!r} has negative inputs, down to {seen.low:.4g}",
-                remedy="Set it to True (model SignMagnitudeDAC)",
-            )  # fmt: skip
-        low = 0.0
-    ranged = params.copy()
-    ranged.update({"core.mapping.inputs.mvm.min": low, "core.mapping.inputs.mvm.max": high})
-    return ranged
-
-
-def takes_adc_range(params: CrossSimParameters) -> bool:
-    """True if the ADC converts, over a range that calibration may choose."""
-    adc = params.xbar.adc.mvm
-    return adc.bits > 0 and adc.model != "IdealADC" and adc.adc_range_option is not ADCRangeLimits.GRANULAR
-
-
-def with_adc_ranges(params: CrossSimParameters, seen: Profile, percent: float) -> CrossSimParameters:
-    """The hardware with the ADC range of a layer, or one per weight slice.
-
-    A `QuantizerADC` gets the range that was used, including zero. All other models get a symmetric one: their codes are
-    symmetric around zero whatever the range. Ranges of slices differ by powers of two, so that slices can be added by
-    shifting.
-    """
-    if not takes_adc_range(params):
-        return params
-    ranged = params.copy()
-    found = {"calibrated_range": _limits(params, seen, percent), "adc_range_option": "CALIBRATED"}
-    ranged.update({f"xbar.adc.mvm.{name}": value for name, value in found.items()})
-    return ranged
-
-
-def _limits(params: CrossSimParameters, seen: Profile, percent: float) -> list[float] | list[list[float]]:
-    symmetric = params.xbar.adc.mvm.model != "QuantizerADC"
-    if params.core.style is not CoreStyle.BITSLICED:
-        low, high = percentile_range(seen.adc_slices("mvm")[0], percent, symmetric)
-        return [min(low, 0.0), max(high, 0.0)]
-    records = seen.adc_slices("mvm", params.core.bit_sliced.num_slices)
-    positive = not symmetric and all(record.low >= 0 for record in records)
-    reaches = [percentile_range(record, percent)[1] for record in records]
-    return [[0.0 if positive else -reach, reach] for reach in _powers_of_two_apart(reaches)]
-
-
-def _powers_of_two_apart(values: Sequence[float]) -> list[float]:
-    """The largest value, and the others enlarged to it divided by a power of two."""
-    top = max(values)
-    return [top / 2 ** math.floor(math.log2(top / value)) for value in values]
+    def record(
+        self, hardware: Sequence[LayerHardware], stage: str, relu_aware: bool = False
+    ) -> tuple[dict[str, Profile], int]:
+        """The profile of every matrix, and the number of images."""
+        analog = self._network.on_hardware(hardware, seed=0)
+        floors = analog.floors if relu_aware else {}
+        with ExitStack() as taps:
+            seen = {
+                name: taps.enter_context(core.profile(self._bins, floors.get(name)))
+                for name, core in analog.cores.items()
+            }
+            count = self._images.pass_through(analog, stage, self._progress)
+        return seen, count

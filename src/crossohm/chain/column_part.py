@@ -31,6 +31,10 @@ class ColumnPart:
     def row_group(self, index: int) -> ColumnPart:
         return ColumnPart(self.whole.row_group(index), self.start, self.stop)
 
+    @property
+    def constants(self) -> int:
+        return self.whole.constants
+
     def prepare(self, weights: Array, start: int) -> Kernel:
         return self.whole.prepare(weights, self.start + start)
 

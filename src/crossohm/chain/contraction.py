@@ -27,6 +27,10 @@ class Contraction(Protocol):
     def row_group(self, index: int) -> Contraction:
         """How the same inputs meet the rows of one group."""
 
+    @property
+    def constants(self) -> int:
+        """How many of the last features are not data but a constant one, for bias columns."""
+
     def prepare(self, weights: Array, start: int) -> Kernel:
         """Bring a piece ``(outputs, n)`` into the form `contract` takes; done once per programming."""
 
@@ -56,9 +60,11 @@ class Dense:
 
     Attributes:
         columns: Number of matrix columns.
+        constants: How many of the last ones are driven with a constant one.
     """
 
     columns: int
+    constants: int = 0
 
     @property
     def row_groups(self) -> int:

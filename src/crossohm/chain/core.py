@@ -32,7 +32,7 @@ from crossohm.chain.indexing import Region, whole
 from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
-from crossohm.chain.profile import BlockTap, Profile
+from crossohm.chain.profile import BlockTap, Profile, output_per_current
 from crossohm.chain.programmed import Programmed
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
@@ -350,7 +350,7 @@ class AnalogCore(MatrixFace):
         axis = 0 if operation == "mvm" else 1
         inputs = self._parts(1 - axis)
         if self._profile is not None:
-            self._profile.xbar_inputs(x, operation)
+            self._profile.xbar_inputs(x, operation, plans[0].contraction.constants)
         sums: dict[int, Any] = {}
         for block, plan in zip(self._blocks, plans, strict=True):
             driven, start = block.part(1 - axis), block.part(axis).start
@@ -467,18 +467,22 @@ class AnalogCore(MatrixFace):
         return to_spice(self, path, x, operation, input_slice=input_slice)
 
     @contextmanager
-    def profile(self, bins: int = 4096) -> Iterator[Profile]:
+    def profile(self, bins: int = 4096, floor: np.ndarray | None = None) -> Iterator[Profile]:
         """Record, in bounded memory, the inputs and what the ADCs see during the operations in a ``with`` block.
 
         Args:
             bins: Resolution of the streaming histograms.
+            floor: Smallest value of each output of an MVM that has an effect on what follows, ``(outputs,)``, e.g. zero
+                if a ReLU follows. Where each output is made by one conversion, currents below are recorded apart
+                (`Profile.floors`); elsewhere all currents matter and are recorded as always.
 
         Example:
             >>> with core.profile() as seen:  # doctest: +SKIP
             ...     core @ x
-            >>> seen.adc_range(99.9)  # doctest: +SKIP
+            >>> seen.inputs["mvm"].percentile(99.9)  # doctest: +SKIP
         """
-        outer, self._profile = self._profile, Profile(bins)
+        scale = None if floor is None else output_per_current((b.record for b in self._blocks), self.params)
+        outer, self._profile = self._profile, Profile(bins, None if scale is None else np.asarray(floor) / scale)
         self._direct.clear()
         try:
             yield self._profile

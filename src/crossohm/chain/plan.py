@@ -17,10 +17,10 @@ from crossohm.chain.readout import LinearReadout, NoisyReadout, Readout
 class Tap(Protocol):
     """Something that looks at signals while they pass."""
 
-    def xbar_inputs(self, x: Array, operation: str) -> None:
-        """Inputs of an operation, in the user's units, before the DAC."""
+    def xbar_inputs(self, x: Array, operation: str, constants: int) -> None:
+        """Inputs of an operation, in the user's units, before the DAC; the last ``constants`` features are ones."""
 
-    def adc_inputs(self, currents: Array, operation: str, partition: int) -> None:
+    def adc_inputs(self, currents: Array, operation: str, partition: int, plane: int) -> None:
         """What one conversion sees: ``(batch, banks, lines, *positions)``, normalised current."""
 
 
@@ -115,7 +115,7 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
         ``(batch, outputs, *positions)`` in the user's units.
     """
     if tap is not None:
-        tap.xbar_inputs(x, plan.operation)
+        tap.xbar_inputs(x, plan.operation, plan.contraction.constants)
     draw = OperationDraw(backend_of(x), rng) if plan.needs_draw else None
     if plan.scaled_in_arrays:
         drive, factor = x, None
@@ -150,10 +150,10 @@ def _evaluations(
         else:
             yield _condition(stage, stage.readout.currents(driven, draw))
         return
-    for weight, plane in _planes(plan, quantised):
+    for number, (weight, plane) in enumerate(_planes(plan, quantised)):
         currents = _condition(stage, stage.readout.currents(plane, draw))
         if stage.per_plane:
-            currents = _digitise(plan, stage, currents, draw, tap, index)
+            currents = _digitise(plan, stage, currents, draw, tap, index, number)
         yield currents * weight
 
 
@@ -185,9 +185,11 @@ def _condition(stage: Stage, currents: Array) -> Array:
     return currents[:, 0::2] - currents[:, 1::2] if stage.pairs and not stage.limits_difference else currents
 
 
-def _digitise(plan: Plan, stage: Stage, currents: Array, draw: Draw | None, tap: Tap | None, index: int) -> Array:
+def _digitise(
+    plan: Plan, stage: Stage, currents: Array, draw: Draw | None, tap: Tap | None, index: int, plane: int = 0
+) -> Array:
     if tap is not None:
-        tap.adc_inputs(currents, plan.operation, index)
+        tap.adc_inputs(currents, plan.operation, index, plane)
     return currents if stage.digitiser is None else stage.digitiser.convert(currents, draw)
 
 

@@ -225,7 +225,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         matrix, vectors = self.matrices[number], x.flatten(0, 1)
         if self._lines:
             vectors = torch.cat([vectors, vectors.new_ones(vectors.shape[0], self._lines)], dim=1)
-        y = matrix.product(vectors, Dense(vectors.shape[1]))
+        y = matrix.product(vectors, Dense(vectors.shape[1], self._lines))
         bias = None if self._lines else self._bias(number)
         return (y if bias is None else y + bias).unflatten(0, x.shape[:2])
 

@@ -133,6 +133,10 @@ class _Following:
     start: int
 
     @property
+    def constants(self) -> int:
+        return self.inner.constants
+
+    @property
     def row_groups(self) -> int:
         return self.inner.row_groups
 

@@ -72,6 +72,11 @@ class Convolution:
         return self
 
     @property
+    def constants(self) -> int:
+        """Features of constant one: a channel for all bias columns together."""
+        return 1 if self.bias_columns else 0
+
+    @property
     def taps(self) -> int:
         """Matrix columns per channel."""
         return prod(self.kernel_size)

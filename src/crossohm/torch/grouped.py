@@ -44,6 +44,11 @@ class GroupedConvolution:
     whole: Convolution
 
     @property
+    def constants(self) -> int:
+        """Features of constant one."""
+        return self.whole.constants
+
+    @property
     def row_groups(self) -> int:
         """Groups with arrays of their own."""
         return self.whole.groups
@@ -121,6 +126,11 @@ class ChannelGroup:
     one: Convolution
     own: slice
     channels: int
+
+    @property
+    def constants(self) -> int:
+        """Features of constant one."""
+        return self.one.constants
 
     @property
     def row_groups(self) -> int:

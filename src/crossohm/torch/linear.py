@@ -65,7 +65,7 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         return self._bias_columns
 
     def _contraction(self) -> Dense:
-        return Dense(self.in_features + self._bias_columns)
+        return Dense(self.in_features + self._bias_columns, self._bias_columns)
 
     def _flat_weight(self) -> Tensor:
         return self.weight

@@ -229,7 +229,7 @@ class AnalogRecurrent(AnalogLayer):
         """The step function of every cell; parameters are looked at once for all time steps."""
         matrices = iter(self.matrices)
         for cell in self._cells(self._rows):
-            multiply = _multiplier(next(matrices))
+            multiply = _multiplier(next(matrices), cell.bias_ih_rows + cell.bias_hh_rows)
             yield self._step(cell, multiply, _multiplier(next(matrices)) if self._projects else None)
 
     def _step(self, cell: Cell, multiply: Any, project: Any) -> Step:
@@ -267,5 +267,5 @@ class AnalogRecurrent(AnalogLayer):
         return parts
 
 
-def _multiplier(matrix: HeldMatrix) -> Callable[[Tensor], Tensor]:
-    return matrix.multiplier(Dense(matrix.built.shape[1]))
+def _multiplier(matrix: HeldMatrix, ones: int = 0) -> Callable[[Tensor], Tensor]:
+    return matrix.multiplier(Dense(matrix.built.shape[1], ones))

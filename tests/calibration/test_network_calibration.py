@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from two_layers import FIRST, HIDDEN, IMAGES, SECOND, TwoLayers, hardware
 
-from crossohm import AnalogCore, CrossSimParameters, ParameterError, ShapeError
-from crossohm.calibration.model import calibrate_network
+from crossohm import CrossSimParameters, ParameterError, ShapeError
+from crossohm.calibration import calibrate, calibrate_network
 from crossohm.params import ADCRangeLimits
 
-RNG = np.random.default_rng(5)
-FIRST, SECOND = RNG.normal(size=(12, 20)), RNG.normal(size=(6, 12))
-IMAGES = RNG.normal(size=(150, 20)).astype(np.float32)
-HIDDEN = np.maximum(IMAGES @ FIRST.T, 0)
-
-
-@dataclasses.dataclass(frozen=True)
-class TwoLayers:
-    """``second(relu(first(x)))``."""
-
-    cores: dict[str, Any]
-    batch: int = 64
-    convertible = ("first", "second")
-
-    def on_hardware(self, hardware: Sequence[CrossSimParameters], seed: int) -> TwoLayers:
-        matrices = zip(self.convertible, (FIRST, SECOND), hardware, strict=True)
-        return TwoLayers({name: AnalogCore(w, p, seed=seed, name=name) for name, w, p in matrices}, self.batch)
-
-    def outputs(self, images: np.ndarray, stage: str, progress: Any) -> np.ndarray:
-        found = []
-        for start in range(0, len(images), self.batch):
-            hidden = np.maximum(self.cores["first"] @ images[start : start + self.batch].T, 0)
-            found.append((self.cores["second"] @ hidden).T)
-            progress(stage, start + found[-1].shape[0], len(images))
-        return np.concatenate(found)
-
-
 NETWORK = TwoLayers({})
-
-
-def hardware(**changes: Any) -> CrossSimParameters:
-    params = CrossSimParameters()
-    params.update(
-        {
-            "xbar.device.infinite_on_off_ratio": True,
-            "xbar.dac.mvm.model": "SignMagnitudeDAC",
-            "xbar.dac.mvm.bits": 12,
-            "xbar.adc.mvm.model": "QuantizerADC",
-            "xbar.adc.mvm.bits": 8,
-        }
-    )
-    params.update({path.replace("__", "."): value for path, value in changes.items()})
-    return params
 
 
 def calibrated(params: CrossSimParameters, **options: Any) -> list[CrossSimParameters]:
@@ -79,7 +36,9 @@ def test_adc_ranges_are_percentiles_of_the_currents() -> None:
     inputs = [(x, np.abs(x).max()) for x in (IMAGES, HIDDEN)]
     weights = [w / np.abs(w).max() for w in (FIRST, SECOND)]
     currents = [(x / top) @ w.T for (x, top), w in zip(inputs, weights, strict=True)]
-    for (low, high), seen in zip(adc_ranges(calibrated(hardware(), percentile=99.0)), currents, strict=True):
+    plain = {"objective": "percentile", "percentile": 99.0, "zero_level": False, "relu_aware": False}
+    found = list(calibrate(NETWORK, IMAGES, hardware(), **plain).hardware.values())
+    for (low, high), seen in zip(adc_ranges(found), currents, strict=True):
         bin_width = 2 * 2 ** np.ceil(np.log2(np.abs(seen).max())) / 4096
         assert low == pytest.approx(np.percentile(seen, 1.0), abs=2 * bin_width + 2e-3)  # 12-bit inputs
         assert high == pytest.approx(np.percentile(seen, 99.0), abs=2 * bin_width + 2e-3)

@@ -1,0 +1,59 @@
+"""Hardware descriptions of layers, and of the matrices that layers have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from crossohm.calibration.network import LayerHardware
+from crossohm.errors import ShapeError, UnknownNameError, UnsupportedError
+from crossohm.params import CrossSimParameters
+
+#: One description for all layers, one per layer, or a table by layer name.
+Described = CrossSimParameters | Sequence[LayerHardware] | Mapping[str, LayerHardware]
+
+
+def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware]:
+    """The description of every layer.
+
+    Raises:
+        ShapeError: a list is not one description per layer.
+        UnknownNameError: a layer of a table does not exist, or one is missing.
+    """
+    if isinstance(params, CrossSimParameters):
+        return dict.fromkeys(names, params)
+    if isinstance(params, Mapping):
+        wrong = set(params) ^ set(names)
+        if wrong:
+            raise UnknownNameError("params", min(wrong), "no such layer, or not described", allowed=", ".join(names))
+        return {name: params[name] for name in names}
+    if len(params) != len(names):
+        raise ShapeError(f"{len(params)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
+    return dict(zip(names, params, strict=True))
+
+
+def matrices_of(layer: str, cores: Iterable[str]) -> list[str]:
+    """Which of the cores belong to a layer, by their names."""
+    return [name for name in cores if name == layer or name.startswith(f"{layer}.")]
+
+
+def by_matrix(layer: str, given: LayerHardware, matrices: Sequence[str]) -> dict[str, CrossSimParameters]:
+    """The description of every matrix of a layer.
+
+    Raises:
+        UnsupportedError: there is one for each array.
+    """
+    if isinstance(given, CrossSimParameters):
+        return dict.fromkeys(matrices, given)
+    several = [list(one) if isinstance(one, list | tuple) else [one] for one in given]
+    if len(several) != len(matrices) or any(len(one) != 1 for one in several):
+        raise UnsupportedError(
+            f"layer {layer!r} has descriptions for single arrays; ranges are found for matrices, so give one "
+            "description per layer, or a list of one for each of its matrices"
+        )
+    return dict(zip(matrices, (one[0] for one in several), strict=True))
+
+
+def of_layer(matrices: Iterable[CrossSimParameters]) -> LayerHardware:
+    """The description of a layer from those of its matrices."""
+    own = list(matrices)
+    return own[0] if len(own) == 1 else [[params] for params in own]
