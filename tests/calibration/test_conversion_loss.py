@@ -40,7 +40,7 @@ def one(loss: ConversionLoss, low: float, high: float) -> float:
 
 
 @pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("levels", [2, 15, 16, 256, 5000])
+@pytest.mark.parametrize("levels", [2, 15, 256, 5000])
 @pytest.mark.parametrize("name", list(SIGNALS))
 def test_loss_is_that_of_the_samples(name: str, levels: int, power: int) -> None:
     x = SIGNALS[name]
@@ -122,14 +122,10 @@ def test_levels_are_those_of_the_converter(model: str) -> None:
     scale = adc_scale(spec)
     assert scale is not None
     low, high = (float(side[0]) for side in scale.fit(np.array([-1.5]), np.array([1.5])))
-    levels = get_adc(model, "adc").build(spec, low, high, {}).output_levels if not _needs_errors(model) else None
+    adc = get_adc(model, "adc")
+    levels = adc.build(spec, low, high, adc.mismatch(spec, 1, np.random.default_rng(0))).output_levels
     first, step = (float(part[0]) for part in scale.steps(np.array([low]), np.array([high])))
-    if levels is not None:
-        np.testing.assert_allclose(first + step * np.arange(scale.levels), levels, atol=1e-12)
-
-
-def _needs_errors(model: str) -> bool:
-    return model not in ("QuantizerADC", "SignMagnitudeADC")
+    np.testing.assert_allclose(first + step * np.arange(scale.levels), levels, atol=1e-12)
 
 
 def test_converters_without_levels_have_no_scale() -> None:

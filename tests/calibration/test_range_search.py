@@ -35,13 +35,13 @@ def test_half_normal_data_as_the_reference_or_better(bits: int) -> None:
 
 
 @pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("levels", [4, 15, 64, 256])
+@pytest.mark.parametrize("levels", [4, 15, 256])
 @pytest.mark.parametrize("shape", ["positive", "symmetric"])
 @pytest.mark.parametrize("name", ["normal", "rectified", "heavy tails"])
 def test_one_limit_as_good_as_trying_all(name: str, shape: str, levels: int, power: int) -> None:
-    x = SIGNALS[name][:8000]
+    x = SIGNALS[name][:4000]
     scale = Scale(levels, shape)
-    tried = np.abs(x).max() * np.geomspace(0.005, 1, 500)
+    tried = np.abs(x).max() * np.geomspace(0.01, 1, 200)
     ranges = [tuple(float(s[0]) for s in scale.fit(np.array([-r]), np.array([r]))) for r in tried]
     best = min(cost(x, scale, *limits, power) for limits in ranges)
     found = choose_range(signal(x), scale, Objective(f"L{power}"))
@@ -54,12 +54,12 @@ def test_one_limit_as_good_as_trying_all(name: str, shape: str, levels: int, pow
 @pytest.mark.parametrize(("levels", "zero_level"), [(4, True), (16, True), (16, False), (64, True)])
 @pytest.mark.parametrize("name", list(SIGNALS))
 def test_two_limits_as_good_as_trying_all(name: str, levels: int, zero_level: bool, power: int) -> None:
-    x = SIGNALS[name][::10]
+    x = SIGNALS[name][::20]
     scale = Scale(levels, "free", zero_level=zero_level)
     bottom, top = min(x.min(), 0), max(x.max(), 0)
     best = np.inf
-    for below in np.linspace(0, 1, 40) ** 1.5:
-        for above in np.linspace(0.02, 1, 40) ** 1.5:
+    for below in np.linspace(0, 1, 25) ** 1.5:
+        for above in np.linspace(0.02, 1, 25) ** 1.5:
             limits = scale.fit(np.array([bottom * below]), np.array([top * above]))
             best = min(best, cost(x, scale, float(limits[0][0]), float(limits[1][0]), power))
     found = choose_range(signal(x), scale, Objective(f"L{power}"))
