@@ -1,11 +1,11 @@
-"""`examples/cifar10_calibration.py` in small: ResNet-20 with few ADC bits, memory and time of calibration."""
+"""`examples/cifar10_calibration.py` in small: ResNet-20 with few ADC bits, and the time of calibration."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 import time
-import tracemalloc
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,23 +61,18 @@ def test_few_bits_answer_as_the_digital_network(network: TorchNetwork, data: np.
     assert same(6, keep_adc_ranges=True) < 0.5
 
 
-def test_time_and_memory_are_bounded(network: TorchNetwork, data: np.ndarray) -> None:
-    """Histograms do not grow with the images, and calibration costs few passes through the network."""
+@pytest.mark.slow
+def test_calibration_costs_a_few_passes(network: TorchNetwork, data: np.ndarray) -> None:
+    """Each image costs less than ten passes on hardware; programming and search, which do not grow, are left out."""
     layers = example().hardware(6, len(network.convertible))
-    found = crossohm.calibrate(network, data[:3], layers)  # imports and first-use tables are not what is measured
-    tracemalloc.start()
-    held = {}
-    for count in (5, 15):
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        crossohm.calibrate(network, data[:count], layers)
-        held[count] = tracemalloc.get_traced_memory()[1] - before
-    tracemalloc.stop()
-    assert held[15] < 1.5 * held[5] < 150e6
-    analog = network.on_hardware(list(found.hardware.values()), seed=1)
-    times = []
-    for work in (lambda: analog.outputs(data[:20]), lambda: crossohm.calibrate(network, data[:20], layers)):
+    ranged = list(crossohm.calibrate(network, data[:5], layers).hardware.values())
+    analog = network.on_hardware(ranged, seed=1)
+    analog.outputs(data[:5])
+
+    def seconds(work: Callable[[], object]) -> float:
         start = time.process_time()
         work()
-        times.append(time.process_time() - start)
-    assert times[1] < 10 * times[0]
+        return time.process_time() - start
+
+    few, many = (seconds(lambda n=n: crossohm.calibrate(network, data[:n], layers)) for n in (5, 55))
+    assert many - few < 10 * seconds(lambda: analog.outputs(data[:50]))
