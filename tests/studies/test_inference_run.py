@@ -104,6 +104,17 @@ def test_a_layer_under_two_names_has_hardware_twice() -> None:
     assert list(network.on_hardware([CrossSimParameters()] * 2, seed=1).cores) == ["0", "2"]
 
 
+def test_ranges_of_least_error_save_bits() -> None:
+    """At four bits they lose far fewer answers than ranges that hold all but one current in ten thousand."""
+    coarse = load_hardware("rram-8bit", [*NO_NOISE, "xbar.adc.mvm.bits=4"])
+    same = []
+    for objective in ("L2", "percentile"):
+        found = run_inference(RunSettings(coarse, images=200, draws=1, objective=objective))
+        same.append(float(np.mean(found.analog[0].argmax(axis=1) == found.digital.argmax(axis=1))))
+    assert same[0] >= same[1]
+    assert same[0] > 0.9
+
+
 def test_progress_covers_everything() -> None:
     ended: dict[str, int] = {}
     run_inference(

@@ -17,7 +17,8 @@ def test_the_network_follows_the_data(dataset: str, model: str) -> None:
     ("name", "value"),
     [
         ("draws", 0), ("images", 0), ("images", -1), ("batch_size", 0), ("top_k", 0), ("seed", -1), ("seed", 2**70),
-        ("calibration_images", 0), ("percentile", 50.0), ("percentile", 100.1), ("percentile", float("nan")),
+        ("calibration_images", 0), ("objective", "L3"),
+        ("percentile", 50.0), ("percentile", 100.1), ("percentile", float("nan")),
     ],
 )  # fmt: skip
 def test_out_of_range(name: str, value: object) -> None:

@@ -67,8 +67,18 @@ Calibrate = Annotated[
 CalibrationImages = Annotated[
     int, typer.Option(help="Training images looked at for calibration.", rich_help_panel=_RANGES)
 ]
+Objective = Annotated[
+    str,
+    typer.Option(
+        help="What ADC and input ranges are chosen by: percentile, or the least error, L2 or L1.",
+        rich_help_panel=_RANGES,
+    ),
+]
 Percentile = Annotated[
-    float, typer.Option(help="Percentile of the currents that an ADC range holds.", rich_help_panel=_RANGES)
+    float,
+    typer.Option(
+        help="Percentile of the currents that an ADC range holds, with --objective percentile.", rich_help_panel=_RANGES
+    ),
 ]
 KeepAdcRange = Annotated[
     bool,

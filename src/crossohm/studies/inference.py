@@ -99,7 +99,12 @@ def prepare(settings: RunSettings, progress: Progress = silent) -> Prepared:
             settings.dataset, data_dir=settings.data_dir, split="train", limit=settings.calibration_images
         )
         hardware = calibrate_network(
-            network, described, train.images, percentile=settings.percentile, progress=progress
+            network,
+            described,
+            train.images,
+            objective=settings.objective,
+            percentile=settings.percentile,
+            progress=progress,
         )
     return Prepared(network, test, tuple(hardware))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, get_args
 
+from crossohm.calibration.ranges import Measure
 from crossohm.datasets import dataset_names
 from crossohm.errors import ParameterError, UnknownNameError, UnsupportedError
 from crossohm.models import model_card, model_names
@@ -29,7 +30,10 @@ class RunSettings:
         seed: Of the first chip.
         calibrate: Find input and ADC ranges on training images; otherwise those of ``hardware`` are used.
         calibration_images: How many, the first ones of the training split.
-        percentile: Of the currents an ADC range holds; None: ADC ranges stay as described.
+        objective: What ranges are chosen by: ``"percentile"``, or the least error, ``"L2"`` or ``"L1"``; see
+            `crossohm.calibrate`.
+        percentile: Of the currents an ADC range holds, for the objective of that name; None: ADC ranges stay as
+            described.
 
     Raises:
         ParameterError: a setting is out of range, or no such data set or model.
@@ -47,6 +51,7 @@ class RunSettings:
     seed: int = 1
     calibrate: bool = True
     calibration_images: int = 200
+    objective: Measure = "percentile"
     percentile: float | None = 99.99
 
     def __post_init__(self) -> None:
@@ -54,6 +59,7 @@ class RunSettings:
             _require(name, getattr(self, name), getattr(self, name) >= 1, "a positive integer")
         _require("images", self.images, self.images is None or self.images >= 1, "a positive integer, or None for all")
         _require("seed", self.seed, 0 <= self.seed < 2**62, "an integer from 0 to 2**62 - 1")
+        _require("objective", self.objective, self.objective in get_args(Measure), ", ".join(get_args(Measure)))
         percent = self.percentile
         _require("percentile", percent, percent is None or 50 < percent <= 100, "above 50, at most 100")
         object.__setattr__(self, "model", _model(self.model, self.dataset))
