@@ -1,7 +1,7 @@
 """One small adapter per array library, found by looking at the arrays that are passed in.
 
 The physics is written against the array API standard: ``backend_of(x).xp`` is the namespace to compute in. An adapter
-adds the few things the standard lacks: random draws, a fused quantiser with a useful gradient, and the way to and
+adds the few things the standard lacks: random draws, rounding with a useful gradient, and the way to and
 from the host. No array library is imported unless one of its arrays arrives.
 """
 
@@ -54,12 +54,18 @@ class Backend(Protocol):
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""
 
-    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
-        """Nearest of the levels ``low + k / density``, k = 0..last, ties to even k.
+    def round_within(self, x: Array, first: int, last: int) -> Array:
+        """Nearest whole numbers from ``first`` to ``last``, ties to even ones.
 
-        The gradient passes straight through inside the range and is zero where the input clips. ``x`` is not
-        modified.
+        The gradient passes straight through inside the range and is zero where the input clips. ``x`` is consumed: its
+        memory may hold the result.
         """
+
+    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+        """``total + factor * x``; ``total`` is consumed: its memory may hold the result."""
+
+    def root(self, x: Array) -> Array:
+        """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         """``x`` limited to ``[low, high]``."""

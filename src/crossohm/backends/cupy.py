@@ -50,8 +50,15 @@ class CupyBackend:
     def is_traced(self, value: Array) -> bool:
         return False
 
-    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
-        return cupy.clip(cupy.rint((x - low) * density), 0, last) / density + low
+    def round_within(self, x: Array, first: int, last: int) -> Array:
+        return cupy.clip(cupy.rint(x), first, last)
+
+    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+        total += factor * x
+        return total
+
+    def root(self, x: Array) -> Array:
+        return cupy.sqrt(cupy.maximum(x, 0))
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         return cupy.clip(x, low, high)

@@ -57,10 +57,16 @@ class JaxBackend:
     def is_traced(self, value: Array) -> bool:
         return isinstance(value, jax.core.Tracer)
 
-    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
-        inside = jnp.clip(x, low, low + last / density)
-        level = jnp.clip(jnp.round((x - low) * density), 0, last) / density + low
-        return self.straight_through(level, inside)
+    def round_within(self, x: Array, first: int, last: int) -> Array:
+        inside = jnp.clip(x, first, last)
+        return self.straight_through(jnp.round(inside), inside)
+
+    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+        return total + factor * x
+
+    def root(self, x: Array) -> Array:
+        positive = x > 0
+        return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         return jnp.clip(x, low, high)

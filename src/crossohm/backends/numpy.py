@@ -66,14 +66,17 @@ class NumpyBackend:
     def is_traced(self, value: Array) -> bool:
         return False
 
-    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
-        codes = np.asarray(x - float(low))
-        codes *= density
-        np.rint(codes, out=codes)
-        np.clip(codes, 0, last, out=codes)
-        codes /= density
-        codes += low
-        return codes
+    def round_within(self, x: Array, first: int, last: int) -> Array:
+        whole = np.asarray(x)
+        np.rint(whole, out=whole)
+        return np.clip(whole, first, last, out=whole)
+
+    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+        total += factor * x
+        return total
+
+    def root(self, x: Array) -> Array:
+        return np.sqrt(np.maximum(x, 0))
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         return np.clip(x, low, high)

@@ -54,13 +54,20 @@ class TorchBackend:
     def is_traced(self, value: Array) -> bool:
         return False
 
-    def quantize(self, x: Array, low: float, density: float, last: int) -> Array:
+    def round_within(self, x: Array, first: int, last: int) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return ((x - low) * density).round_().clamp_(0, last).div_(density).add_(low)
-        inside = torch.clamp(x, low, low + last / density)
-        with torch.no_grad():
-            level = ((x - low) * density).round_().clamp_(0, last).div_(density).add_(low)
-        return self.straight_through(level, inside)
+            return x.round_().clamp_(first, last)
+        inside = torch.clamp(x, first, last)
+        return self.straight_through(inside.round(), inside)
+
+    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+        return total.add_(x, alpha=factor)
+
+    def root(self, x: Array) -> Array:
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return x.clamp_(min=0).sqrt_()
+        positive = x > 0
+        return torch.where(positive, torch.where(positive, x, 1).sqrt(), 0)
 
     def clip(self, x: Array, low: float, high: float) -> Array:
         return torch.clamp(x, low, high)

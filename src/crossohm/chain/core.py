@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -25,6 +26,7 @@ from crossohm.chain.blocks import (
 )
 from crossohm.chain.column_part import ColumnPart
 from crossohm.chain.contraction import Contraction, Dense
+from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
 from crossohm.chain.explain import Explanation, explain_plans
 from crossohm.chain.face import MatrixFace
@@ -318,6 +320,15 @@ class AnalogCore(MatrixFace):
                 f"matrix has dtype {matrix.dtype}, but core.complex_matrix is False; set it to True to store the real "
                 "and imaginary parts in arrays of twice the size, or pass a real matrix"
             )
+
+    @property
+    def ignores_zeros(self) -> bool:
+        """True if zeros may be left out of the inputs of an MVM: they drive nothing, and nobody takes note of them."""
+        return self._profile is None and all(drive.keeps_zero for drive in self._drives)
+
+    @cached_property
+    def _drives(self) -> tuple[Drive, ...]:
+        return tuple(build_drive(params, "mvm") for params in self._params)
 
     # --- multiplying --------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class Drive:
         percentile: Fraction of the inputs that defines the scale from the data instead, or None.
         per_vector: With ``percentile``: every vector has a scale of its own, rather than one for the whole call.
         dac: The input converter.
+        counted: True if arrays are driven with numbers in DAC steps (code numbers, if inputs are sliced), whose unit
+            the matrix takes up, rather than with normalised voltages.
     """
 
     clip: tuple[float, float] | None
@@ -29,11 +31,41 @@ class Drive:
     percentile: float | None
     per_vector: bool
     dac: DACConverter
+    counted: bool = False
+
+    @property
+    def unit(self) -> float:
+        """Normalised voltage per unit of `signal`."""
+        return self.dac.uniform.step if self.counted and self.dac.uniform else 1.0
+
+    def signal(self, x: Array) -> tuple[Array, Array | None]:
+        """What drives the arrays, converted; with a range from the data, also the factor its results need.
+
+        If inputs are sliced and counted, the value of code 0 is left out (`DACConverter.plane_offset`).
+        """
+        levels = self.dac.uniform
+        if levels is None or not self.counted:
+            normalised, factor = self.normalise(x)
+            return self.dac.quantize(normalised), factor
+        scale, factor = self.scale, None
+        if self.percentile is not None:
+            scale = factor = input_scale(x, self.percentile, self.per_vector)
+        number = levels.number(x * (levels.density / scale))  # what lies outside the range is clipped by the DAC
+        if levels.low and not self.dac.sliced:
+            number += levels.low * levels.density
+        return number, factor
 
     @property
     def is_linear(self) -> bool:
         """True if the array sees the input times a constant, so that scaling can move into the matrix."""
         return self.clip is None and self.percentile is None and self.dac == DACConverter()
+
+    @property
+    def keeps_zero(self) -> bool:
+        """True if an input of zero gives a voltage of zero and has no say in the range."""
+        clips = self.clip is not None and not self.clip[0] <= 0 <= self.clip[1]
+        ranges = self.percentile is not None and self.percentile < 1
+        return self.dac.keeps_zero and not clips and not ranges
 
     def normalise(self, x: Array) -> tuple[Array, Array | None]:
         """Normalised inputs before conversion; with a range from the data, also the factor its results need."""
@@ -106,8 +138,3 @@ def input_limits(mapping: InputMappingParameters) -> tuple[float, float]:
         limit = abs(high if low is None else low)  # type: ignore[arg-type]
         return -limit, limit
     return float(low), float(high)
-
-
-def planes_per_chunk(x: Array, planes: int, budget: int = 1 << 24) -> int:
-    """How many bit planes of ``x`` to hold at once: as many as fit in ``budget`` elements, at least one."""
-    return max(1, min(planes, budget // max(1, x.size if isinstance(x.size, int) else x.numel())))

@@ -30,6 +30,16 @@ def compute_dtype(name: str) -> str:
     return _REAL_OF.get(name, "float64")
 
 
+def counts_steps(name: str) -> bool:
+    """True if converters may count in steps, with units moved into the matrix.
+
+    In double precision the order of operations is the definition's: currents in the exact middle of two levels, common
+    where weights and inputs are few-bit numbers, then round as written. In single precision the rounding of the sums
+    decides about them in any case.
+    """
+    return name == "float32"
+
+
 def joint_dtype(matrix: str, inputs: str) -> str:
     """Dtype of the computation: double if either side needs it; integer inputs follow the matrix."""
     needed = {compute_dtype(matrix)}

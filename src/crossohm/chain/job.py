@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -12,14 +12,18 @@ import numpy as np
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
+from crossohm.chain.dtypes import counts_steps
 from crossohm.chain.programmed import Programmed, subtracts_in_array
 from crossohm.chain.wired import networks_vary
+from crossohm.circuits.levels import Levels
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
 
 #: A conductance this many standard deviations from a clipping limit reaches it with probability below 1e-15.
 SAFE_SIGMAS = 8.0
+#: Whole numbers up to this one are exact in single precision.
+LARGEST_COUNT = 2**24
 
 
 @final
@@ -79,6 +83,35 @@ class Job:
     def per_plane(self) -> bool:
         """True if every input slice is converted (or recorded) by itself."""
         return self.adc.adc_per_ibit and self.drive.dac.sliced and (self.digitises or self.tapped)
+
+    @property
+    def drives_planes(self) -> bool:
+        """True if input slices drive the arrays one after another, which a linear array makes no use of by itself."""
+        matters = self.current_limit is not None or not self.has_linear_cells
+        return self.drive.dac.sliced and (self.per_plane or matters)
+
+    @property
+    def has_linear_cells(self) -> bool:
+        """True if currents are the product of the inputs and a matrix, up to Gaussian noise of known variance."""
+        return self.law is None and not (self.has_networks or self.samples)
+
+    def can_count(self, levels: Levels) -> bool:
+        """True if a converter with these levels may count in steps, with its units moved into the matrix."""
+        return levels.last <= LARGEST_COUNT and counts_steps(backend_of(self.like).dtype_name(self.like))
+
+    @property
+    def counts_inputs(self) -> bool:
+        """True if arrays are driven with numbers in DAC steps."""
+        levels = self.drive.dac.uniform
+        if levels is None or not self.can_count(levels):
+            return False
+        return self.has_linear_cells and (self.drives_planes or not self.drive.dac.sliced)
+
+    @property
+    def unit(self) -> float:
+        """Normalised voltage per unit of what drives the cells."""
+        slicing = self.drive.dac.slicing
+        return slicing.fraction_unit if slicing and self.drive.counted else self.drive.unit
 
     @property
     def current_limit(self) -> float | None:
@@ -181,7 +214,7 @@ def make_job(
     """
     forward = operation == "mvm"
     device = params.xbar.device
-    return Job(
+    job = Job(
         name=record.name,
         params=params,
         mapping=build_mapping(params),
@@ -200,3 +233,4 @@ def make_job(
         law=active_device(device, "nonlinear_IV"),
         tapped=tapped,
     )
+    return replace(job, drive=replace(job.drive, counted=job.counts_inputs))

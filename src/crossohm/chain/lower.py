@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Dense
-from crossohm.chain.digitiser import Digitiser
+from crossohm.chain.digitiser import Counting, Digitiser
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.lower_arrays import build_readout, line_parts
-from crossohm.chain.network_readout import NetworkReadout
 from crossohm.chain.plan import Combination, Plan, Stage
 from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key, subtracts_in_array
 from crossohm.chain.ranges import adc_limits
-from crossohm.chain.readout import (
-    LinearReadout,
-    NoisyReadout,
-    PolynomialReadout,
-    Readout,
-    SampledReadout,
-)
-from crossohm.chain.stacked import StackedReadout
+from crossohm.chain.readout import LinearReadout, NoisyReadout, Readout
 from crossohm.chain.wired import apply_wires
 from crossohm.circuits.adc import Converter, get_adc
 from crossohm.devices import check_devices
@@ -109,38 +102,42 @@ def _merged_stage(job: Job) -> Stage:
         units = np.repeat(job.units, [part.stop - part.start for part in job.output_parts], axis=1)
     gain = _gain(job)
     weights = job.mapping.decode(job.conductance, units) * gain
-    kernel, lines = job.prepare(weights), weights.shape[0]
+    kernel, lines = job.prepare(weights * job.unit), weights.shape[0]
     readout: Readout = LinearReadout(job.contraction, 1, lines, kernel)
     if job.noise is not None:
-        squares = (job.mapping.coefficients * gain) ** 2
+        squares = (job.mapping.coefficients * (gain * job.unit)) ** 2
         variance = np.tensordot(squares, job.noise_variance(job.conductance), axes=([0, 1], [0, 1]))
         readout = NoisyReadout(job.contraction, 1, lines, kernel, job.prepare(variance))
     constant = _digital_constant(job, slice(0, weights.shape[1]))
-    combination = Combination(None, None, None, 0.0, None, constant)
+    combination = Combination(None, None, None, 0.0, None, None if constant is None else job.array(constant))
     return Stage(readout, False, False, None, False, False, None, combination)
 
 
 def _stage(job: Job, index: int) -> Stage:
     """The arrays of one input partition."""
     columns = job.input_parts[index]
-    readout = build_readout(job, columns)
-    planes = job.drive.dac.sliced and (job.per_plane or _planes_matter(job, readout))
+    digitiser = _counted(job, _digitiser(job, index)) if job.digitises else None
+    counting = digitiser.counting if digitiser else None
     return Stage(
-        readout=readout,
+        readout=build_readout(job, columns, counting.levels if counting else None),
         pairs=job.keeps_signs and not job.separate_adcs,
         limits_difference=job.interleaved,
         limit=job.current_limit,
-        bit_planes=planes,
-        per_plane=planes and job.per_plane,
-        digitiser=_digitiser(job, index) if job.digitises else None,
-        combination=_combination(job, columns),
+        bit_planes=job.drives_planes,
+        per_plane=job.drives_planes and job.per_plane,
+        digitiser=digitiser,
+        combination=_combination(job, columns, counting),
     )
 
 
-def _planes_matter(job: Job, readout: Readout) -> bool:
-    """True if driving input slices one by one differs from driving their sum."""
-    cellwise = PolynomialReadout | SampledReadout | NetworkReadout | StackedReadout
-    return job.current_limit is not None or isinstance(readout, cellwise)
+def _counted(job: Job, digitiser: Digitiser) -> Digitiser:
+    """The converters as rounding of currents in steps, where nothing between cells and ADC needs other units."""
+    levels = digitiser.levels
+    plain = job.has_linear_cells and job.current_limit is None and not job.tapped
+    if levels is None or not plain or not all(map(job.can_count, levels)):
+        return digitiser
+    start = [own.low * own.density for own in levels]
+    return replace(digitiser, counting=Counting(levels, job.array(start) if any(start) else None))
 
 
 def _digitiser(job: Job, column_part: int) -> Digitiser:
@@ -175,20 +172,38 @@ def _own_mismatch(job: Job, key: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(key): value for name, value in job.mismatch.items() if name.startswith(key)}
 
 
-def _combination(job: Job, columns: slice) -> Combination:
+def _combination(job: Job, columns: slice, counting: Counting | None) -> Combination:
     gain = _gain(job)
-    coefficients = job.mapping.coefficients * gain
-    offset = 0.0 if job.units is not None else job.mapping.offset * gain
+    table = job.mapping.coefficients * gain
+    coefficients = table.reshape(-1) if job.separate_adcs else table[:, 0]
+    constant = _digital_constant(job, columns)
+    if counting is not None:
+        constant = _add(constant, _level_zero(job, coefficients, counting))
+        coefficients = coefficients * [levels.step for levels in counting.levels]
+    offset = 0.0 if job.units is not None else job.mapping.offset * gain * job.drive.unit
     outputs, units = _unit_indices(job) if job.units is not None else (None, None)
     sums = job.conductance.shape[2] if job.contraction.row_groups > 1 else 1
     return Combination(
-        coefficients=job.array(coefficients.reshape(-1) if job.separate_adcs else coefficients[:, 0]),
+        coefficients=tuple(map(float, coefficients)),
         outputs=outputs,
         units=units,
         offset=offset,
         ones=job.prepare(np.ones((sums, columns.stop - columns.start)), columns.start) if offset else None,
-        constant=_digital_constant(job, columns),
+        constant=None if constant is None else job.array(constant),
     )
+
+
+def _level_zero(job: Job, coefficients: np.ndarray, counting: Counting) -> np.ndarray | None:
+    """What level 0 of the converters stands for, ``(outputs,)``; unit lines have it as well and take it away."""
+    low = np.array([levels.low for levels in counting.levels])
+    if job.units is not None or not low.any():
+        return None
+    conversions = sum(job.drive.dac.plane_weights) if job.per_plane else 1.0
+    return np.full(job.conductance.shape[2], (coefficients * low).sum() * conversions)
+
+
+def _add(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    return second if first is None else first if second is None else first + second
 
 
 def _unit_indices(job: Job) -> tuple[Array, Array]:
@@ -201,7 +216,7 @@ def _unit_indices(job: Job) -> tuple[Array, Array]:
     return backend.indices(outputs, job.like), backend.indices(units, job.like)
 
 
-def _digital_constant(job: Job, columns: slice) -> Array | None:
+def _digital_constant(job: Job, columns: slice) -> np.ndarray | None:
     """What the DAC's lowest code contributes when only the bits above it drive the arrays.
 
     It is known digitally, hence computed from target rather than programmed conductances.
@@ -213,4 +228,4 @@ def _digital_constant(job: Job, columns: slice) -> Array | None:
     cells = (job.target.shape[0], *job.target.shape[2:])
     spread = None if units is None else np.broadcast_to(units[:, None, None], cells)
     weights = job.mapping.decode(job.target, spread)[:, columns]
-    return job.array(low * weights.sum(axis=1) * _gain(job))
+    return np.asarray(low * weights.sum(axis=1) * _gain(job))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crossohm.chain.job import Job
@@ -15,23 +17,32 @@ from crossohm.chain.readout import (
     SampledReadout,
 )
 from crossohm.chain.stacked import StackedReadout
+from crossohm.circuits.levels import Levels
 from crossohm.devices import cell_of
 
 
-def build_readout(job: Job, columns: slice) -> Readout:
-    """The cheapest exact way to the line currents of input partition ``columns``."""
+def build_readout(job: Job, columns: slice, levels: Sequence[Levels] | None) -> Readout:
+    """The cheapest exact way to the line currents of input partition ``columns``.
+
+    Args:
+        job: The operation.
+        columns: The partition.
+        levels: Converter levels of each bank if linear cells give their currents in steps, None: normalised current.
+    """
     if job.has_networks or job.samples:
         return _by_group(job, columns)
     g, groups = line_conductances(job, columns), job.contraction.row_groups
     if job.law is not None:
         return _polynomial(job, g, columns)
-    kernel = job.prepare(_rows(g if job.keeps_signs else _fold(g, -1.0), groups), columns.start)
-    banks, lines = _banks(job, g), g.shape[2]
+    density = np.ones(_banks(job, g)) if levels is None else np.array([own.density for own in levels])
+    scale = job.unit * density.reshape(g.shape[0], -1, 1, 1)
+    signed = g if job.keeps_signs else _fold(g, -1.0)
+    kernel = job.prepare(_rows(signed * scale, groups), columns.start)
     if job.noise is None:
-        return LinearReadout(job.contraction, banks, lines, kernel)
-    variance = job.noise_variance(g)
-    spread = job.prepare(_rows(variance if job.keeps_signs else _fold(variance, 1.0), groups), columns.start)
-    return NoisyReadout(job.contraction, banks, lines, kernel, spread)
+        return LinearReadout(job.contraction, _banks(job, g), g.shape[2], kernel)
+    variance = job.noise_variance(g) if job.keeps_signs else _fold(job.noise_variance(g), 1.0)
+    spread = job.prepare(_rows(variance * scale**2, groups), columns.start)
+    return NoisyReadout(job.contraction, _banks(job, g), g.shape[2], kernel, spread)
 
 
 def line_parts(job: Job) -> tuple[slice, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -10,8 +11,12 @@ from crossohm._random import Draw, OperationDraw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.digitiser import Digitiser
-from crossohm.chain.drive import Drive, planes_per_chunk
+from crossohm.chain.drive import Drive
 from crossohm.chain.readout import LinearReadout, NoisyReadout, Readout
+
+#: Most currents, over all banks, evaluated at a time: 1 MB in single precision fits the processor's cache, and memory
+#: allocators reuse it rather than hand it back to the system.
+CACHED_ELEMENTS = 1 << 18
 
 
 class Tap(Protocol):
@@ -30,15 +35,16 @@ class Combination:
     """From digitised line currents to outputs: add slices and signs, remove offsets.
 
     Attributes:
-        coefficients: Weight of each bank, ``(banks,)``, in output units per normalised current (None: one bank, 1).
+        coefficients: Weight of each bank, in output units per normalised current, or per step where the
+            digitiser counts (None: one bank, 1).
         outputs: Lines that are outputs (None: all lines).
         units: For each output, the unit line to subtract, or None.
         offset: Multiple of the input sum to subtract, or 0.
         ones: Kernel that sums the inputs of this partition, when ``offset`` is used.
-        constant: Digital contribution of the DAC's lowest code, ``(outputs,)``, or None.
+        constant: Digital contribution of the converters' level 0, ``(outputs,)``, or None.
     """
 
-    coefficients: Array
+    coefficients: tuple[float, ...] | None
     outputs: Array | None
     units: Array | None
     offset: float
@@ -118,60 +124,78 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
         tap.xbar_inputs(x, plan.operation, plan.contraction.constants)
     draw = OperationDraw(backend_of(x), rng) if plan.needs_draw else None
     if plan.scaled_in_arrays:
-        drive, factor = x, None
-    else:
-        drive, factor = plan.drive.normalise(x)
-        drive = plan.drive.dac.quantize(drive)
-    total: Any = None
-    for index, stage in enumerate(plan.stages):
-        part = _run_stage(plan, stage, drive, draw, tap, index)
-        total = part if total is None else total + part
+        return _run_stages(plan, x, draw, tap)
+    signal, factor = plan.drive.signal(x)
+    parts = [_run_stages(plan, piece, draw, tap) for piece in _pieces(plan, signal)]
+    total = parts[0] if len(parts) == 1 else backend_of(x).xp.concat(parts, axis=0)
     return total if factor is None else total * factor
 
 
-def _run_stage(plan: Plan, stage: Stage, quantised: Array, draw: Draw | None, tap: Tap | None, index: int) -> Array:
+def _pieces(plan: Plan, signal: Array) -> Iterator[Array]:
+    """The batch in pieces whose currents fit the processor's cache, where no readout gains from the whole."""
+    size = len(signal)
+    if not backend_of(signal).is_traced(signal) and isinstance(plan.stages[0].readout, LinearReadout | NoisyReadout):
+        lines = max(stage.readout.banks * stage.readout.lines for stage in plan.stages)
+        size = max(1, CACHED_ELEMENTS // max(1, lines * math.prod(signal.shape[2:])))
+    for start in range(0, max(1, len(signal)), max(1, size)):
+        yield signal if size >= len(signal) else signal[start : start + size]
+
+
+def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -> Array:
+    """Outputs ``(batch, outputs, *positions)``, added over input partitions."""
+    total = _run_stage(plan, plan.stages[0], signal, draw, tap, 0)
+    for index, stage in enumerate(plan.stages[1:], start=1):
+        total += _run_stage(plan, stage, signal, draw, tap, index)
+    return total
+
+
+def _run_stage(plan: Plan, stage: Stage, signal: Array, draw: Draw | None, tap: Tap | None, index: int) -> Array:
     acquired: Any = None
-    driven = quantised - plan.drive.dac.plane_offset if plan.drive.dac.plane_offset else quantised
-    for currents in _evaluations(plan, stage, quantised, driven, draw, tap, index):
-        acquired = currents if acquired is None else acquired + currents
+    driven = _without_offset(plan, signal)
+    for plane, (weight, currents) in enumerate(_evaluations(plan, stage, signal, driven, draw)):
+        found = _digitise(plan, stage, currents, draw, tap, index, plane) if stage.per_plane else currents
+        if acquired is None:
+            acquired = found if weight == 1.0 else found * weight
+        else:
+            acquired = backend_of(found).add_scaled(acquired, found, weight)
     if not stage.per_plane:
         acquired = _digitise(plan, stage, acquired, draw, tap, index)
     return _combine(plan, stage, acquired, driven)
 
 
+def _without_offset(plan: Plan, signal: Array) -> Array:
+    """The part of the signal that drives the arrays: code 0 of sliced inputs is added digitally."""
+    offset = 0.0 if plan.drive.counted else plan.drive.dac.plane_offset
+    return signal - offset if offset else signal
+
+
 def _evaluations(
-    plan: Plan, stage: Stage, quantised: Array, driven: Array, draw: Draw | None, tap: Tap | None, index: int
-) -> Iterator[Array]:
-    """Currents of every array evaluation, already weighted by the significance of its input slice."""
-    if not stage.bit_planes:
-        if isinstance(stage.readout, NoisyReadout) and plan.drive.dac.sliced:
-            energy = _plane_energy(plan, quantised)
-            yield _condition(stage, stage.readout.with_energy(driven, energy, draw))
-        else:
-            yield _condition(stage, stage.readout.currents(driven, draw))
-        return
-    for number, (weight, plane) in enumerate(_planes(plan, quantised)):
-        currents = _condition(stage, stage.readout.currents(plane, draw))
-        if stage.per_plane:
-            currents = _digitise(plan, stage, currents, draw, tap, index, number)
-        yield currents * weight
+    plan: Plan, stage: Stage, signal: Array, driven: Array, draw: Draw | None
+) -> Iterator[tuple[float, Array]]:
+    """Significance and currents of every array evaluation, one for each input slice that is applied by itself."""
+    if stage.bit_planes:
+        for weight, plane in _planes(plan, signal):
+            yield weight, _condition(stage, stage.readout.currents(plane, draw))
+    elif isinstance(stage.readout, NoisyReadout) and plan.drive.dac.sliced:
+        energy = _plane_energy(plan, signal)
+        yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
+    else:
+        yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
 
 
-def _planes(plan: Plan, v: Array) -> Iterator[tuple[float, Array]]:
-    """Weight and voltages of each input slice, least significant first, a bounded number held at a time."""
-    weights = plan.drive.dac.plane_weights
-    chunk = planes_per_chunk(v, len(weights))
-    for first in range(0, len(weights), chunk):
-        last = min(first + chunk, len(weights))
-        planes = plan.drive.dac.planes(v, first, last)
-        for k in range(first, last):
-            yield weights[k], planes[k - first]
+def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
+    """Weight of each input slice, least significant first, and what drives the arrays, one at a time."""
+    slicing = plan.drive.dac.slicing
+    assert slicing is not None
+    code = signal if plan.drive.counted else slicing.codes(signal)
+    for weight, fraction in zip(slicing.weights, slicing.fractions(code), strict=True):
+        yield weight, fraction if plan.drive.counted else fraction * slicing.fraction_unit
 
 
-def _plane_energy(plan: Plan, v: Array) -> Array:
+def _plane_energy(plan: Plan, signal: Array) -> Array:
     """Squared voltages weighted as the input slices' noise adds up in the recombined current."""
     total: Any = 0.0
-    for weight, plane in _planes(plan, v):
+    for weight, plane in _planes(plan, signal):
         total = total + (weight * plane) ** 2
     return total
 
@@ -200,16 +224,16 @@ def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array) -> Array:
     if combination.units is not None:
         y = xp.take(y, combination.outputs, axis=1) - xp.take(y, combination.units, axis=1)
     if combination.offset:
-        y = y - combination.offset * plan.contraction.contract(driven, combination.ones)
+        y -= combination.offset * plan.contraction.contract(driven, combination.ones)
     if combination.constant is not None:
-        y = y + xp.reshape(combination.constant, (-1,) + (1,) * (y.ndim - 2))
+        y += xp.reshape(combination.constant, (-1,) + (1,) * (y.ndim - 2))
     return y
 
 
-def _add_banks(currents: Array, coefficients: Array) -> Array:
-    if currents.shape[1] == 1:
-        return currents[:, 0] if coefficients is None else currents[:, 0] * coefficients[0]
-    total: Any = currents[:, 0] * coefficients[0]
-    for bank in range(1, currents.shape[1]):
-        total = total + currents[:, bank] * coefficients[bank]
+def _add_banks(currents: Array, coefficients: tuple[float, ...] | None) -> Array:
+    if coefficients is None:
+        return currents[:, 0]
+    total = currents[:, 0] * coefficients[0]
+    for bank, coefficient in enumerate(coefficients[1:], start=1):
+        total = backend_of(total).add_scaled(total, currents[:, bank], coefficient)
     return total

@@ -80,19 +80,14 @@ class NoisyReadout(Readout):
         """Currents when the squared voltages that carry noise differ from ``v**2`` (several input slices at once)."""
         assert draw is not None
         mean = self.contraction.contract(v, self.kernel)
-        variance = self.contraction.contract(energy, self.variance)
-        return self._split(mean + root(variance) * draw.normal(mean))
+        noise = backend_of(v).root(self.contraction.contract(energy, self.variance))
+        noise *= draw.normal(mean)
+        mean += noise
+        return self._split(mean)
 
     @property
     def reason(self) -> str:
         return "read noise by moments (exact: Gaussian, no conductance comes near a clipping limit)"
-
-
-def root(variance: Array) -> Array:
-    """Square root of non-negative numbers whose gradient is finite at zero."""
-    xp = backend_of(variance).xp
-    positive = variance > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, variance, xp.ones_like(variance))), xp.zeros_like(variance))
 
 
 @final

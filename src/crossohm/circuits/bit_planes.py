@@ -12,7 +12,9 @@ This holds to rounding for every code, so for a linear array the slices together
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import final
 
 from crossohm.backends import Array, backend_of
@@ -28,12 +30,14 @@ class BitPlanes:
         size: Bits per slice.
         offset: Input value of code 0. It cannot be sliced, so it is added digitally.
         span: Input value of the highest code minus ``offset``.
+        signed: True if codes have a sign, which every slice then has.
     """
 
     bits: int
     size: int
     offset: float
     span: float
+    signed: bool
 
     @property
     def count(self) -> int:
@@ -46,10 +50,28 @@ class BitPlanes:
         unit = self.span * (2**self.size - 1) / (2**self.bits - 1)
         return tuple(unit * 2 ** (self.size * k) for k in range(self.count))
 
+    @property
+    def fraction_unit(self) -> float:
+        """Normalised input per unit of `fractions`."""
+        return 1 / (1 - 0.5**self.size)
+
+    def fractions(self, code: Array) -> Iterator[Array]:
+        """Slices of whole codes with sign, least significant first, each as ``digit / 2^s``.
+
+        All slices get the same gradient, scaled so that it is that of the code for their weighted sum.
+        """
+        backend = backend_of(code)
+        xp = backend.xp
+        surrogate = code * (self.span / ((2**self.bits - 1) * self.fraction_unit * sum(self.weights)))
+        rest, sign = (xp.abs(code), xp.sign(code)) if self.signed else (code, None)
+        for _ in range(self.count):
+            fraction = rest * 0.5**self.size
+            rest = xp.floor(fraction)
+            fraction -= rest
+            yield backend.straight_through(fraction if sign is None else fraction * sign, surrogate)
+
     def extract(self, xq: Array, first: int, last: int) -> Array:
         """Slices ``first`` to ``last - 1`` of quantised inputs.
-
-        All planes get the same gradient, scaled so that it is one for their weighted sum.
 
         Args:
             xq: Quantised inputs, any shape.
@@ -59,16 +81,12 @@ class BitPlanes:
         Returns:
             Normalised inputs, (last - first, *xq.shape).
         """
+        slices = islice(self.fractions(self.codes(xq)), first, last)
+        return backend_of(xq).xp.stack([fraction * self.fraction_unit for fraction in slices])
+
+    def codes(self, xq: Array) -> Array:
+        """Whole codes with sign of quantised inputs."""
         backend = backend_of(xq)
-        xp = backend.xp
-        value = xq - self.offset if self.offset else xq
+        exact = (xq - self.offset if self.offset else xq) * ((2**self.bits - 1) / self.span)
         # Rounded before it is cut: a code that is off by one ulp would otherwise lose all its lower bits.
-        code = xp.round(xp.abs(value) * ((2**self.bits - 1) / self.span))
-        scale = xp.sign(value) * (1 / (2**self.size - 1))
-        planes = []
-        rest = xp.floor(code * 0.5 ** (self.size * first))
-        for _ in range(first, last):
-            higher = xp.floor(rest * 0.5**self.size)
-            planes.append((rest - higher * 2**self.size) * scale)
-            rest = higher
-        return backend.straight_through(xp.stack(planes), value * (1 / sum(self.weights)))
+        return backend.straight_through(backend.xp.round(exact), exact)

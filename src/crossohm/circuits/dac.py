@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, final
 from crossohm._registry import Registry
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
+from crossohm.circuits.levels import Levels
 from crossohm.errors import ParameterError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -37,15 +38,35 @@ class DACConverter:
 
     Attributes:
         quantize: Inputs of any shape to the nearest DAC levels; its gradient is straight-through.
-        levels: Number of levels, None if continuous.
-        lsb: Distance of neighbouring levels, None if continuous.
+        uniform: The levels, if they are equidistant.
         slicing: How inputs are applied bit by bit, None if all bits are applied at once.
     """
 
     quantize: Callable[[Array], Array] = _identity
-    levels: int | None = None
-    lsb: float | None = None
+    uniform: Levels | None = None
     slicing: BitPlanes | None = None
+
+    @classmethod
+    def of(cls, levels: Levels, slicing: BitPlanes | None) -> DACConverter:
+        """The DAC with these levels."""
+        return cls(levels.nearest, levels, slicing)
+
+    @property
+    def levels(self) -> int | None:
+        """Number of levels, None if continuous."""
+        return None if self.uniform is None else self.uniform.count
+
+    @property
+    def lsb(self) -> float | None:
+        """Distance of neighbouring levels, None if continuous."""
+        return None if self.uniform is None else self.uniform.step
+
+    @property
+    def keeps_zero(self) -> bool:
+        """True if an input of zero certainly becomes a voltage of zero."""
+        if self.uniform is None:
+            return self.quantize is _identity
+        return self.uniform.low == 0 and self.uniform.first <= 0
 
     @property
     def sliced(self) -> bool:
@@ -141,34 +162,6 @@ class _Custom:
 
 
 @final
-@dataclass(frozen=True)
-class _Uniform:
-    """Levels ``low + k / density``, k = 0..last."""
-
-    low: float
-    density: float
-    last: int
-
-    def __call__(self, x: Array) -> Array:
-        return backend_of(x).quantize(x, self.low, self.density, self.last)
-
-
-@final
-@dataclass(frozen=True)
-class _Signed:
-    """Levels ``k * limit / half``, k = -half..half; zero is exact."""
-
-    limit: float
-    half: int
-
-    def __call__(self, x: Array) -> Array:
-        backend = backend_of(x)
-        inside = backend.clip(x, -self.limit, self.limit)
-        level = backend.xp.round(inside * (self.half / self.limit)) / (self.half / self.limit)
-        return backend.straight_through(level, inside)
-
-
-@final
 @dac("IdealDAC")
 class IdealDAC(DAC):
     """Inputs reach the array unchanged, whatever ``bits``."""
@@ -198,9 +191,10 @@ class QuantizerDAC(DAC):
                 f"{path}.input_bitslicing", True, "the codes of a signed QuantizerDAC have no sign bit to slice",
                 allowed="signed = False, or model = 'SignMagnitudeDAC'",
             )  # fmt: skip
-        last = 2**spec.bits - 1
-        slicing = BitPlanes(spec.bits, spec.slice_size, low, high - low) if spec.input_bitslicing else None
-        return DACConverter(_Uniform(low, last / (high - low), last), last + 1, (high - low) / last, slicing)
+        slicing = (
+            BitPlanes(spec.bits, spec.slice_size, low, high - low, signed=False) if spec.input_bitslicing else None
+        )
+        return DACConverter.of(Levels.between(low, high, 2**spec.bits), slicing)
 
 
 @final
@@ -221,5 +215,5 @@ class SignMagnitudeDAC(DAC):
         if spec.bits < 2:
             raise ParameterError(f"{path}.bits", spec.bits, "one sign bit leaves no magnitude", allowed="0, or >= 2")
         half = 2 ** (spec.bits - 1) - 1
-        slicing = BitPlanes(spec.bits - 1, spec.slice_size, 0.0, high) if spec.input_bitslicing else None
-        return DACConverter(_Signed(high, half), 2 * half + 1, high / half, slicing)
+        slicing = BitPlanes(spec.bits - 1, spec.slice_size, 0.0, high, signed=True) if spec.input_bitslicing else None
+        return DACConverter.of(Levels.around_zero(high, half), slicing)

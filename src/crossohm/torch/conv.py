@@ -116,9 +116,18 @@ class AnalogConvolution(WeightedLayer):
 
     def _padded(self, x: Tensor) -> Tensor:
         sides = [side for pair in reversed(self._margins()) for side in pair]
-        if not any(sides):
+        if not any(sides) or self._native_padding:
             return x
         return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
+
+    @property
+    def _native_padding(self) -> tuple[int, ...]:
+        """Margin that torch's convolution may add itself: the same on both sides, of zeros that drive nothing."""
+        margins = self._margins()
+        symmetric = self.padding_mode == "zeros" and all(before == after for before, after in margins)
+        if not symmetric or self._bias_columns or not self._matrices[0].built.ignores_zeros:
+            return ()
+        return tuple(before for before, _ in margins)
 
     def _margins(self) -> list[tuple[int, int]]:
         """Padding before and after, along each axis."""
@@ -144,7 +153,8 @@ class AnalogConvolution(WeightedLayer):
 
     def _contraction(self) -> Convolution | GroupedConvolution:
         taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
-        whole = Convolution(self.in_channels, taps, self._kernel_stride, dilation, self._bias_columns, self.groups)
+        shape = (self.in_channels, taps, self._kernel_stride, dilation)
+        whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
         return whole if self.row_groups == 1 else GroupedConvolution(whole)
 
     def _flat_weight(self) -> Tensor:

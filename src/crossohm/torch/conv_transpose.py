@@ -72,6 +72,11 @@ class AnalogTransposedConvolution(AnalogConvolution):
         self._configure(grouping)
         self._install(params, bias_rows, seed, name)
 
+    @property
+    def _native_padding(self) -> tuple[int, ...]:
+        """None: the margin is inserted together with the zeros between the pixels."""
+        return ()
+
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Insert zeros digitally, then convolve in the arrays.
 

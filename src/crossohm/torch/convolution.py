@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import grad as gradients
 
-CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 #: Gradients of a convolution by number of dimensions: of the input, of the kernel.
 _GRADIENTS: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {
     1: (gradients.conv1d_input, gradients.conv1d_weight),
@@ -53,6 +53,8 @@ class Convolution:
         bias_columns: Matrix columns after those of the data, driven with one.
         groups: Blocks of channels that are meant to be connected. All cells are driven; the gradients are those of a
             convolution with these groups.
+        padding: Zeros the convolution itself adds on both sides of each axis; where they must be converted, the inputs
+            come padded instead.
     """
 
     channels: int
@@ -61,6 +63,7 @@ class Convolution:
     dilation: tuple[int, ...]
     bias_columns: int = 0
     groups: int = 1
+    padding: tuple[int, ...] = ()
 
     @property
     def row_groups(self) -> int:
@@ -96,11 +99,22 @@ class Convolution:
 
     def contract(self, x: Tensor, kernel: ConvolutionPiece) -> Tensor:
         """A native convolution over the channels of the piece."""
-        convolve = CONVOLVE[len(self.kernel_size)]
-        return convolve(x[:, kernel.channels], kernel.weight, stride=self.stride, dilation=self.dilation)
+        data = x if x.shape[1] == kernel.weight.shape[1] else x[:, kernel.channels]
+        return self.convolve(data, kernel.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+        """Torch's convolution with this geometry."""
+        function = _CONVOLVE[len(self.kernel_size)]
+        return function(x, weight, None, self.stride, self._margin, self.dilation, groups)
+
+    @property
+    def _margin(self) -> tuple[int, ...] | int:
+        return self.padding or 0
 
     def windows(self, x: Tensor) -> Tensor:
         """Every input vector, ``(batch * positions, columns)``, in matrix column order."""
+        if self.padding:
+            x = F.pad(x, [side for width in reversed(self.padding) for side in (width, width)])
         vectors = self._taps(x[:, : self.channels]).flatten(-1 - len(self.kernel_size)).flatten(0, -2)
         if not self.bias_columns:
             return vectors
@@ -113,8 +127,9 @@ class Convolution:
 
     def positions(self, size: tuple[int, ...]) -> list[int]:
         """Number of outputs along each axis for inputs of ``size``."""
-        axes = zip(size, self.kernel_size, self.stride, self.dilation, strict=True)
-        return [(length - step * (taps - 1) - 1) // stride + 1 for length, taps, stride, step in axes]
+        padding = self.padding or (0,) * len(size)
+        axes = zip(size, padding, self.kernel_size, self.stride, self.dilation, strict=True)
+        return [(n + 2 * margin - step * (taps - 1) - 1) // stride + 1 for n, margin, taps, stride, step in axes]
 
     def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Gradient of inputs of ``shape`` for that of the outputs; zero at the constant ones."""
@@ -126,7 +141,7 @@ class Convolution:
         of_input, _ = _GRADIENTS[len(self.kernel_size)]
         kernel = flat.reshape(-1, self.channels // self.groups, *self.kernel_size)
         data = (shape[0], self.channels, *shape[2:])
-        found = of_input(data, kernel, grad, self.stride, 0, self.dilation, self.groups)
+        found = of_input(data, kernel, grad, self.stride, self._margin, self.dilation, self.groups)
         return F.pad(found, (0, 0) * len(self.kernel_size) + (0, 1)) if self.bias_columns else found
 
     def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
@@ -140,7 +155,9 @@ class Convolution:
     def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         _, of_kernel = _GRADIENTS[len(self.kernel_size)]
         shape = (grad.shape[1], self.channels // self.groups, *self.kernel_size)
-        found: Tensor = of_kernel(x[:, : self.channels], shape, grad, self.stride, 0, self.dilation, self.groups)
+        found: Tensor = of_kernel(
+            x[:, : self.channels], shape, grad, self.stride, self._margin, self.dilation, self.groups
+        )
         return found.flatten(1)
 
     def _with_bias_gradient(self, found: Tensor, grad: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from crossohm.torch.convolution import CONVOLVE, Convolution, ConvolutionPiece
+from crossohm.torch.convolution import Convolution, ConvolutionPiece
 
 
 @final
@@ -85,8 +85,7 @@ class GroupedConvolution:
         whole, data = self.whole, x[:, : self.whole.channels]
         if weight.shape[1] < self._one.channels:
             data = data.unflatten(1, (whole.groups, -1))[:, :, channels].flatten(1, 2)
-        convolve = CONVOLVE[len(whole.kernel_size)]
-        return convolve(data, weight, stride=whole.stride, dilation=whole.dilation, groups=whole.groups)
+        return whole.convolve(data, weight, whole.groups)
 
     def _ones(self, x: Tensor) -> Tensor:
         """What drives the bias columns at every output, ``(batch, 1, *positions)``."""

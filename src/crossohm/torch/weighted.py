@@ -68,7 +68,8 @@ class WeightedLayer(AnalogLayer):
         y = self._matrices[0].product(x, self._contraction())
         if self.bias is None or self.analog_bias:
             return y
-        return y + self.bias.reshape(-1, *(1,) * (y.ndim - 2))
+        bias = self.bias.reshape(-1, *(1,) * (y.ndim - 2))
+        return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
 
     @property
     def _bias_lines(self) -> int:

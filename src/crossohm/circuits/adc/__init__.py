@@ -2,7 +2,7 @@
 
 from crossohm.circuits.adc.base import ADC, ADCS, Converter, adc, get_adc
 from crossohm.circuits.adc.pipeline import CyclicADC, PipelineADC
-from crossohm.circuits.adc.quantizer import IdealADC, QuantizerADC, SignMagnitudeADC
+from crossohm.circuits.adc.quantizer import IdealADC, QuantizerADC, SignMagnitudeADC, UniformConverter
 from crossohm.circuits.adc.ramp import RampADC
 from crossohm.circuits.adc.sar import SarADC
 
@@ -17,6 +17,7 @@ __all__ = [
     "RampADC",
     "SarADC",
     "SignMagnitudeADC",
+    "UniformConverter",
     "adc",
     "get_adc",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.adc.base import ADC, Converter, Mismatch, Unconverted, adc
+from crossohm.circuits.levels import Levels
 from crossohm.errors import InputError, ParameterError
 
 if TYPE_CHECKING:
@@ -19,51 +20,44 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class UniformConverter:
-    """Levels ``(low + k / density) / scale``, k = 0..levels-1.
+    """Equidistant levels.
 
     Attributes:
-        low: Lowest level, times ``scale``.
-        density: Levels per unit of ``scale`` times current.
-        levels: Number of levels.
+        uniform: The levels, normalised current.
         stochastic: Round up with a probability equal to the fraction, instead of to the nearest level.
-        scale: 1, or the levels per unit current where ``low`` is a whole number of steps: zero is then an exact level.
     """
 
-    low: float
-    density: float
-    levels: int
+    uniform: Levels
     stochastic: bool
-    scale: float = 1.0
     per_line: bool = False
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return self.uniform.count
 
     @property
     def lsb(self) -> float:
         """Distance of neighbouring levels, normalised current."""
-        return 1 / (self.density * self.scale)
+        return self.uniform.step
 
     @property
     def output_levels(self) -> np.ndarray:
         """All levels, ascending."""
-        return (self.low + np.arange(self.levels) / self.density) / self.scale
+        return self.uniform.values
 
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
         """The level next to each current, any shape."""
-        scaled = x if self.scale == 1 else x * self.scale
-        level = self._up_or_down(scaled, draw) if self.stochastic else self._nearest(scaled)
-        return level if self.scale == 1 else level / self.scale
-
-    def _nearest(self, x: Array) -> Array:
-        return backend_of(x).quantize(x, self.low, self.density, self.levels - 1)
+        return self._up_or_down(x, draw) if self.stochastic else self.uniform.nearest(x)
 
     def _up_or_down(self, x: Array, draw: Draw | None) -> Array:
         if draw is None:
             raise InputError("rng = None: this ADC rounds stochastically and needs random numbers; pass rng=")
-        backend = backend_of(x)
-        inside = backend.clip(x, self.low, self.low + (self.levels - 1) / self.density)
-        position = (inside - self.low) * self.density
-        below = backend.xp.floor(position)
-        code = below + (draw.uniform(position) < position - below)
-        return backend.straight_through(code / self.density + self.low, inside)
+        backend, levels = backend_of(x), self.uniform
+        inside = backend.clip((x - levels.low) * levels.density, levels.first, levels.last)
+        below = backend.xp.floor(inside)
+        number = below + (draw.uniform(inside) < inside - below)
+        return backend.straight_through(number, inside) / levels.density + levels.low
 
 
 @final
@@ -86,8 +80,7 @@ class QuantizerADC(ADC):
 
     def converter(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
         """Levels and rounding for these limits."""
-        levels = 2**spec.bits
-        return UniformConverter(low, (levels - 1) / (high - low), levels, spec.stochastic_rounding)
+        return UniformConverter(Levels.between(low, high, 2**spec.bits), spec.stochastic_rounding)
 
 
 @final
@@ -113,7 +106,7 @@ class SignMagnitudeADC(ADC):
             raise ParameterError(f"{path}.bits", 1, "one sign bit leaves no magnitude", allowed="0, or >= 2")
 
     def converter(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
-        """Levels and rounding for these limits; counted in steps, so that zero is exact."""
+        """Levels and rounding for these limits."""
         self.check(spec, low, high, "xbar.adc")
         half = 2 ** (spec.bits - 1) - 1
-        return UniformConverter(-half, 1.0, 2 * half + 1, spec.stochastic_rounding, scale=half / high)
+        return UniformConverter(Levels.around_zero(high, half), spec.stochastic_rounding)
