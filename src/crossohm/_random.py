@@ -8,11 +8,15 @@ stochastic rounding) comes from the array library's own generator.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Protocol, final
 
 import numpy as np
 
 from crossohm.backends import Backend, backend_of
+
+#: Numbers drawn before they are brought to the precision asked for.
+DRAWN_AT_A_TIME = 1 << 16
 
 
 def chip_rng(seed: int, *name: object) -> np.random.Generator:
@@ -40,10 +44,21 @@ class ChipDraw:
         self._generator = generator
 
     def normal(self, like: Any) -> Any:
-        return backend_of(like).asarray(self._generator.standard_normal(like.shape), like)
+        return self._drawn(self._generator.standard_normal, like)
 
     def uniform(self, like: Any) -> Any:
-        return backend_of(like).asarray(self._generator.random(like.shape), like)
+        return self._drawn(self._generator.random, like)
+
+    def _drawn(self, law: Callable[[int], np.ndarray], like: Any) -> Any:
+        """Numbers drawn in double precision, and kept in the precision of ``like`` a piece at a time."""
+        backend = backend_of(like)
+        single = backend.dtype_name(like) == "float32"
+        host = np.empty(like.shape, dtype=np.float32 if single else np.float64)
+        flat = host.reshape(-1)
+        for start in range(0, flat.size, DRAWN_AT_A_TIME):
+            piece = flat[start : start + DRAWN_AT_A_TIME]
+            piece[...] = law(piece.size)
+        return backend.asarray(host, like)
 
 
 @final

@@ -188,6 +188,7 @@ def physical_arrays(blocks: tuple[Block, ...]) -> Iterator[PhysicalArray]:
     for block in blocks:
         record = block.record
         first = (rows.index(block.rows), columns.index(block.columns)) if len(blocks) > 1 else (0, 0)
+        target = record.target
         for name, (r, c), s, k in record.arrays():
             cells = (s, k, record.row_parts[r], record.column_parts[c])
             yield PhysicalArray(
@@ -195,6 +196,6 @@ def physical_arrays(blocks: tuple[Block, ...]) -> Iterator[PhysicalArray]:
                 partition=(first[0] + r, first[1] + c),
                 slice=s,
                 sign="+-"[k] if record.conductance.shape[1] == 2 else "",
-                target=record.target[cells],
+                target=target[cells],
                 conductance=record.conductance[cells],
             )

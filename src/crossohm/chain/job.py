@@ -37,7 +37,7 @@ class Job:
         mapping: Its weight mapping.
         operation: ``"mvm"`` or ``"vmm"``.
         conductance: ``(slices, signs, outputs, inputs)`` as programmed.
-        target: The same as asked for.
+        record: What was programmed.
         units: Unit lines ``(slices, output partitions, inputs)``, or None.
         output_parts: Outputs of each output partition.
         input_parts: Inputs of each input partition.
@@ -56,7 +56,7 @@ class Job:
     mapping: Mapping
     operation: str
     conductance: np.ndarray
-    target: np.ndarray
+    record: Programmed
     units: np.ndarray | None
     output_parts: tuple[slice, ...]
     input_parts: tuple[slice, ...]
@@ -68,6 +68,12 @@ class Job:
     noise: Device | None
     law: Device | None
     tapped: bool
+
+    @property
+    def target(self) -> np.ndarray:
+        """The conductances asked for, oriented as `conductance`."""
+        target = self.record.target
+        return target if self.operation == "mvm" else np.swapaxes(target, 2, 3)
 
     @property
     def adc(self) -> ADCParameters:
@@ -220,7 +226,7 @@ def make_job(
         mapping=build_mapping(params),
         operation=operation,
         conductance=record.conductance if forward else np.swapaxes(record.conductance, 2, 3),
-        target=record.target if forward else np.swapaxes(record.target, 2, 3),
+        record=record,
         units=record.units.get(operation),
         output_parts=record.row_parts if forward else record.column_parts,
         input_parts=record.column_parts if forward else record.row_parts,

@@ -225,7 +225,8 @@ def _digital_constant(job: Job, columns: slice) -> np.ndarray | None:
     if not low:
         return None
     units = job.mapping.unit_targets
-    cells = (job.target.shape[0], *job.target.shape[2:])
+    target = job.target
+    cells = (target.shape[0], *target.shape[2:])
     spread = None if units is None else np.broadcast_to(units[:, None, None], cells)
-    weights = job.mapping.decode(job.target, spread)[:, columns]
+    weights = job.mapping.decode(target, spread)[:, columns]
     return np.asarray(low * weights.sum(axis=1) * _gain(job))

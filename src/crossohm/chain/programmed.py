@@ -17,6 +17,8 @@ from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters
 
 OPERATIONS = ("mvm", "vmm")
+#: Weights turned into target conductances at a time, which is done in double precision.
+TARGETS_AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class Programmed:
         row_parts: Slices of matrix rows (array columns), one per output partition.
         column_parts: Slices of matrix columns (array rows), one per input partition.
         limits: Lowest and highest representable weight, in the matrix's units.
-        target: Conductances asked for, ``(slices, signs, outputs, inputs)``, normalised to Gmax.
-        conductance: Conductances the cells hold after programming errors and drift; same shape.
+        mapping: How weights became conductances.
+        matrix: The weights written, ``(outputs, inputs)``, clipped to the range.
+        conductance: ``(slices, signs, outputs, inputs)`` as the cells hold them, normalised.
         units: For ``"mvm"`` and ``"vmm"``, conductances of the unit lines, ``(slices, partitions, length)``: one line
             per partition of the operation's outputs. Empty without unit lines.
         mismatch: Converter errors of this chip, ``{"mvm/row/column/bank/quantity": array}``.
@@ -44,7 +47,8 @@ class Programmed:
     row_parts: tuple[slice, ...]
     column_parts: tuple[slice, ...]
     limits: tuple[float, float]
-    target: np.ndarray
+    mapping: Mapping
+    matrix: np.ndarray
     conductance: np.ndarray
     units: Table[str, np.ndarray] = field(default_factory=dict)
     mismatch: Table[str, np.ndarray] = field(default_factory=dict)
@@ -59,6 +63,17 @@ class Programmed:
     def scale(self) -> float:
         """Weight represented by a normalised weight of one."""
         return max(abs(self.limits[0]), abs(self.limits[1]))
+
+    @property
+    def target(self) -> np.ndarray:
+        """Conductances asked for, shaped as those held; worked out anew from the matrix, which is smaller."""
+        mapping, matrix = self.mapping, self.matrix
+        found = np.empty((mapping.slices, mapping.signs, *matrix.shape), dtype=matrix.dtype)
+        rows = max(1, TARGETS_AT_A_TIME // max(1, matrix.shape[1]))
+        for start in range(0, matrix.shape[0], rows):
+            part = slice(start, start + rows)
+            found[:, :, part] = mapping.targets(matrix[part].astype(np.float64) / self.scale)
+        return found
 
     def arrays(self) -> Iterator[tuple[str, tuple[int, int], int, int]]:
         """Name, partition (output, input), slice and sign of every physical array."""
@@ -99,8 +114,8 @@ def program(
         ParameterError: the hardware description leaves a device model's validity range.
     """
     mapping = build_mapping(params)
-    blank = np.empty((mapping.slices, mapping.signs, *matrix.shape), dtype=matrix.dtype)
-    empty = Programmed(name, seed, 0, *parts, (-1.0, 1.0), blank, blank)
+    blank = np.broadcast_to(np.zeros((), dtype=matrix.dtype), (mapping.slices, mapping.signs, *matrix.shape))
+    empty = Programmed(name, seed, 0, *parts, (-1.0, 1.0), mapping, blank[0, 0], blank)
     units = _write_units(empty, mapping, params)
     fresh = replace(empty, units=units, mismatch=_draw_mismatch(empty, mapping, params))
     return rewrite(fresh, matrix, params, limits)
@@ -111,10 +126,15 @@ def rewrite(
 ) -> Programmed:
     """Write a whole matrix of the same shape into existing arrays; see `program`."""
     _require_finite(matrix)
-    ranged = replace(record, limits=limits)
-    target = _targets(ranged, matrix, params, clip=params.core.mapping.weights.clipping).astype(matrix.dtype)
-    actual = _write_arrays(ranged, target, params)
-    return replace(ranged, target=target, conductance=actual, writes=record.writes + 1)
+    clipped = np.clip(matrix, *limits) if params.core.mapping.weights.clipping else matrix.copy()
+    written = replace(record, limits=limits, matrix=clipped, writes=record.writes + 1)
+    target = written.target
+    if target.size and target.min() < 0:
+        raise InputError(
+            f"weights reach {np.abs(matrix).max():g}, beyond the weight range {limits}, and would need a negative "
+            "conductance; set core.mapping.weights.clipping = True or widen min and max"
+        )
+    return replace(written, conductance=_write_arrays(record, target, params))
 
 
 def update(
@@ -133,13 +153,14 @@ def update(
             RuntimeWarning,
             stacklevel=4,
         )
-    target, actual = record.target.copy(), record.conductance.copy()
-    region = np.ix_(np.arange(target.shape[0]), np.arange(target.shape[1]), rows, columns)
-    target[region] = _targets(record, values, params, clip=True).astype(target.dtype)
+    matrix, actual = record.matrix.copy(), record.conductance.copy()
+    matrix[np.ix_(rows, columns)] = np.clip(values, low, high)
+    written = replace(record, matrix=matrix, writes=record.writes + 1)
+    target = written.target
     for (s, k, r, c), name in _array_regions(record):
         cells = np.ix_(_within(rows, r), _within(columns, c))
         actual[s, k][cells] = _write_cells(record, name, target[s, k][cells], params)
-    return replace(record, target=target, conductance=actual, writes=record.writes + 1)
+    return replace(written, conductance=actual)
 
 
 def read_back(record: Programmed, params: CrossSimParameters) -> np.ndarray:
@@ -182,19 +203,6 @@ def _within(indices: np.ndarray, part: slice) -> np.ndarray:
     return np.asarray(indices[(indices >= part.start) & (indices < part.stop)])
 
 
-def _targets(record: Programmed, values: np.ndarray, params: CrossSimParameters, clip: bool) -> np.ndarray:
-    """Target conductances of ``values`` in the record's weight range, float64."""
-    if clip:
-        values = np.clip(values, *record.limits)
-    targets = build_mapping(params).targets(values.astype(np.float64) / record.scale)
-    if not clip and targets.size and targets.min() < 0:
-        raise InputError(
-            f"weights reach {np.abs(values).max():g}, beyond the weight range {record.limits}, and would need a "
-            "negative conductance; set core.mapping.weights.clipping = True or widen min and max"
-        )
-    return targets
-
-
 def _array_regions(record: Programmed) -> Iterator[tuple[tuple[int, int, slice, slice], str]]:
     for name, (r, c), s, k in record.arrays():
         yield (s, k, record.row_parts[r], record.column_parts[c]), name
@@ -230,7 +238,7 @@ def _write_units(record: Programmed, mapping: Mapping, params: CrossSimParameter
     shapes = {"mvm": (len(record.row_parts), columns), "vmm": (len(record.column_parts), rows)}
     units = {}
     for operation, shape in shapes.items():
-        lines = np.broadcast_to(targets[:, None, None], (mapping.slices, *shape)).astype(record.target.dtype)
+        lines = np.broadcast_to(targets[:, None, None], (mapping.slices, *shape)).astype(record.conductance.dtype)
         name = f"unit lines/{operation}"
         units[operation] = _write_cells(record, name, lines, params)
     return units

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import load, save
 from crossohm.chain.blocks import Block
 from crossohm.chain.programmed import Programmed
 from crossohm.errors import DataError
+from crossohm.mapping import build_mapping
 from crossohm.params import CrossSimParameters
 
 FORMAT = "crossohm-core-1"
@@ -26,7 +28,7 @@ def pack_blocks(blocks: tuple[Block, ...], facts: dict[str, Any]) -> bytes:
     headers = []
     for index, block in enumerate(blocks):
         record = block.record
-        tensors[f"{index}/target"] = np.ascontiguousarray(record.target)
+        tensors[f"{index}/matrix"] = np.ascontiguousarray(record.matrix)
         if not np.array_equal(record.target, record.conductance):
             tensors[f"{index}/conductance"] = np.ascontiguousarray(record.conductance)
         tensors |= {f"{index}/units/{name}": np.ascontiguousarray(value) for name, value in record.units.items()}
@@ -91,6 +93,7 @@ def damaged(source: str, what: str, error: Exception) -> DataError:
 def _block(index: int, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Block:
     prefix = f"{index}/"
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    params = CrossSimParameters(**header["params"])
     record = Programmed(
         name=header["name"],
         seed=header["seed"],
@@ -98,12 +101,14 @@ def _block(index: int, header: dict[str, Any], tensors: dict[str, np.ndarray]) -
         row_parts=tuple(slice(*part) for part in header["row_parts"]),
         column_parts=tuple(slice(*part) for part in header["column_parts"]),
         limits=(float.fromhex(header["limits"][0]), float.fromhex(header["limits"][1])),
-        target=own["target"],
-        conductance=own.get("conductance", own["target"]),
+        mapping=build_mapping(params),
+        matrix=own["matrix"],
+        conductance=own.get("conductance", np.empty(0)),
         units=_group(own, "units/"),
         mismatch=_group(own, "mismatch/"),
     )
-    params = CrossSimParameters(**header["params"])
+    if "conductance" not in own:
+        record = replace(record, conductance=record.target)
     return Block(slice(*header["rows"]), slice(*header["columns"]), params, record)
 
 
