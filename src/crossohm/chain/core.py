@@ -91,7 +91,8 @@ class AnalogCore(MatrixFace):
         stored = self._stored(np.zeros_like(host) if empty_matrix else host)
         if row_groups < 1 or host.shape[0] % row_groups:
             raise ParameterError("row_groups", row_groups, f"does not divide {host.shape[0]} rows", allowed="a divisor")
-        runs = row_groups * (2 if self.complex_valued else 1)
+        # Real and imaginary rows share arrays unless groups keep rows apart anyway.
+        runs = 2 * row_groups if self.complex_valued and row_groups > 1 else row_groups
         self._blocks = program_blocks(stored, self._params, self.seed, name, runs)
         for block in self._blocks:
             check_hardware(block.record, block.params)
