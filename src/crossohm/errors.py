@@ -64,6 +64,17 @@ class StaleArraysError(CrossOhmError):
     """Parameters changed after the arrays were written, and the layer's policy is to be told."""
 
 
+class StudyError(ParameterError):
+    """A study asks for something impossible; the message starts with the file and, where it is known, the line."""
+
+    def __init__(
+        self, place: str, path: str, value: object, problem: str, *, allowed: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(path, value, problem, allowed=allowed, remedy=remedy)
+        self.place = place
+        self.args = (f"{place}: {self.args[0]}",)
+
+
 class MissingDependencyError(CrossOhmError, ImportError):
     """An optional library is not installed; the message gives the install command."""
 

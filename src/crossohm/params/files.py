@@ -20,16 +20,16 @@ class MissingFileError(DataError, FileNotFoundError):
     """No such file or preset."""
 
 
-class _Loader(yaml.SafeLoader):
+class YAMLLoader(yaml.SafeLoader):
     """YAML whose numbers may be written 1e-3, which YAML 1.1 takes for a string."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes strings that `_Loader` would take for numbers."""
+    """Quotes strings that `YAMLLoader` would take for numbers."""
 
 
 _EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-for _side in (_Loader, _Dumper):
+for _side in (YAMLLoader, _Dumper):
     _side.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
@@ -55,7 +55,7 @@ def read_json(source: PathName) -> dict[str, Any]:
 def read_yaml(path: PathName) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping."""
     try:
-        values = yaml.load(_text(path), Loader=_Loader)  # a subclass of the safe loader
+        values = yaml.load(_text(path), Loader=YAMLLoader)  # a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise DataError(f"{path}, line {line}: not valid YAML ({error.problem})") from None

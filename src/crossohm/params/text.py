@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from crossohm.errors import ParameterError, UnknownNameError
 
-_PROBLEMS = {
+PROBLEMS = {
     "int_type": "not an integer",
     "float_type": "not a number",
     "bool_type": "neither True nor False",
@@ -90,7 +90,7 @@ def _finding(detail: Any, group: type[BaseModel], prefix: str) -> ParameterError
     raised = detail.get("ctx", {}).get("error")
     if isinstance(raised, ParameterError):  # by a validator that did not know where in the tree it was
         return ParameterError(path, raised.value, raised.problem, allowed=raised.allowed, remedy=raised.remedy)
-    problem = str(raised) if raised else _PROBLEMS.get(detail["type"], detail["msg"])
+    problem = str(raised) if raised else PROBLEMS.get(detail["type"], detail["msg"])
     is_misspelt = isinstance(detail["input"], str) and problem.startswith("no such choice")
     kind = UnknownNameError if is_misspelt else ParameterError
     return kind(path, detail["input"], problem, allowed=allowed(owner, rest[0]) if rest else "")

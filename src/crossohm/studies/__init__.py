@@ -1,9 +1,29 @@
-"""Questions asked of whole networks: inference runs, and their results on disk.
+"""Questions asked of whole networks: inference runs, studies with sweeps, and their results on disk.
+
+A single run from Python:
 
     >>> from crossohm.studies import RunSettings, load_hardware, run_inference
     >>> result = run_inference(RunSettings(hardware=load_hardware("rram-8bit"), images=100, draws=2))
     >>> result.analog_accuracy().mean  # doctest: +SKIP
     0.98
+
+A study, from a file or a dict, into a folder; calling it again goes on where it stopped:
+
+    >>> from crossohm.studies import load_study, open_results, run_study
+    >>> study = load_study("study.yaml")  # doctest: +SKIP
+    >>> results = run_study(study, Path("results"))  # doctest: +SKIP
+
+Everything that shows results reads them through `open_results`:
+
+    >>> results = open_results("results")  # doctest: +SKIP
+    >>> results.axes  # what was varied: name, paths, positions ({path: value})  # doctest: +SKIP
+    >>> results.to_dataframe()  # one row per chip; to_xarray() has one dimension per axis  # doctest: +SKIP
+    >>> for point, chips in results.points.items():  # doctest: +SKIP
+    ...     chips[0].coordinates, results.spread(point, "top1").mean, chips[0].layer_snr, chips[0].adc_inputs
+
+`Results` also has ``study`` (settings), ``text`` (the file), ``complete``, ``measures``, ``hardware(chip)`` (calibrated
+description of every layer), ``hardware_report(chip)``, ``arrays(chip)`` (outputs, signals, conductances); `ChipResult`
+has ``analog``, ``digital``, ``output_snr``, ``seed``, ``provenance``.
 
 What needs PyTorch is loaded on first use.
 """
@@ -16,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from crossohm.studies.folder import new_folder
 from crossohm.studies.hardware import load_hardware, parse_override
 from crossohm.studies.plugins import load_plugin
+from crossohm.studies.sections import study_schema
 from crossohm.studies.settings import RunSettings
 from crossohm.studies.statistics import Spread, spread, top_k_accuracy
 
@@ -23,10 +44,16 @@ if TYPE_CHECKING:
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
+    from crossohm.studies.results import ChipResult, Results, open_results
+    from crossohm.studies.study_file import LoadedStudy, load_study
+    from crossohm.studies.sweep import run_study
 
 __all__ = [
+    "ChipResult",
     "HardwareReport",
     "LayerReport",
+    "LoadedStudy",
+    "Results",
     "RunResult",
     "RunSettings",
     "SavedRun",
@@ -34,12 +61,16 @@ __all__ = [
     "hardware_report",
     "load_hardware",
     "load_plugin",
+    "load_study",
     "new_folder",
+    "open_results",
     "parse_override",
     "prepare",
     "read_result",
     "run_inference",
+    "run_study",
     "spread",
+    "study_schema",
     "top_k_accuracy",
     "write_result",
 ]
@@ -48,6 +79,9 @@ _LAZY = {
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
+    "results": ("ChipResult", "Results", "open_results"),
+    "study_file": ("LoadedStudy", "load_study"),
+    "sweep": ("run_study",),
 }
 
 

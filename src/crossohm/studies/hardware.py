@@ -9,6 +9,7 @@ from typing import Any
 
 from crossohm.errors import ParameterError
 from crossohm.params import CrossSimParameters
+from crossohm.studies.sections import HardwareSection, LayerSection
 
 _WORDS = {"True": True, "False": False, "None": None}
 
@@ -29,6 +30,28 @@ def load_hardware(name: str, overrides: Iterable[str] = ()) -> CrossSimParameter
     for text in overrides:
         path, value = parse_override(text)
         params.update({path: value})
+    return params
+
+
+def describe(section: HardwareSection, folder: Path, exceptions: Iterable[LayerSection] = ()) -> CrossSimParameters:
+    """The hardware of a study, or of layers for which it makes exceptions.
+
+    Args:
+        section: The hardware of all layers.
+        folder: Where relative file names start.
+        exceptions: Those that apply, in order; later ones win.
+
+    Raises:
+        ParameterError: a parameter is unknown or has a wrong value.
+        DataError: a file cannot be read.
+    """
+    base, changes = section.base, dict(section.set)
+    for layer in exceptions:
+        base = layer.base or base
+        changes |= layer.set
+    beside = folder / base
+    params = load_hardware(str(beside) if beside.is_file() else base)
+    params.update(changes)
     return params
 
 

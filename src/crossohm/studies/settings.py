@@ -62,7 +62,7 @@ class RunSettings:
         _require("objective", self.objective, self.objective in get_args(Measure), ", ".join(get_args(Measure)))
         percent = self.percentile
         _require("percentile", percent, percent is None or 50 < percent <= 100, "above 50, at most 100")
-        object.__setattr__(self, "model", _model(self.model, self.dataset))
+        object.__setattr__(self, "model", model_for(self.model, self.dataset))
 
     @property
     def seeds(self) -> range:
@@ -80,8 +80,14 @@ def _require(name: str, value: object, holds: bool, allowed: str) -> None:
         raise ParameterError(name, value, "out of range", allowed=allowed)
 
 
-def _model(name: str | None, dataset: str) -> str:
-    """The network to use; it must have been trained on the data set."""
+def model_for(name: str | None, dataset: str) -> str:
+    """The network to use; it must have been trained on the data set.
+
+    Raises:
+        ParameterError: it was trained on other data.
+        UnknownNameError: no such network or data set.
+        UnsupportedError: none is named, and none was trained on the data set.
+    """
     if name is None:
         return default_model(dataset)
     trained_on = model_card(name).dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from crossohm._random import chip_rng
 from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
-from crossohm.torch.batchnorm import _evaluating
+from crossohm.torch.batchnorm import _evaluating, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.held import HeldMatrix
@@ -35,6 +36,8 @@ class TorchNetwork:
         batch_size: Images computed at a time.
         seed: Of the noise drawn while it answers; every call of `outputs` begins with the same.
         grouping: How `on_hardware` stores grouped convolutions, see `from_torch`.
+        fold_batchnorm: Fold BatchNorm into the layers before it on the way to hardware.
+        device: Where torch computes, e.g. ``"cuda:0"``; None: where the module is.
     """
 
     def __init__(
@@ -43,30 +46,40 @@ class TorchNetwork:
         batch_size: int = 250,
         seed: int = 0,
         grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        *,
+        fold_batchnorm: bool = True,
+        device: str | None = None,
     ) -> None:
-        self.module = module
+        self.module = module if device is None else module.to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.grouping = grouping
+        self.fold_batchnorm = fold_batchnorm
 
     @property
     def convertible(self) -> tuple[str, ...]:
         """Names of the layers that are on hardware; if there are none, of those that can be put on it."""
-        return tuple(self._analog()) or self._names(convertible_modules(self.module))
+        return tuple(self.layers) or self._names(convertible_modules(self.module))
 
     @property
     def hardware(self) -> tuple[LayerHardware, ...]:
         """The description of every layer that is on hardware."""
-        return tuple(layer.params for layer in self._analog().values())
+        return tuple(layer.params for layer in self.layers.values())
 
     @property
     def kinds(self) -> dict[str, str]:
         """The torch layer each analog layer, or matrix of one, stands for, e.g. ``Conv2d``."""
         return {
             name + suffix: type(layer).__name__.removeprefix("Analog")
-            for name, layer in self._analog().items()
+            for name, layer in self.layers.items()
             for suffix in _suffixes(layer)
         }
+
+    @property
+    def layers(self) -> dict[str, AnalogLayer]:
+        """Every analog layer."""
+        found = analog_modules(self.module)
+        return dict(zip(self._names(found), found, strict=True))
 
     @property
     def cores(self) -> dict[str, AnalogCore]:
@@ -78,22 +91,66 @@ class TorchNetwork:
         """Smallest core outputs that have an effect, of analog layers followed by a ReLU only; see `floors_of`."""
         found = floors_of(self.module)
         return {
-            name: found[id(layer)].double().cpu().numpy()
-            for name, layer in self._analog().items()
-            if id(layer) in found
+            name: found[id(layer)].double().cpu().numpy() for name, layer in self.layers.items() if id(layer) in found
         }
 
-    def on_hardware(self, hardware: Sequence[Any], seed: int) -> TorchNetwork:
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the architecture as torch prints it and of all parameters and buffers."""
+        found = hashlib.sha256(repr(self.module).encode())
+        for name, value in self.module.state_dict().items():
+            found.update(name.encode())
+            if isinstance(value, torch.Tensor):
+                found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+        return found.hexdigest()
+
+    def on_hardware(self, hardware: Sequence[Any], seed: int, bias_rows: Mapping[str, int] | int = 0) -> TorchNetwork:
         """A copy whose layers are on the hardware described for them, on another chip.
 
         BatchNorm is folded into the layers first, unless they are on hardware already.
+
+        Args:
+            hardware: One description for each of `convertible`; None: the layer stays digital.
+            seed: The chip.
+            bias_rows: Array rows that hold biases, one number for all layers or by name. Layers that are on hardware
+                already keep theirs.
         """
-        if self._analog():
-            return TorchNetwork(_moved(self.module, hardware, seed), self.batch_size, seed)
+        if self.layers:
+            return self._with(_moved(self.module, hardware, seed), seed)
+        chosen = {name: params for name, params in zip(self.convertible, hardware, strict=True) if params is not None}
+        if not chosen:
+            return self._with(copy.deepcopy(self.module), seed)
         # A model that is one layer takes its own description; a list would have one per array.
-        params = hardware[0] if self.convertible == ("",) else list(hardware)
-        analog = from_torch(self.module, params, seed=seed, fuse_batchnorm=True, grouping=self.grouping)
-        return TorchNetwork(analog, self.batch_size, seed)
+        one = list(chosen) == [""]
+        analog = from_torch(
+            self.module,
+            chosen[""] if one else chosen,
+            bias_rows if isinstance(bias_rows, int) else bias_rows[""] if one else dict(bias_rows),
+            seed=seed,
+            fuse_batchnorm=self.fold_batchnorm,
+            grouping=self.grouping,
+        )
+        return self._with(analog, seed)
+
+    def folded(self) -> TorchNetwork:
+        """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should."""
+        module = copy.deepcopy(self.module).eval()
+        if self.fold_batchnorm:
+            fold_batchnorm(module)
+        return self._with(module, self.seed)
+
+    def with_bias_bits(self, bits: int) -> TorchNetwork:
+        """A copy, BatchNorm folded, whose convertible layers have biases of ``2**bits`` levels over their range."""
+        coarse = self.folded()
+        with torch.no_grad():
+            for layer in convertible_modules(coarse.module):
+                for name, bias in layer.named_parameters(recurse=False):
+                    if name.startswith("bias"):
+                        bias.copy_(_rounded(bias, bits))
+        return coarse
+
+    def _with(self, module: Any, seed: int) -> TorchNetwork:
+        return TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
         """Answers of the network, ``(images, outputs)``."""
@@ -124,19 +181,24 @@ class TorchNetwork:
     def _matrices(self) -> dict[str, HeldMatrix]:
         return {
             name + suffix: matrix
-            for name, layer in self._analog().items()
+            for name, layer in self.layers.items()
             for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
         }
-
-    def _analog(self) -> dict[str, Any]:
-        layers = analog_modules(self.module)
-        return dict(zip(self._names(layers), layers, strict=True))
 
     def _names(self, layers: Sequence[Any]) -> tuple[str, ...]:
         """Names of the layers, in their order; a layer used under two names has both."""
         wanted = {id(layer) for layer in layers}
         found = self.module.named_modules(remove_duplicate=False)
         return tuple(name for name, layer in found if id(layer) in wanted)
+
+
+def _rounded(bias: torch.Tensor, bits: int) -> torch.Tensor:
+    """The nearest of ``2**bits`` levels from the lowest to the highest entry."""
+    low, high = bias.min(), bias.max()
+    if low == high:
+        return bias
+    step = (high - low) / (2**bits - 1)
+    return low + torch.round((bias - low) / step) * step
 
 
 def _moved(module: Any, hardware: Sequence[Any], seed: int) -> Any:

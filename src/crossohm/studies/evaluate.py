@@ -1,0 +1,137 @@
+"""One chip at one point: programmed, asked, measured, kept."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.errors import DataError
+from crossohm.params import CrossSimParameters
+from crossohm.studies.files import provenance
+from crossohm.studies.measures import measures
+from crossohm.studies.nonidealities import without
+from crossohm.studies.report import hardware_report
+from crossohm.studies.sealed import digest
+from crossohm.studies.sections import Study
+from crossohm.studies.session import Session
+from crossohm.studies.store import ResultStore
+from crossohm.studies.taps import Taps
+from crossohm.studies.units import key_of, unpacked
+from crossohm.torch.network import TorchNetwork
+
+Job = Mapping[str, Any]
+
+
+def compute(job: Job, store: ResultStore, session: Session) -> bool:
+    """Compute a unit and keep its result, unless it is there already.
+
+    Returns:
+        True if it was computed.
+
+    Raises:
+        CrossOhmError: the point is not possible.
+    """
+    key = key_of(job)
+    if store.read(key) is not None:
+        return False
+    started = time.perf_counter()
+    chip = Chip(job, session)
+    record, arrays = chip.measured()
+    if not store.has_hardware(chip.hardware_key):
+        store.write_hardware(chip.hardware_key, chip.hardware())
+    made = {**provenance(), "node": platform.node(), "process": os.getpid()}
+    store.write(key, {**record, "provenance": {**made, "seconds": time.perf_counter() - started}}, arrays)
+    return True
+
+
+@final
+class Chip:
+    """A network on the simulated chip that a job describes.
+
+    Args:
+        job: See `crossohm.studies.units.plan`.
+        session: Has network and data.
+
+    Attributes:
+        hardware_key: Name of the layer descriptions, which chips of a point have in common.
+
+    Raises:
+        CrossOhmError: the point is not possible, or network or data are not those the job was planned for.
+    """
+
+    def __init__(self, job: Job, session: Session) -> None:
+        self.study = Study.model_validate(job["study"])
+        self.session = session
+        self.job = job
+        session.start(self.study.plugins)
+        self._check_same()
+        self.layers = self._layers()
+        facts = {name: job["facts"][name] for name in ("crossohm", "hardware", "model", "train", "asked", "bias_rows")}
+        self.hardware_key = digest([facts, job["cures"]])
+        self.network = self._on_hardware()
+
+    def _check_same(self) -> None:
+        found = {"model": self.session.model_digest(self.study), "test": self.session.test_images(self.study).digest}
+        for what, seen in found.items():
+            if seen != self.job["facts"][what]:
+                raise DataError(f"{what}: changed since the study was planned; start it again")
+
+    def _layers(self) -> dict[str, CrossSimParameters | None]:
+        """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
+        described = unpacked(self.job["described"])
+        stand_in = [params or CrossSimParameters() for params in described.values()]
+        depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
+        ranged = self.session.calibrated(self.study, stand_in, digest(depends))
+        return {
+            name: None if described[name] is None else without(params, self._cures(name))
+            for name, params in zip(described, ranged, strict=True)
+        }
+
+    def _cures(self, name: str) -> list[str]:
+        return [cause for layer, cause in self.job["cures"] if layer in ("*", name)]
+
+    def _on_hardware(self) -> TorchNetwork:
+        network, bits = self.session.network(self.study), self.study.model.bias_bits
+        written = network.with_bias_bits(bits) if bits else network
+        return written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
+
+    def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """The record of the unit, and the arrays to keep."""
+        study, data = self.study, self.session.test_images(self.study)
+        digital = self.session.digital(study)
+        measures(digital, data.labels, study.metric)  # an impossible metric must not wait for the chip
+        with Taps(study.save, self.network, self.session.network(study)) as taps:
+            analog = self.network.outputs(data.images, f"chip {self.job['seed']}", self.session.progress)
+        record = {
+            "facts": dict(self.job["facts"]),
+            "seed": self.job["seed"],
+            "cures": self.job["cures"],
+            "images": len(data.labels),
+            "analog": measures(analog, data.labels, study.metric),
+            "digital": measures(digital, data.labels, study.metric),
+            "output": _deviation(digital, analog),
+            "hardware": self.hardware_key,
+            **taps.record(),
+        }
+        answers = {"outputs": analog, "digital": digital, "labels": data.labels} if study.save.outputs else {}
+        return record, {**answers, **taps.arrays()}
+
+    def hardware(self) -> dict[str, Any]:
+        """Calibrated description of every layer, and the report of what they occupy."""
+        image = self.session.test_images(self.study).images[0]
+        return {
+            "layers": {name: None if params is None else params.as_dict() for name, params in self.layers.items()},
+            "report": hardware_report(self.network, image).as_dict(),
+        }
+
+
+def _deviation(digital: NDArray[Any], analog: NDArray[Any]) -> dict[str, float]:
+    """Powers of the digital answers, and of the differences of the analog ones from them."""
+    wanted = digital.astype(np.float64)
+    return {"signal": float(np.sum(wanted**2)), "noise": float(np.sum((analog.astype(np.float64) - wanted) ** 2))}

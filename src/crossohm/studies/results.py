@@ -1,0 +1,245 @@
+"""The results of a study, read from its folder: what reports, plots and notebooks are made from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.errors import DataError, MissingDependencyError
+from crossohm.params import CrossSimParameters
+from crossohm.studies.axes import Axis
+from crossohm.studies.statistics import Spread, spread
+from crossohm.studies.store import ResultStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def decibels(power: dict[str, float]) -> float:
+    """Signal-to-noise ratio of the powers ``signal`` and ``noise``, dB; infinite without noise, NaN without signal."""
+    if power["signal"] == 0:
+        return math.nan
+    return math.inf if power["noise"] == 0 else 10 * math.log10(power["signal"] / power["noise"])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ChipResult:
+    """One chip at one point of a sweep.
+
+    Attributes:
+        key: Its name in the store: a hash of everything it depends on.
+        point: Number of the point, from 0.
+        coordinates: The settings of the point, ``{path: value}``.
+        seed: The chip.
+        cures: Causes of errors that were taken away, pairs ``(layer or "*", cause)``; empty but in error budgets.
+        record: Everything that was measured, as plain values.
+    """
+
+    key: str
+    point: int
+    coordinates: dict[str, Any]
+    seed: int
+    cures: tuple[tuple[str, str], ...]
+    record: dict[str, Any]
+
+    @property
+    def analog(self) -> dict[str, float]:
+        """Measures of the chip: ``top1`` ... (0..1), or ``rmse``, ``mae``, ``nrmse``."""
+        found: dict[str, float] = self.record["analog"]
+        return found
+
+    @property
+    def digital(self) -> dict[str, float]:
+        """The same of the digital network."""
+        found: dict[str, float] = self.record["digital"]
+        return found
+
+    @property
+    def output_snr(self) -> float:
+        """Signal-to-noise ratio of the network's outputs, dB, against those of the digital network."""
+        return decibels(self.record["output"])
+
+    @property
+    def layer_snr(self) -> dict[str, float]:
+        """The same of every analog layer's outputs, errors of earlier layers included; empty if not kept."""
+        return {name: decibels(power) for name, power in self.record["layers"].items()}
+
+    @property
+    def adc_inputs(self) -> dict[str, list[dict[str, Any]]]:
+        """Histograms of ADC inputs by layer, one per weight slice, least significant first; empty if not kept.
+
+        Each has ``low``, ``high`` (extremes seen), ``edges`` (n + 1, in currents of one cell) and ``counts`` (n).
+        """
+        found: dict[str, list[dict[str, Any]]] = self.record["adc_inputs"]
+        return found
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """When, where, with which versions, in how many seconds."""
+        found: dict[str, Any] = self.record["provenance"]
+        return found
+
+
+@final
+class Results:
+    """What is there of a study.
+
+    Args:
+        folder: See `open_results`.
+
+    Attributes:
+        folder: The folder.
+        name: Of the study.
+        study: Its settings as plain values, short forms written out.
+        text: The study file as it was written.
+        axes: What was varied, in order; the last one varied fastest.
+        chips: Everything computed so far, in the order of the points, chips of a point together.
+        planned: Number of chips in all; ``len(chips)`` is smaller while a study is not complete.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._store = ResultStore(folder)
+        index = self._store.read_index()
+        if "units" not in index:
+            raise DataError(f"{folder}: the study has not been planned yet; run it")
+        self.name: str = index["name"]
+        self.study: dict[str, Any] = index["study"]
+        self.text: str = index["text"]
+        self.axes = tuple(Axis(axis["name"], tuple(axis["paths"]), tuple(axis["positions"])) for axis in index["axes"])
+        self.planned = len(index["units"])
+        self.chips = tuple(self._chips(index["units"]))
+
+    def _chips(self, units: list[dict[str, Any]]) -> Iterator[ChipResult]:
+        for unit in units:
+            record = self._store.read(unit["key"])
+            if record is not None:
+                cures = tuple((layer, cause) for layer, cause in unit["cures"])
+                yield ChipResult(
+                    unit["key"], unit["point"], unit["coordinates"], unit["seed"], cures, record
+                )  # fmt: skip
+
+    @property
+    def complete(self) -> bool:
+        """True if no chip is missing."""
+        return len(self.chips) == self.planned
+
+    @cached_property
+    def points(self) -> dict[int, tuple[ChipResult, ...]]:
+        """Chips by number of their point."""
+        found: dict[int, list[ChipResult]] = {}
+        for chip in self.chips:
+            found.setdefault(chip.point, []).append(chip)
+        return {point: tuple(chips) for point, chips in found.items()}
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what was measured, the main one first."""
+        return tuple(self.chips[0].analog) if self.chips else ()
+
+    def spread(self, point: int, measure: str | None = None) -> Spread:
+        """A measure over the chips of a point; by default the main one."""
+        return spread(chip.analog[measure or self.measures[0]] for chip in self.points[point])
+
+    def hardware(self, chip: ChipResult) -> dict[str, CrossSimParameters | None]:
+        """Full description of every layer with the ranges used; None for layers that stayed digital."""
+        layers = self._store.read_hardware(chip.record["hardware"])["layers"]
+        return {name: None if tree is None else CrossSimParameters(**tree) for name, tree in layers.items()}
+
+    def hardware_report(self, chip: ChipResult) -> dict[str, Any]:
+        """What the layers occupy, ``{"layers": [...], "totals": {...}}``; see `HardwareReport.as_dict`."""
+        report: dict[str, Any] = self._store.read_hardware(chip.record["hardware"])["report"]
+        return report
+
+    def arrays(self, chip: ChipResult) -> dict[str, NDArray[Any]]:
+        """What was kept: ``outputs``, ``digital``, ``labels``, ``signal/LAYER``, ``conductance/ARRAY``."""
+        return self._store.read_arrays(chip.key)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: one row per chip, one column per swept path and measure; values that are no numbers as text."""
+        return [
+            {
+                "point": chip.point,
+                **{path: _cell(value) for path, value in chip.coordinates.items()},
+                **({"cures": _cures(chip.cures)} if chip.cures else {}),
+                "chip": chip.seed,
+                **chip.analog,
+                **{f"digital_{name}": value for name, value in chip.digital.items()},
+                "output_snr": chip.output_snr,
+                **{f"snr/{name}": value for name, value in chip.layer_snr.items()},
+                "images": chip.record["images"],
+                "seconds": chip.provenance["seconds"],
+                "key": chip.key,
+            }
+            for chip in self.chips
+        ]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The table as pandas has it; see `rows`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingDependencyError("pandas", "sweep", "to_dataframe") from None
+        return pandas.DataFrame(self.rows())
+
+    def to_xarray(self) -> xr.Dataset:
+        """Measures over the axes of the sweep and the dimension ``chip``; NaN where a chip is missing.
+
+        Paths that are varied together (``zip``, ``points``) are coordinates of one common dimension. The study file
+        is an attribute.
+
+        Raises:
+            MissingDependencyError: xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise MissingDependencyError("xarray", "sweep", "to_xarray") from None
+        seeds = sorted({chip.seed for chip in self.chips})
+        shape = (*map(len, self.axes), len(seeds))
+        names = [*self.measures, *(f"digital_{name}" for name in self.measures), "output_snr"]
+        found = {name: np.full(shape, np.nan) for name in names}
+        for chip, row in zip(self.chips, self.rows(), strict=True):
+            for name in names:
+                found[name].reshape(-1, len(seeds))[chip.point, seeds.index(chip.seed)] = row[name]
+        dimensions = [*(axis.name for axis in self.axes), "chip"]
+        coordinates: dict[str, Any] = {"chip": seeds}
+        for axis in self.axes:
+            for path in axis.paths:
+                values = [_cell(position.get(path)) for position in axis.positions]
+                coordinates[path] = (axis.name, values)
+        variables = {name: (dimensions, values) for name, values in found.items()}
+        return xarray.Dataset(variables, coordinates, {"study": self.name, "settings": self.text})
+
+
+def open_results(folder: str | os.PathLike[str]) -> Results:
+    """The results in a folder, complete or not.
+
+    Damaged chips count as missing, with a warning; running the study again computes them.
+
+    Raises:
+        DataError: the folder holds no results of a study.
+    """
+    return Results(Path(folder))
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bool) or value is None else str(value)
+
+
+def _cures(cures: tuple[tuple[str, str], ...]) -> str:
+    return " ".join(f"{layer}:{cause}" for layer, cause in cures)

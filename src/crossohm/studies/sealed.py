@@ -1,0 +1,89 @@
+"""Files that are either complete or not there, and JSON that shows when it is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from crossohm.errors import DataError
+
+#: Names of unfinished files start with this.
+PART = ".part-"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name, wait until it is on disk, and rename it.
+
+    A crash at any moment leaves the old file or the new one. Several processes may write the same file at once.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    part = path.with_name(f"{PART}{path.name}-{secrets.token_hex(6)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _settle(path.parent)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _settle(folder: Path) -> None:
+    """Wait until a rename in the folder is on disk; not every file system offers it."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain values, whatever the order of the entries in their tables."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_sealed(path: Path, form: str, body: Any) -> None:
+    """Write plain values with their checksum.
+
+    Args:
+        path: The file.
+        form: Name and version of the format.
+        body: The values.
+    """
+    everything = {"format": form, "sha256": digest(body), "body": body}
+    write_whole(path, (json.dumps(everything, allow_nan=False) + "\n").encode())
+
+
+def read_sealed(path: Path, form: str) -> Any:
+    """The values in a file.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another format.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        body, checksum, kind = found["body"], found["sha256"], found["format"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    if kind != form:
+        raise DataError(f"{path}: of the format {kind!r}; this version reads {form!r}")
+    if digest(body) != checksum:
+        raise DataError(f"{path}: damaged; its content does not fit its checksum")
+    return body

@@ -1,0 +1,210 @@
+"""The sections of a study file: names, types, defaults and limits of everything a study can say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+PositiveCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Names = Annotated[tuple[Text, ...], Field(strict=False)]
+Overrides = dict[str, Any]
+
+
+class Section(BaseModel):
+    """Part of a study. Values are checked when it is built and do not change afterwards."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+@final
+class ModelSection(Section):
+    """The trained network. A text by itself is its name."""
+
+    name: Text | None = None
+    """A shipped network (digits_cnn, mnist_cnn); None: the shipped network that was trained on the data set."""
+    fold_batchnorm: bool = True
+    """Fold BatchNorm into the layers before it where that changes nothing; False: BatchNorm stays digital."""
+    bias_bits: Annotated[int, Field(ge=0, le=24)] = 0
+    """Resolution of the biases of analog layers, over the range of each layer's biases. 0: not quantised."""
+
+
+@final
+class DatasetSection(Section):
+    """The images to answer. A text by itself is the name of the data set."""
+
+    name: Text = "digits"
+    """Name of the data set."""
+    data_dir: Text | None = None
+    """Folder with its files; a relative path starts at the folder of the study file."""
+    images: PositiveCount | None = None
+    """How many test images; None: all."""
+    first: Count = 0
+    """Number of the first test image."""
+    sample: Literal["first", "random"] = "first"
+    """Which images: consecutive ones, or a random choice."""
+    sample_seed: Seed = 0
+    """Of the random choice."""
+
+
+@final
+class LayerSection(Section):
+    """Hardware of some layers, where it differs."""
+
+    base: Text | None = None
+    """A preset or file instead of that of the other layers."""
+    set: Overrides = Field(default_factory=dict)
+    """Parameters by path, as in the section hardware."""
+    digital: bool = False
+    """The layer stays digital and exact."""
+    bias_rows: Count | None = None
+    """Array rows that hold the bias; None: as in the section hardware."""
+
+
+@final
+class HardwareSection(Section):
+    """The hardware. A text by itself is the preset or file."""
+
+    base: Text = "rram-8bit"
+    """A preset (see: crossohm presets), or a .json, .yaml or .yml file; relative paths start at the study file."""
+    set: Overrides = Field(default_factory=dict)
+    """Parameters that differ from it, by path: xbar.adc.mvm.bits: 6. Nested groups work as well."""
+    bias_rows: Count = 0
+    """Array rows that hold the bias of a layer; 0: biases are added digitally."""
+    layers: dict[str, LayerSection] = Field(default_factory=dict)
+    """Exceptions by name pattern ("conv1", "layer3.*"); where several match a layer, later ones win."""
+
+
+@final
+class CalibrationSection(Section):
+    """Converter ranges found on training images. false by itself: all ranges as the hardware describes them."""
+
+    inputs: bool = True
+    """Find the input range of every layer."""
+    adc: bool = True
+    """Find the ADC ranges of every layer."""
+    images: PositiveCount = 200
+    """Training images looked at, the first ones."""
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    """Percentile of the currents that an ADC range holds."""
+    input_percentile: Annotated[float, Field(gt=50, le=100)] = 100.0
+    """Percentile of a layer's inputs that its range holds."""
+
+
+@final
+class RepeatsSection(Section):
+    """Chips: simulated copies with errors of their own. A number by itself is the number of chips."""
+
+    chips: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """How many."""
+    seed: Seed = 1
+    """Number of the first chip; the others follow. Every sweep point meets the same chips."""
+
+
+@final
+class MetricSection(Section):
+    """What is measured."""
+
+    task: Literal["auto", "classification", "regression"] = "auto"
+    """Classification counts right answers, regression measures errors; auto: by the type of the data set's labels."""
+    top_k: Annotated[tuple[PositiveCount, ...], Field(strict=False, min_length=1)] = (1,)
+    """Ranks that count as right answers; a number or a list of them."""
+
+
+@final
+class SaveSection(Section):
+    """What is kept of every chip beside its measures."""
+
+    outputs: bool = False
+    """Raw outputs of the network, (images, outputs)."""
+    signals: Names = ()
+    """Name patterns of layers whose outputs are kept, (images, ...)."""
+    layer_snr: bool = True
+    """Signal-to-noise ratio of every layer's output, against the digital network."""
+    adc_histograms: bool = False
+    """Histograms of the ADC inputs of every layer and weight slice."""
+    conductances: bool = False
+    """Programmed conductances of all arrays, normalised to the highest."""
+
+
+@final
+class RunSection(Section):
+    """How the simulation runs."""
+
+    batch_size: PositiveCount = 250
+    """Images computed at a time: memory and speed."""
+    device: Text = "cpu"
+    """Where PyTorch computes: cpu, cuda, cuda:1, mps."""
+
+
+@final
+class SweepSection(Section):
+    """Settings to vary. A point is any combination of a position in the grid, in zip and in points."""
+
+    grid: dict[str, Any] = Field(default_factory=dict)
+    """Path: values; all combinations."""
+    zip: dict[str, Any] = Field(default_factory=dict)
+    """Path: values, lists of equal length that are gone through together."""
+    points: tuple[dict[str, Any], ...] = Field(default=(), strict=False)
+    """Single combinations, each a table of path: value."""
+
+
+@final
+class Study(Section):
+    """A question asked of a network on hardware."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")] | None = None
+    """Name of the results folder; None: that of the file."""
+    model: ModelSection = Field(default_factory=ModelSection)
+    """The trained network."""
+    dataset: DatasetSection = Field(default_factory=DatasetSection)
+    """The images to answer."""
+    hardware: HardwareSection = Field(default_factory=HardwareSection)
+    """The hardware."""
+    calibration: CalibrationSection = Field(default_factory=CalibrationSection)
+    """Converter ranges."""
+    repeats: RepeatsSection = Field(default_factory=RepeatsSection)
+    """Chips."""
+    metric: MetricSection = Field(default_factory=MetricSection)
+    """What is measured."""
+    save: SaveSection = Field(default_factory=SaveSection)
+    """What is kept."""
+    run: RunSection = Field(default_factory=RunSection)
+    """How the simulation runs."""
+    sweep: SweepSection = Field(default_factory=SweepSection)
+    """Settings to vary."""
+    plugins: Names = ()
+    """Python files that register models of your own; relative paths start at the study file. They are executed."""
+
+
+#: Sections that may be written as one value, and the field that value is.
+SHORT_FORMS: dict[str, tuple[str, ...]] = {
+    "model": ("name",),
+    "dataset": ("name",),
+    "hardware": ("base",),
+    "calibration": ("inputs", "adc"),
+    "repeats": ("chips",),
+}
+
+#: Types of those values, as JSON schema calls them.
+_SHORT_TYPES = {"calibration": "boolean", "repeats": "integer"}
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON schema of study files, for editors: names, types, limits, and what every entry means."""
+    schema = Study.model_json_schema()
+    for name in SHORT_FORMS:
+        full = schema["properties"][name]
+        brief = {"type": _SHORT_TYPES.get(name, "string")}
+        schema["properties"][name] = {"description": full.pop("description", ""), "anyOf": [brief, full]}
+    top_k = schema["$defs"]["MetricSection"]["properties"]["top_k"]
+    schema["$defs"]["MetricSection"]["properties"]["top_k"] = {
+        "description": top_k.pop("description"),
+        "anyOf": [{"type": "integer", "minimum": 1}, top_k],
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "crossohm study", **schema}

@@ -1,0 +1,173 @@
+"""Networks, data and calibrated hardware that a process has at hand, so that sweep points share them."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.calibration.model import Progress, calibrate_network, silent
+from crossohm.datasets import load_dataset
+from crossohm.errors import DataError
+from crossohm.models import load_model
+from crossohm.params import CrossSimParameters
+from crossohm.studies.plugins import load_plugin
+from crossohm.studies.sealed import digest
+from crossohm.studies.sections import DatasetSection, Study
+from crossohm.studies.settings import model_for
+from crossohm.torch.network import TorchNetwork
+
+T = TypeVar("T")
+
+#: Things of one kind that are kept; a sweep goes through its points in order, so few are needed at a time.
+_KEPT = 4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Test or training data as a study uses them.
+
+    Attributes:
+        images: As the network takes them.
+        labels: Classes, or target values.
+        digest: SHA-256 of both.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[Any]
+    digest: str
+
+
+@final
+@dataclass
+class Session:
+    """What sweep points have in common, loaded once per process.
+
+    Args:
+        folder: Folder of the study file: relative paths start there, and own modules are found there.
+        progress: Told how far calibration and inference are.
+    """
+
+    folder: Path
+    progress: Progress = silent
+    _kept: dict[str, OrderedDict[str, Any]] = field(default_factory=dict)
+
+    def start(self, plugins: Sequence[str]) -> None:
+        """Execute the user's plug-in files, and let his modules be found."""
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        for name in plugins:
+            path = str((self.folder / name).resolve())
+            self._once("plugin", path, lambda path=path: load_plugin(path))  # type: ignore[misc]
+
+    def network(self, study: Study) -> TorchNetwork:
+        """The network of a study, digital."""
+
+        def load() -> TorchNetwork:
+            module = load_model(model_for(study.model.name, study.dataset.name))
+            run = study.run
+            return TorchNetwork(module, run.batch_size, 0, study.model.fold_batchnorm, run.device)
+
+        asked = [study.model.model_dump(), study.dataset.name, study.run.model_dump()]
+        return self._once("network", digest(asked), load)
+
+    def model_digest(self, study: Study) -> str:
+        """SHA-256 of the network's architecture and weights."""
+        network = self.network(study)
+        return self._once("model digest", str(id(network)), lambda: (network, network.digest))[1]
+
+    def test_images(self, study: Study) -> Images:
+        """The images a study answers.
+
+        Raises:
+            DataError: there are fewer than asked for.
+        """
+        asked = study.dataset
+
+        def load() -> Images:
+            end = None if asked.images is None or asked.sample == "random" else asked.first + asked.images
+            data = load_dataset(asked.name, data_dir=self._data_dir(asked), split="test", limit=end)
+            chosen = _chosen(asked, len(data.labels))
+            return _images(data.images[chosen], data.labels[chosen])
+
+        return self._once("test", digest(asked.model_dump()), load)
+
+    def training_images(self, study: Study) -> Images:
+        """The images a study calibrates with."""
+        asked, count = study.dataset, study.calibration.images
+
+        def load() -> Images:
+            data = load_dataset(asked.name, data_dir=self._data_dir(asked), split="train", limit=count)
+            return _images(data.images, data.labels)
+
+        return self._once("train", digest([asked.name, asked.data_dir, count]), load)
+
+    def _data_dir(self, asked: DatasetSection) -> Path | None:
+        return None if asked.data_dir is None else self.folder / asked.data_dir
+
+    def digital(self, study: Study) -> NDArray[Any]:
+        """What the digital network answers, ``(images, outputs)``."""
+        network, data = self.network(study), self.test_images(study)
+        key = digest([self.model_digest(study), data.digest, study.run.model_dump()])
+        return self._once("digital", key, lambda: network.outputs(data.images, "digital", self.progress))
+
+    def calibrated(
+        self, study: Study, described: Sequence[CrossSimParameters], key: str
+    ) -> tuple[CrossSimParameters, ...]:
+        """Layer descriptions with ranges that fit the training images; ``key`` stands for all they depend on."""
+        asked = study.calibration
+        if not (asked.inputs or asked.adc):
+            return tuple(described)
+
+        def calibrate() -> tuple[CrossSimParameters, ...]:
+            images = self.training_images(study).images
+            ranged = calibrate_network(
+                self.network(study),
+                described,
+                images,
+                percentile=asked.percentile if asked.adc else None,
+                input_percentile=asked.input_percentile,
+                progress=self.progress,
+            )
+            return tuple(ranged)
+
+        return self._once("hardware", key, calibrate)
+
+    def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
+        """The thing of this kind and key, made if it is not at hand; the least recently used one goes."""
+        kept = self._kept.setdefault(kind, OrderedDict())
+        if key not in kept:
+            kept[key] = make()
+        kept.move_to_end(key)
+        while len(kept) > _KEPT and kind != "plugin":
+            kept.popitem(last=False)
+        found: T = kept[key]
+        return found
+
+
+def _chosen(asked: DatasetSection, available: int) -> NDArray[np.int64]:
+    count = available - asked.first if asked.images is None else asked.images
+    if count < 1 or asked.first + count > available:
+        raise DataError(
+            f"dataset: images {asked.first} to {asked.first + count - 1} of {asked.name} were asked for, "
+            f"but the test split has {available}"
+        )
+    if asked.sample == "first":
+        return np.arange(asked.first, asked.first + count)
+    drawn = np.random.default_rng(asked.sample_seed).choice(available - asked.first, count, replace=False)
+    return np.sort(asked.first + drawn)
+
+
+def _images(images: NDArray[Any], labels: NDArray[Any]) -> Images:
+    found = hashlib.sha256(f"{images.dtype}{images.shape}{labels.dtype}{labels.shape}".encode())
+    for array in (images, labels):
+        found.update(np.ascontiguousarray(array).data)
+    return Images(images, labels, found.hexdigest())

@@ -1,0 +1,161 @@
+"""The folder of a study's results: one small file per chip of a sweep point, found by what was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.errors import DataError
+from crossohm.studies.sealed import PART, read_sealed, write_sealed, write_whole
+
+FOLDER_FORM = "crossohm study results 1"
+RECORD_FORM = "crossohm chip 1"
+HARDWARE_FORM = "crossohm layer hardware 1"
+
+#: Seconds after which an unfinished file belongs to a process that has died.
+_ABANDONED = 3600.0
+
+
+@final
+class ResultStore:
+    """Results under their keys. Any number of processes may read and write one folder at once.
+
+    Args:
+        folder: Where; see `create`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> ResultStore:
+        """The store in a folder, which is made if there is none.
+
+        Raises:
+            DataError: something else is in the folder, or it cannot be made.
+        """
+        store = cls(folder)
+        if store._index.exists():
+            store._sweep_up()
+            return store
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder}: holds something else than results of a study. Choose another folder")
+        store.write_index({})
+        return store
+
+    @property
+    def _index(self) -> Path:
+        return self.folder / "study.json"
+
+    def write_index(self, index: Mapping[str, Any]) -> None:
+        """Say which study the folder belongs to and what the keys of its points are."""
+        write_sealed(self._index, FOLDER_FORM, dict(index))
+
+    def read_index(self) -> dict[str, Any]:
+        """What `write_index` wrote.
+
+        Raises:
+            DataError: the folder holds no results.
+        """
+        if not self._index.exists():
+            raise DataError(f"{self.folder}: holds no results of a study (no {self._index.name})")
+        index: dict[str, Any] = read_sealed(self._index, FOLDER_FORM)
+        return index
+
+    def write(self, key: str, record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was found for a key; the record comes last, so that it vouches for the arrays."""
+        files = {}
+        if arrays:
+            content = io.BytesIO()
+            np.savez_compressed(content, **dict(arrays))  # type: ignore[arg-type]
+            write_whole(self._arrays(key), content.getvalue())
+            files = {"arrays": hashlib.sha256(content.getvalue()).hexdigest()}
+        write_sealed(self._record(key), RECORD_FORM, {**record, "files": files})
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """The record of a key; None if there is none yet.
+
+        A damaged one counts as missing, with a warning: the point will be computed again.
+        """
+        path = self._record(key)
+        if not path.exists():
+            return None
+        try:
+            record: dict[str, Any] = read_sealed(path, RECORD_FORM)
+            self._check_files(key, record)
+        except DataError as error:
+            warnings.warn(f"{error}. It counts as not computed", RuntimeWarning, stacklevel=2)
+            return None
+        return record
+
+    def _check_files(self, key: str, record: Mapping[str, Any]) -> None:
+        """Everything a record refers to must be there and whole."""
+        self.read_hardware(record["hardware"])
+        expected = record["files"].get("arrays")
+        if expected is not None:
+            path = self._arrays(key)
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                raise DataError(f"{path}: missing or damaged")
+
+    def read_arrays(self, key: str) -> dict[str, NDArray[Any]]:
+        """Arrays kept for a key, by name; empty if none were asked for.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self._arrays(key)
+        if not path.exists():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: damaged ({error})") from error
+
+    def write_hardware(self, key: str, body: Mapping[str, Any]) -> None:
+        """Keep layer descriptions, which all chips of a point share."""
+        if not self.has_hardware(key):
+            write_sealed(self._hardware(key), HARDWARE_FORM, dict(body))
+
+    def has_hardware(self, key: str) -> bool:
+        """True if the layer descriptions of this key are there and whole."""
+        try:
+            self.read_hardware(key)
+        except DataError:
+            return False
+        return True
+
+    def read_hardware(self, key: str) -> dict[str, Any]:
+        """What `write_hardware` wrote.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        body: dict[str, Any] = read_sealed(self._hardware(key), HARDWARE_FORM)
+        return body
+
+    def _record(self, key: str) -> Path:
+        return self.folder / "chips" / key[:2] / f"{key}.json"
+
+    def _arrays(self, key: str) -> Path:
+        return self.folder / "chips" / key[:2] / f"{key}.npz"
+
+    def _hardware(self, key: str) -> Path:
+        return self.folder / "hardware" / f"{key}.json"
+
+    def _sweep_up(self) -> None:
+        """Remove unfinished files of processes that were killed."""
+        for part in self.folder.rglob(f"{PART}*"):
+            try:
+                if time.time() - part.stat().st_mtime > _ABANDONED:
+                    part.unlink()
+            except OSError:  # another process was faster
+                continue

@@ -1,0 +1,105 @@
+"""What is recorded inside a network while a chip works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.calibration import StreamingHistogram
+from crossohm.chain import Profile
+from crossohm.errors import UnknownNameError
+from crossohm.params import CoreStyle
+from crossohm.studies.sections import SaveSection
+from crossohm.torch.comparison import Deviation, compared, tensor_of
+from crossohm.torch.network import TorchNetwork
+
+#: Bins of the histograms that are kept.
+BINS = 128
+
+
+@final
+class Taps:
+    """Records what a study wants to keep of a chip, in a ``with`` block around its work.
+
+    Args:
+        save: What to keep.
+        chip: The network on hardware.
+        digital: The network it was made from.
+
+    Raises:
+        UnknownNameError: a pattern of ``save.signals`` matches no layer.
+    """
+
+    def __init__(self, save: SaveSection, chip: TorchNetwork, digital: TorchNetwork) -> None:
+        self._save = save
+        self._chip = chip
+        self._digital = digital
+        self._hooks = ExitStack()
+        self._deviations: dict[str, Deviation] = {}
+        self._profiles: dict[str, Profile] = {}
+        self._signals: dict[str, list[NDArray[Any]]] = {name: [] for name in _matching(save.signals, chip)}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as hooks:
+            if self._save.layer_snr:
+                self._deviations = hooks.enter_context(compared(self._chip, self._digital.folded()))
+            if self._save.adc_histograms:
+                cores = self._chip.cores
+                self._profiles = {name: hooks.enter_context(core.profile()) for name, core in cores.items()}
+            for name, kept in self._signals.items():
+                layer = self._chip.module.get_submodule(name)
+                hooks.enter_context(layer.register_forward_hook(_keep(kept)))
+            self._hooks = hooks.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.close()
+
+    def record(self) -> dict[str, Any]:
+        """Deviations and histograms, as plain values."""
+        return {
+            "layers": {name: asdict(deviation) for name, deviation in self._deviations.items()},
+            "adc_inputs": {name: self._histograms(name, seen) for name, seen in self._profiles.items()},
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Signals and conductances, by name."""
+        found = {f"signal/{name}": np.concatenate(kept) for name, kept in self._signals.items()}
+        if self._save.conductances:
+            arrays = (array for core in self._chip.cores.values() for array in core.arrays)
+            found |= {f"conductance/{array.name}": array.conductance for array in arrays}
+        return found
+
+    def _histograms(self, name: str, seen: Profile) -> list[dict[str, Any]]:
+        core = self._chip.cores[name].params.core
+        slices = core.bit_sliced.num_slices if core.style is CoreStyle.BITSLICED else 1
+        return [_plain(histogram) for histogram in seen.adc_slices("mvm", slices)]
+
+
+def _keep(kept: list[NDArray[Any]]) -> Any:
+    return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
+
+
+def _matching(patterns: Sequence[str], chip: TorchNetwork) -> list[str]:
+    names = [name for name, _ in chip.module.named_modules()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UnknownNameError("save.signals", pattern, "matches no layer of the network", allowed=", ".join(names))
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _plain(seen: StreamingHistogram) -> dict[str, Any]:
+    """A histogram in few bins: lowest and highest value, counts, and the limits of the outermost counted bins."""
+    if not seen.total:
+        return {"low": None, "high": None, "edges": [], "counts": []}
+    counts = seen.counts.reshape(BINS, -1).sum(axis=1)
+    used = np.flatnonzero(counts)
+    first, last = int(used[0]), int(used[-1])
+    edges = np.linspace(-seen.reach, seen.reach, BINS + 1)[first : last + 2]
+    return {"low": seen.low, "high": seen.high, "edges": edges.tolist(), "counts": counts[first : last + 1].tolist()}

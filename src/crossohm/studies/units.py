@@ -1,0 +1,156 @@
+"""Units of work: one chip at one point of a sweep, named by everything its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, final
+
+import crossohm
+from crossohm.errors import DataError, UnknownNameError
+from crossohm.params import CrossSimParameters
+from crossohm.studies.axes import combinations
+from crossohm.studies.hardware import describe
+from crossohm.studies.sealed import digest
+from crossohm.studies.sections import LayerSection, Study
+from crossohm.studies.session import Session
+from crossohm.studies.study_file import LoadedStudy
+
+#: Part of every key; raised when the same settings give other numbers for a reason that no version shows.
+METHOD = 1
+
+#: Causes of errors taken away: pairs of a layer name (``"*"``: all) and a name in `NONIDEALITIES`.
+Cures = tuple[tuple[str, str], ...]
+
+
+@final
+@dataclass(frozen=True)
+class Unit:
+    """One chip at one point.
+
+    Attributes:
+        key: Hash of everything the result depends on.
+        point: Number of the point.
+        coordinates: Its settings, ``{path: value}``.
+        seed: The chip.
+        job: What a process needs to compute it, as plain values.
+    """
+
+    key: str
+    point: int
+    coordinates: dict[str, Any]
+    seed: int
+    job: dict[str, Any]
+
+
+def plan(loaded: LoadedStudy, session: Session, points: Sequence[Cures] | None = None) -> list[Unit]:
+    """All units of a study, chips of a point together.
+
+    Args:
+        loaded: The study.
+        session: Has its network and data.
+        points: Causes of errors to take away, one point for each entry, instead of the sweep of the study.
+
+    Raises:
+        CrossOhmError: a point is not possible; network or data cannot be loaded.
+    """
+    session.start(loaded.study.plugins)
+    settings = list(combinations(loaded.axes)) if points is None else [{}] * len(points)
+    cures: Sequence[Cures] = [()] * len(settings) if points is None else points
+    return [
+        unit
+        for number, (changes, cured) in enumerate(zip(settings, cures, strict=True))
+        for unit in _chips(number, changes, cured, loaded.point(changes), loaded, session)
+    ]
+
+
+def _chips(
+    number: int, changes: dict[str, Any], cures: Cures, study: Study, loaded: LoadedStudy, session: Session
+) -> Iterator[Unit]:
+    facts, described = _facts(study, loaded, session)
+    whole = study.model_dump(mode="json", exclude={"sweep", "repeats", "name"})
+    job = {"study": whole, "folder": str(loaded.source.folder), "described": described, "facts": facts}
+    for seed in range(study.repeats.seed, study.repeats.seed + study.repeats.chips):
+        chip = {**job, "seed": seed, "cures": [list(cure) for cure in cures]}
+        yield Unit(key_of(chip), number, changes, seed, chip)
+
+
+def key_of(job: Mapping[str, Any]) -> str:
+    """The hash of everything the result of a job depends on."""
+    return digest({name: job[name] for name in ("facts", "seed", "cures")})
+
+
+def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All that decides about the numbers of a point: what was asked, and fingerprints of what was found."""
+    described, bias_rows = layer_hardware(study, loaded, session.network(study).convertible)
+    asked = study.model_dump(mode="json", exclude={"sweep", "repeats", "name", "hardware", "plugins"})
+    del asked["dataset"]["data_dir"]  # the images count, not where they lie
+    calibrates = study.calibration.inputs or study.calibration.adc
+    facts = {
+        "method": METHOD,
+        "crossohm": crossohm.__version__,
+        "asked": asked,
+        "model": session.model_digest(study),
+        "test": session.test_images(study).digest,
+        "train": session.training_images(study).digest if calibrates else None,
+        "hardware": digest(described),
+        "bias_rows": bias_rows,
+        "plugins": [_file_digest(loaded, name) for name in study.plugins],
+    }
+    return facts, described
+
+
+def _file_digest(loaded: LoadedStudy, name: str) -> str:
+    try:
+        return hashlib.sha256((loaded.source.folder / name).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{loaded.source.folder / name}: cannot be read ({error.strerror or error})") from error
+
+
+def layer_hardware(study: Study, loaded: LoadedStudy, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Described hardware of every layer, and rows for its bias.
+
+    Returns:
+        ``{"trees": [...], "layers": {name: number of its tree, or None if digital}}``, and rows by layer name.
+
+    Raises:
+        UnknownNameError: an exception is made for layers that do not exist.
+    """
+    exceptions = study.hardware.layers
+    for pattern in exceptions:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UnknownNameError(
+                f"hardware.layers.{pattern}", pattern, "matches no layer of the network", allowed=", ".join(names)
+            )
+    trees: dict[tuple[str, ...], int] = {}
+    layers: dict[str, int | None] = {}
+    rows: dict[str, int] = {}
+    for name in names:
+        chosen = tuple(pattern for pattern in exceptions if fnmatchcase(name, pattern))
+        given = [exceptions[pattern] for pattern in chosen]
+        number = None if _is_digital(given) else trees.setdefault(chosen, len(trees))
+        layers[name] = number
+        rows[name] = _rows(given, study.hardware.bias_rows)
+    built = [
+        describe(study.hardware, loaded.source.folder, [exceptions[pattern] for pattern in chosen]).as_dict()
+        for chosen in trees
+    ]
+    return {"trees": built, "layers": layers}, rows
+
+
+def _is_digital(given: Sequence[LayerSection]) -> bool:
+    """True if the last exception that says anything about it says so."""
+    said = [layer.digital for layer in given if "digital" in layer.model_fields_set]
+    return bool(said) and said[-1]
+
+
+def _rows(given: Sequence[LayerSection], default: int) -> int:
+    return next((layer.bias_rows for layer in reversed(given) if layer.bias_rows is not None), default)
+
+
+def unpacked(described: dict[str, Any]) -> dict[str, CrossSimParameters | None]:
+    """The descriptions that `layer_hardware` packed, by layer name."""
+    trees = [CrossSimParameters(**tree) for tree in described["trees"]]
+    return {name: None if number is None else trees[number] for name, number in described["layers"].items()}
