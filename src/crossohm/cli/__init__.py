@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 import crossohm
+from crossohm.cli.budget import budget
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
 from crossohm.cli.presets import presets
+from crossohm.cli.report import report
 from crossohm.cli.run import run
+from crossohm.cli.study import check, schema
+from crossohm.cli.sweep import sweep
 
 __all__ = ["app"]
 
@@ -42,6 +46,14 @@ def _main(
     """
 
 
+study = typer.Typer(name="study", help="Study files: check one, or get their schema.", no_args_is_help=True)
+study.command()(check)
+study.command()(schema)
+
 app.command()(run)
+app.command()(sweep)
+app.command()(budget)
 app.command()(hardware)
+app.command()(report)
 app.command()(presets)
+app.add_typer(study)

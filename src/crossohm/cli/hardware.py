@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
+from crossohm.cli.study import refuse_options
+
+if TYPE_CHECKING:
+    from crossohm.studies import HardwareReport
 
 
 def hardware(
+    context: typer.Context,
+    study: options.OptionalStudy = None,
     dataset: options.Dataset = "digits",
     data_dir: options.DataDir = None,
     model: options.Model = None,
@@ -27,6 +35,10 @@ def hardware(
     as_json: options.Json = False,
 ) -> None:
     """Show the arrays, cells and converters every layer of a network takes, without classifying anything."""
+    if study is not None:
+        refuse_options(context, {"study", "overrides", "threads", "as_json"})
+        _of_study(study, overrides, threads, as_json)
+        return
     settings = options.settings_from(
         hardware=hardware,
         overrides=overrides,
@@ -48,9 +60,23 @@ def hardware(
     with progress_bar(hidden=as_json) as progress:
         ready = prepare(settings, progress)
     report = hardware_report(ready.network.on_hardware(ready.hardware, settings.seed), ready.test.images[0])
+    _show(report, f"{settings.model} on hardware {hardware}", as_json)
+
+
+def _of_study(study: Path, overrides: list[str] | None, threads: int | None, as_json: bool) -> None:
+    from crossohm.studies import load_study, prepare_study
+
+    options.use_threads(threads)
+    loaded = load_study(study, overrides or ())
+    with progress_bar(hidden=as_json) as progress:
+        chip = prepare_study(loaded.without_sweep(), progress)
+    _show(chip.report, f"{loaded.name} on hardware {loaded.study.hardware.base}", as_json)
+
+
+def _show(report: HardwareReport, title: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.as_dict(), allow_nan=False))
         return
     from crossohm.cli import tables
 
-    tables.stdout().print(tables.hardware_table(report, f"{settings.model} on hardware {hardware}"))
+    tables.stdout().print(tables.hardware_table(report, title))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crossohm.studies import RunSettings
 
 _NETWORK, _HARDWARE, _RANGES, _MEASUREMENT, _OUTPUT = "Network and data", "Hardware", "Ranges", "Measurement", "Output"
+_MACHINES = "Machines"
 
 DEFAULT_HARDWARE = "rram-8bit"
 
@@ -115,6 +116,61 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress bar and no tables, one line.", rich_help_panel=_OUTPUT)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON summary instead of tables.", rich_help_panel=_OUTPUT)]
+
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="Study file: .yaml, .yml, .json or .toml.", show_default=False)
+]
+OptionalStudy = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="Study file (.yaml, .yml, .json or .toml) instead of the options below.",
+        show_default=False,
+    ),
+]
+StudySet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one setting of the study, e.g. repeats.chips=10 or xbar.adc.mvm.bits=6. May be repeated.",
+        show_default=False,
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Folder for the results; where there are some already it goes on. By default crossohm-results/NAME.",
+        show_default=False,
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes of this machine, started by Dask.", show_default=False, rich_help_panel=_MACHINES
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|FILE",
+        help="Running Dask cluster: tcp://HOST:PORT, or the scheduler's file. All must see the results folder.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=NUMBER",
+        help="What a chip needs of its Dask worker, e.g. GPU=1. May be repeated.",
+        show_default=False,
+        rich_help_panel=_MACHINES,
+    ),
+]
 
 
 def settings_from(

@@ -11,14 +11,15 @@ import typer
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
+from crossohm.cli.study import RESULTS, folder_for, refuse_options, show
 
 if TYPE_CHECKING:
     from crossohm.studies import RunResult
 
-_RESULTS = Path("crossohm-results")
-
 
 def run(
+    context: typer.Context,
+    study: options.OptionalStudy = None,
     dataset: options.Dataset = "digits",
     data_dir: options.DataDir = None,
     model: options.Model = None,
@@ -44,7 +45,13 @@ def run(
 
     Without options: a small CNN on real handwritten digits, on resistive memory with 8-bit weights, over five simulated
     chips. Mean and standard deviation over the chips are shown, and everything is saved in a new folder.
+
+    With a study file, the study it describes, without its sweep; results go on where they stopped.
     """
+    if study is not None:
+        refuse_options(context, {"study", "overrides", "output", "threads", "quiet", "as_json"})
+        _run_study(study, overrides, output, threads, quiet, as_json)
+        return
     settings = options.settings_from(
         hardware=hardware,
         overrides=overrides,
@@ -74,10 +81,23 @@ def run(
     _show(result, hardware, folder, quiet, as_json)
 
 
+def _run_study(
+    study: Path, overrides: list[str] | None, output: Path | None, threads: int | None, quiet: bool, as_json: bool
+) -> None:
+    from crossohm.studies import load_study, run_study
+
+    loaded = load_study(study, overrides or ())
+    folder = folder_for(loaded, output, "-run" if loaded.axes else "")
+    options.use_threads(threads)
+    with progress_bar(hidden=quiet or as_json) as progress:
+        results = run_study(loaded.without_sweep(), folder, progress=progress)
+    show(results, quiet, as_json)
+
+
 def _free_name(dataset: str) -> Path:
     from crossohm.studies.folder import unused
 
-    return unused(_RESULTS / f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}")
+    return unused(RESULTS / f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}")
 
 
 def _show(result: RunResult, hardware: str, folder: Path, quiet: bool, as_json: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,7 +12,14 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from crossohm.params import CrossSimParameters
-    from crossohm.studies import HardwareReport, LayerReport, RunResult
+    from crossohm.studies import (
+        ChipResult,
+        ErrorBudget,
+        HardwareReport,
+        LayerReport,
+        Results,
+        RunResult,
+    )
 
 #: Wide enough for every table where the width is unknown: in a pipe or a log file.
 _LOG_WIDTH = 120
@@ -86,6 +94,101 @@ def accuracy_line(result: RunResult) -> str:
         f"{result.settings.model}: digital {_percent(result.digital_accuracy())}, "
         f"analog {_spread(analog.mean, analog.std)} ({_chips(result.settings.draws)})"
     )
+
+
+def points_table(results: Results) -> Table:
+    """Every point of a study: its settings, and the measures over its chips."""
+    paths = [path for axis in results.axes for path in axis.paths]
+    names = [name for measure in results.measures for name in (measure, f"digital {measure}")]
+    missing = "" if results.complete else f", {results.planned - len(results.chips)} chips missing"
+    title = f"{results.name}: {len(results.points)} points{missing}"
+    table = _table(title, [_brief(path, paths) for path in paths], ["chips", *names, "output SNR (dB)"])
+    for point, chips in results.points.items():
+        cells = []
+        for measure in results.measures:
+            found = results.spread(point, measure)
+            cells += [_measure(measure, found.mean, found.std), _measure(measure, chips[0].digital[measure], None)]
+        settings = [_setting(chips[0].coordinates.get(path, "")) for path in paths]
+        table.add_row(*settings, str(len(chips)), *cells, f"{_power_ratio(chips):.1f}")
+    return table
+
+
+def points_as_dict(results: Results) -> dict[str, Any]:
+    """The same as plain values; no noise at all is an output SNR of None."""
+    ratios = {point: _power_ratio(chips) for point, chips in results.points.items()}
+    return {
+        "name": results.name,
+        "folder": str(results.folder),
+        "complete": results.complete,
+        "points": [
+            {
+                "settings": chips[0].coordinates,
+                "seeds": [chip.seed for chip in chips],
+                "analog": {name: results.spread(point, name).as_dict() for name in results.measures},
+                "digital": chips[0].digital,
+                "output_snr": ratios[point] if math.isfinite(ratios[point]) else None,
+            }
+            for point, chips in results.points.items()
+        ],
+    }
+
+
+def _power_ratio(chips: Sequence[ChipResult]) -> float:
+    """Output SNR of all chips of a point together, dB."""
+    from crossohm.studies.results import decibels
+
+    return decibels({name: sum(chip.record["output"][name] for chip in chips) for name in ("signal", "noise")})
+
+
+def _brief(path: str, others: Sequence[str]) -> str:
+    """As many last names of a path as tell it from the others."""
+    names = path.split(".")
+    for count in range(1, len(names)):
+        brief = ".".join(names[-count:])
+        if sum(other.endswith(brief) for other in others) == 1:
+            return brief
+    return path
+
+
+def budget_table(budget: ErrorBudget) -> Table:
+    """What each cause of errors does, alone and by its absence."""
+    name = budget.measure
+    ends = " ".join(
+        f"{title} {_measure(name, found.mean, found.std)}"
+        for title, found in (("complete hardware", budget.complete), ("perfect", budget.perfect))
+    )
+    title = f"{name}: digital {_measure(name, budget.digital, None)}, {ends}; output {budget.snr_complete:.1f} dB"
+    table = _table(
+        title, ("cause", "layer"), ("alone", "loss alone", "absent", "gain absent", "SNR alone (dB)", "noise share")
+    )
+    for one in budget.contributions:
+        changes = (_change(name, one.loss_alone), _change(name, one.gain_absent))
+        table.add_row(
+            one.label, "all" if one.layer == "*" else one.layer,
+            _measure(name, one.alone.mean, one.alone.std), changes[0],
+            _measure(name, one.absent.mean, one.absent.std), changes[1],
+            f"{one.snr_alone:.1f}", f"{100 * one.share:.1f} %",
+        )  # fmt: skip
+    table.caption = (
+        "alone: nothing else wrong; absent: everything else wrong; losses and gains in points of accuracy; "
+        "noise share: noise power alone over that of the complete hardware"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _setting(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _measure(name: str, mean: float, std: float | None) -> str:
+    if name.startswith("top"):
+        return _spread(mean, std)
+    return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
+
+
+def _change(name: str, value: float) -> str:
+    return f"{100 * value:.2f}" if name.startswith("top") else f"{value:.4g}"
 
 
 def presets_table(presets: dict[str, CrossSimParameters]) -> Table:

@@ -41,15 +41,19 @@ from crossohm.studies.settings import RunSettings
 from crossohm.studies.statistics import Spread, spread, top_k_accuracy
 
 if TYPE_CHECKING:
+    from crossohm.studies.budget import ErrorBudget, error_budget
+    from crossohm.studies.cluster import Dask
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.results import ChipResult, Results, open_results
     from crossohm.studies.study_file import LoadedStudy, load_study
-    from crossohm.studies.sweep import run_study
+    from crossohm.studies.sweep import prepare_study, run_study
 
 __all__ = [
     "ChipResult",
+    "Dask",
+    "ErrorBudget",
     "HardwareReport",
     "LayerReport",
     "LoadedStudy",
@@ -58,6 +62,7 @@ __all__ = [
     "RunSettings",
     "SavedRun",
     "Spread",
+    "error_budget",
     "hardware_report",
     "load_hardware",
     "load_plugin",
@@ -66,6 +71,7 @@ __all__ = [
     "open_results",
     "parse_override",
     "prepare",
+    "prepare_study",
     "read_result",
     "run_inference",
     "run_study",
@@ -76,12 +82,14 @@ __all__ = [
 ]
 
 _LAZY = {
+    "budget": ("ErrorBudget", "error_budget"),
+    "cluster": ("Dask",),
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
     "results": ("ChipResult", "Results", "open_results"),
     "study_file": ("LoadedStudy", "load_study"),
-    "sweep": ("run_study",),
+    "sweep": ("prepare_study", "run_study"),
 }
 
 

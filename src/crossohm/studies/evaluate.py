@@ -16,7 +16,7 @@ from crossohm.params import CrossSimParameters
 from crossohm.studies.files import provenance
 from crossohm.studies.measures import measures
 from crossohm.studies.nonidealities import without
-from crossohm.studies.report import hardware_report
+from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.sealed import digest
 from crossohm.studies.sections import Study
 from crossohm.studies.session import Session
@@ -122,12 +122,16 @@ class Chip:
         answers = {"outputs": analog, "digital": digital, "labels": data.labels} if study.save.outputs else {}
         return record, {**answers, **taps.arrays()}
 
+    @property
+    def report(self) -> HardwareReport:
+        """What the layers occupy."""
+        return hardware_report(self.network, self.session.test_images(self.study).images[0])
+
     def hardware(self) -> dict[str, Any]:
         """Calibrated description of every layer, and the report of what they occupy."""
-        image = self.session.test_images(self.study).images[0]
         return {
             "layers": {name: None if params is None else params.as_dict() for name, params in self.layers.items()},
-            "report": hardware_report(self.network, image).as_dict(),
+            "report": self.report.as_dict(),
         }
 
 

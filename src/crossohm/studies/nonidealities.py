@@ -59,7 +59,9 @@ NONIDEALITIES: dict[str, Nonideality] = {
     "drift": _model("drift_error", "drift"),
     "read_noise": _model("read_noise", "read noise"),
     "nonlinearity": _model("nonlinear_IV", "nonlinear cells"),
-    "weight_quantisation": Nonideality("weight quantisation", _quantises, {"xbar.device.cell_bits": 0}),
+    "weight_quantisation": Nonideality(
+        "weight quantisation", _quantises, {"xbar.device.cell_bits": 0, "core.weight_bits": 0}
+    ),
     "weight_clipping": Nonideality("weight clipping", _clips, {"core.mapping.weights.clipping": False}),
     "on_off_ratio": Nonideality(
         "finite on/off ratio",

@@ -190,11 +190,7 @@ class Results:
         Raises:
             MissingDependencyError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise MissingDependencyError("pandas", "sweep", "to_dataframe") from None
-        return pandas.DataFrame(self.rows())
+        return frame(self.rows())
 
     def to_xarray(self) -> xr.Dataset:
         """Measures over the axes of the sweep and the dimension ``chip``; NaN where a chip is missing.
@@ -235,6 +231,19 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
         DataError: the folder holds no results of a study.
     """
     return Results(Path(folder))
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a pandas table.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise MissingDependencyError("pandas", "sweep", "to_dataframe") from None
+    return pandas.DataFrame(rows)
 
 
 def _cell(value: Any) -> Any:

@@ -14,7 +14,7 @@ from crossohm.errors import DataError, ParameterError, StudyError
 from crossohm.studies.axes import Axis, axes_of
 from crossohm.studies.hardware import describe, parse_override
 from crossohm.studies.problems import placed, shown, study_error
-from crossohm.studies.sections import Study
+from crossohm.studies.sections import Study, SweepSection
 from crossohm.studies.sources import Source, read_source
 from crossohm.studies.tree import assign, written_out
 
@@ -40,6 +40,11 @@ class LoadedStudy:
     def name(self) -> str:
         """Of the results folder."""
         return self.study.name or Path(self.source.name).stem
+
+    def without_sweep(self) -> LoadedStudy:
+        """The study by itself, nothing varied."""
+        tree = {name: section for name, section in self.tree.items() if name != "sweep"}
+        return replace(self, study=self.study.model_copy(update={"sweep": SweepSection()}), axes=(), tree=tree)
 
     def point(self, settings: Mapping[str, Any]) -> Study:
         """The study with some settings changed and nothing varied.

@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 
 from crossohm.calibration.model import Progress, silent
 from crossohm.errors import CrossOhmError, DataError
-from crossohm.studies.evaluate import compute
+from crossohm.studies.evaluate import Chip, compute
 from crossohm.studies.files import provenance
 from crossohm.studies.results import Results, open_results
 from crossohm.studies.session import Session
@@ -106,6 +106,16 @@ def run_study(
     if failed:
         raise _failure(failed, folder)
     return results
+
+
+def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
+    """The first chip of the first point of a study, calibrated and programmed, but not asked anything.
+
+    Raises:
+        CrossOhmError: study, network or data are not as they must be.
+    """
+    session = Session(loaded.source.folder, progress)
+    return Chip(plan(loaded, session)[0].job, session)
 
 
 def _index(loaded: LoadedStudy, units: Iterable[Unit]) -> dict[str, Any]:

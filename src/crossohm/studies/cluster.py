@@ -1,0 +1,139 @@
+"""Units computed by Dask: on processes of this machine, or on a cluster that is running."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, final
+
+from crossohm.errors import CrossOhmError, DataError, MissingDependencyError, ParameterError
+from crossohm.studies.evaluate import compute
+from crossohm.studies.session import Session
+from crossohm.studies.store import ResultStore
+from crossohm.studies.sweep import Outcome, explained
+from crossohm.studies.units import Unit
+
+#: How often a chip may take its worker down before it counts as failed.
+_DEATHS = 3
+
+
+@final
+class Dask:
+    """Computes units on Dask workers, which write into the results folder themselves: all must see it.
+
+    A chip is lost only if its worker dies while computing it; Dask then has it computed by another one.
+
+    Args:
+        workers: Start this many processes on this machine.
+        scheduler: Address of a running cluster instead, e.g. ``"tcp://host:8786"``, or a file that
+            ``dask scheduler --scheduler-file`` wrote.
+        resources: What a chip needs of its worker, e.g. ``{"GPU": 1}``; workers are started with what they have
+            (``dask worker --resources "GPU=2"``).
+
+    Raises:
+        MissingDependencyError: ``distributed`` is not installed.
+        ParameterError: not exactly one of workers and scheduler.
+    """
+
+    def __init__(
+        self, workers: int | None = None, scheduler: str | None = None, resources: Mapping[str, float] | None = None
+    ) -> None:
+        if (workers is None) == (scheduler is None):
+            raise ParameterError("workers", workers, "give either workers or a scheduler")
+        try:
+            import distributed  # noqa: F401
+        except ImportError:
+            raise MissingDependencyError("distributed", "dask", "A sweep on several processes") from None
+        self._workers = workers
+        self._scheduler = scheduler
+        self._resources = dict(resources or {})
+
+    def outcomes(self, units: Sequence[Unit], folder: Path) -> Iterator[Outcome]:
+        """Compute units into a results folder, in the order in which workers become free.
+
+        Raises:
+            DataError: the cluster cannot be reached.
+        """
+        if not units:
+            return
+        with self._client(min(self._workers or len(units), len(units))) as client:
+            from distributed import as_completed
+
+            place = str(folder.resolve())
+            futures = {
+                client.submit(
+                    work, unit.job, place, key=f"crossohm-{unit.key}", pure=False, retries=0,
+                    resources=self._resources or None,
+                ): unit
+                for unit in units
+            }  # fmt: skip
+            for future in as_completed(futures):
+                yield Outcome(futures[future], _failure(future))
+                future.release()
+
+    @contextmanager
+    def _client(self, workers: int) -> Iterator[Any]:
+        import dask
+        from distributed import Client, LocalCluster
+
+        if self._scheduler is not None:
+            with _connected(self._scheduler) as client:
+                yield client
+            return
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        quiet = {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.admin.log-format": ""}
+        with dask.config.set(quiet):
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
+                env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
+                resources=self._resources or None, silence_logs=50,
+            )  # fmt: skip
+            with cluster, Client(cluster) as client:
+                yield client
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = Client(timeout=20, **where)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise DataError(f"scheduler {scheduler}: cannot be reached ({error})") from error
+    with client:
+        yield client
+
+
+def _failure(future: Any) -> str | None:
+    """Why there is no result, None if there is one."""
+    error = future.exception()
+    if error is None:
+        said: str | None = future.result()
+        return said
+    return f"{type(error).__name__}: {error}"
+
+
+def work(job: Mapping[str, Any], folder: str) -> str | None:
+    """What a worker does: compute one unit into the results folder.
+
+    Returns:
+        None, or why there is no result. Errors travel as text: they are not all made to be pickled.
+    """
+    if not Path(folder).is_dir():
+        return f"the results folder {folder} is not visible on {socket.gethostname()}; put it where all workers see it"
+    try:
+        compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
+    except CrossOhmError as error:
+        return explained(error)
+    return None
+
+
+@cache
+def _session(folder: str) -> Session:
+    """One per worker process and folder of a study."""
+    return Session(Path(folder))
