@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def describe(section: HardwareSection, folder: Path, exceptions: Iterable[LayerS
         base = layer.base or base
         changes |= layer.set
     beside = folder / base
-    params = load_hardware(str(beside) if beside.is_file() else base)
+    params = load_hardware(str(beside) if os.path.isfile(beside) else base)  # any text may be asked about
     params.update(changes)
     return params
 

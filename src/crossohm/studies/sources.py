@@ -18,6 +18,10 @@ from crossohm.params.files import YAMLLoader
 MOST_NODES = 100_000
 
 
+#: What collections are in plain YAML.
+_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 @final
 @dataclass(frozen=True)
 class Source:
@@ -157,6 +161,8 @@ class _Reader:
             raise self._error(node, "aliases that repeat without end")
         self._open.add(id(node))
         try:
+            if isinstance(node, yaml.CollectionNode) and node.tag not in _TAGS:
+                raise self._error(node, f"the tag {node.tag!r} is not used in studies")
             if isinstance(node, yaml.MappingNode):
                 return {key: self._value(value, _below(path, key)) for key, value in self._entries(node, path)}
             if isinstance(node, yaml.SequenceNode):

@@ -24,12 +24,11 @@ def written_out(tree: Mapping[str, Any]) -> dict[str, Any]:
     What has the wrong type is left as it is: validation names it.
     """
     full = copy.deepcopy(dict(tree))
-    for section, fields in SHORT_FORMS.items():
-        if section in full and not isinstance(full[section], dict):
-            full[section] = {name: full[section] for name in fields}
-    for name, section in list(full.items()):
+    for name, section in full.items():
         if section is None and name in Study.model_fields and name != "name":
             full[name] = {}  # an empty section
+        elif name in SHORT_FORMS and not isinstance(section, dict):
+            full[name] = {field: section for field in SHORT_FORMS[name]}
     metric, hardware = full.get("metric"), full.get("hardware")
     if isinstance(metric, dict) and isinstance(metric.get("top_k"), int):
         metric["top_k"] = [metric["top_k"]]
@@ -73,7 +72,7 @@ def assign(tree: dict[str, Any], path: str, value: Any) -> None:
     if sections and sections[-1] == "set" and isinstance(value, dict):
         target |= dict(flat(value, name))
     elif not sections and name in SHORT_FORMS and not isinstance(value, dict):
-        target[name] = {field: value for field in SHORT_FORMS[name]}
+        _section(target, name, path).update({field: value for field in SHORT_FORMS[name]})
     else:
         target[name] = value
 
