@@ -153,6 +153,7 @@ def test_a_point_changes_what_it_says_and_nothing_else() -> None:
         ("[4, 5, 6]", "{from: 4, to: 6}", 16, r"not a span of numbers; allowed: \{from: number"),
         ("    xbar.adc.mvm.bits: [4", "    repeats.seed: [4", 14, r"repeats\.seed.*cannot be varied"),
         ("calibration: false", "calibration: {percentile: 10}", 12, r"percentile = 10: too small.*> 50"),
+        ("calibration: false", "calibration: {inputs: false}", 12, r"calibration = .*adc must be false too"),
         ("model: digits_cnn", "model: {name: 3}", 2, r"model\.name = 3: not a string"),
         ("repeats: 2", "repeats: 2\nrepeats: 3", 14, "'repeats' is given twice"),
         ("repeats: 2", "repeats: [2", 14, "not valid YAML"),

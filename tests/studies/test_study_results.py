@@ -19,7 +19,6 @@ from survival import carry_out, measured, write_study
 
 from crossohm.errors import CrossOhmError, DataError, MissingDependencyError
 from crossohm.studies import Results, load_study, open_results, run_study, spread, top_k_accuracy
-from crossohm.studies.store import ResultStore
 
 SWEEP = {
     "dataset": {"images": 30},
@@ -311,11 +310,33 @@ def test_folders_of_others_are_not_touched(tmp_path: Path) -> None:
 
 
 def test_no_results(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no results"):
-        open_results(tmp_path)
-    ResultStore.create(tmp_path / "new")
-    with pytest.raises(DataError, match="not been planned"):
-        open_results(tmp_path / "new")
+    for folder in (tmp_path, tmp_path / "no"):
+        with pytest.raises(DataError, match="holds no results"):
+            open_results(folder)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot hold results"):
+        run(tmp_path / "file")
+
+
+def test_a_damaged_index_heals(tmp_path: Path, computed: list[int]) -> None:
+    run(tmp_path / "a")
+    (tmp_path / "a" / "study.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"study\.json: damaged"):
+        open_results(tmp_path / "a")
+    assert run(tmp_path / "a").complete
+    assert computed == [1]
+
+
+def test_unfinished_files_of_the_dead_go(tmp_path: Path) -> None:
+    import os
+
+    run(tmp_path / "a")
+    old, new = (tmp_path / "a" / "chips" / f".part-{age}" for age in ("old", "new"))
+    old.touch(), new.touch()
+    os.utime(old, (1e9, 1e9))
+    run(tmp_path / "a")
+    assert not old.exists()
+    assert new.exists()  # another process may be writing it
 
 
 # --- read -------------------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ def _finding(detail: Any, source: Source) -> StudyError:
     if detail["type"] == "extra_forbidden":
         return placed(_unknown(owner, prefix, name, detail["input"]), source)
     problem, accepted = _OWN_PROBLEMS.get(detail["type"], ("", ""))
-    problem = problem or PROBLEMS.get(detail["type"], detail["msg"])
+    raised = detail.get("ctx", {}).get("error")  # by a validator of ours
+    problem = problem or (str(raised) if raised else "") or PROBLEMS.get(detail["type"], detail["msg"])
     accepted = accepted or (allowed(owner, name) if name in owner.model_fields else "")
     full = path + "".join(f"[{index}]" for index in rest[1:])
     place = source.place(".".join(map(str, detail["loc"])))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.errors import DataError, MissingDependencyError
+from crossohm.errors import MissingDependencyError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.axes import Axis
 from crossohm.studies.statistics import Spread, spread
@@ -111,8 +111,6 @@ class Results:
         self.folder = folder
         self._store = ResultStore(folder)
         index = self._store.read_index()
-        if "units" not in index:
-            raise DataError(f"{folder}: the study has not been planned yet; run it")
         self.name: str = index["name"]
         self.study: dict[str, Any] = index["study"]
         self.text: str = index["text"]

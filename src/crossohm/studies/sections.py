@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -94,6 +94,14 @@ class CalibrationSection(Section):
     """Percentile of the currents that an ADC range holds."""
     input_percentile: Annotated[float, Field(gt=50, le=100)] = 100.0
     """Percentile of a layer's inputs that its range holds."""
+
+    @model_validator(mode="after")
+    def _inputs_come_first(self) -> Self:
+        if self.adc and not self.inputs:
+            raise ValueError(
+                "ADC ranges are found with inputs in their ranges: without inputs, adc must be false too"
+            )
+        return self
 
 
 @final

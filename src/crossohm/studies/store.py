@@ -37,18 +37,20 @@ class ResultStore:
 
     @classmethod
     def create(cls, folder: Path) -> ResultStore:
-        """The store in a folder, which is made if there is none.
+        """The store in a folder, which is made if there is none; other processes may be making it, too.
 
         Raises:
             DataError: something else is in the folder, or it cannot be made.
         """
         store = cls(folder)
-        if store._index.exists():
-            store._sweep_up()
-            return store
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            found = [path.name for path in folder.iterdir() if not path.name.startswith(PART)]
+        except OSError as error:
+            raise DataError(f"{folder}: cannot hold results ({error.strerror or error})") from error
+        if found and not store._index.exists():
             raise DataError(f"{folder}: holds something else than results of a study. Choose another folder")
-        store.write_index({})
+        store._sweep_up()
         return store
 
     @property
