@@ -98,9 +98,7 @@ class CalibrationSection(Section):
     @model_validator(mode="after")
     def _inputs_come_first(self) -> Self:
         if self.adc and not self.inputs:
-            raise ValueError(
-                "ADC ranges are found with inputs in their ranges: without inputs, adc must be false too"
-            )
+            raise ValueError("ADC ranges are found with inputs in their ranges: without inputs, adc must be false too")
         return self
 
 
