@@ -238,6 +238,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "no object": ("chips/*/*.json", lambda path: path.write_text("[1]")),
     "arrays lost": ("chips/*/*.npz", Path.unlink),
     "arrays cut": ("chips/*/*.npz", lambda path: path.write_bytes(path.read_bytes()[:100])),
+    "arrays changed": ("chips/*/*.npz", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")),
     "hardware cut": ("hardware/*.json", lambda path: path.write_bytes(path.read_bytes()[:100])),
 }
 

@@ -38,7 +38,7 @@ def compute(job: Job, store: ResultStore, session: Session) -> bool:
         CrossOhmError: the point is not possible.
     """
     key = key_of(job)
-    if store.read(key) is not None:
+    if store.read(key, thorough=True) is not None:
         return False
     started = time.perf_counter()
     chip = Chip(job, session)

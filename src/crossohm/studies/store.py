@@ -34,6 +34,7 @@ class ResultStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._whole: set[str] = set()  # layer descriptions that have been read: chips of a point share them
 
     @classmethod
     def create(cls, folder: Path) -> ResultStore:
@@ -74,38 +75,44 @@ class ResultStore:
 
     def write(self, key: str, record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep what was found for a key; the record comes last, so that it vouches for the arrays."""
-        files = {}
+        files: dict[str, Any] = {}
         if arrays:
             content = io.BytesIO()
             np.savez_compressed(content, **dict(arrays))  # type: ignore[arg-type]
             write_whole(self._arrays(key), content.getvalue())
-            files = {"arrays": hashlib.sha256(content.getvalue()).hexdigest()}
+            files = {"bytes": len(content.getvalue()), "sha256": hashlib.sha256(content.getvalue()).hexdigest()}
         write_sealed(self._record(key), RECORD_FORM, {**record, "files": files})
 
-    def read(self, key: str) -> dict[str, Any] | None:
+    def read(self, key: str, thorough: bool = False) -> dict[str, Any] | None:
         """The record of a key; None if there is none yet.
 
         A damaged one counts as missing, with a warning: the point will be computed again.
+
+        Args:
+            key: The key.
+            thorough: Also read the arrays that belong to it; otherwise only their size is compared.
         """
         path = self._record(key)
         if not path.exists():
             return None
         try:
             record: dict[str, Any] = read_sealed(path, RECORD_FORM)
-            self._check_files(key, record)
+            self._check_files(key, record, thorough)
         except DataError as error:
             warnings.warn(f"{error}. It counts as not computed", RuntimeWarning, stacklevel=2)
             return None
         return record
 
-    def _check_files(self, key: str, record: Mapping[str, Any]) -> None:
+    def _check_files(self, key: str, record: Mapping[str, Any], thorough: bool) -> None:
         """Everything a record refers to must be there and whole."""
-        self.read_hardware(record["hardware"])
-        expected = record["files"].get("arrays")
-        if expected is not None:
-            path = self._arrays(key)
-            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-                raise DataError(f"{path}: missing or damaged")
+        if record["hardware"] not in self._whole:
+            self.read_hardware(record["hardware"])
+            self._whole.add(record["hardware"])
+        files, path = record["files"], self._arrays(key)
+        if files and not (path.exists() and path.stat().st_size == files["bytes"]):
+            raise DataError(f"{path}: missing or cut")
+        if files and thorough and hashlib.sha256(path.read_bytes()).hexdigest() != files["sha256"]:
+            raise DataError(f"{path}: damaged")
 
     def read_arrays(self, key: str) -> dict[str, NDArray[Any]]:
         """Arrays kept for a key, by name; empty if none were asked for.

@@ -90,7 +90,9 @@ def run_study(
     units = plan(loaded, session, points)
     store = ResultStore.create(folder)
     store.write_index(_index(loaded, units))
-    missing = [unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key) is None]
+    missing = [
+        unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key, thorough=True) is None
+    ]
     total = len({unit.key for unit in units})
     done = total - len(missing)
     failed = []
