@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {
         "set": {"xbar.adc.mvm.bits": 6, "xbar": {"device": {"Rmin": 1e4, "read_noise": {"enable": True}}}},
         "layers": {"conv*": {"digital": True}, "fc": {"set": {"core.rows_max": 64}, "bias_rows": 1}},
     },
-    "calibration": {"images": 30, "percentile": 99.9},
+    "calibration": {"images": 30, "objective": "percentile", "percentile": 99.9},
     "repeats": {"chips": 2, "seed": 3},
     "metric": {"task": "auto", "top_k": [1, 5]},
     "save": {"signals": ["fc"], "outputs": True},

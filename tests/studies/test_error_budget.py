@@ -57,9 +57,10 @@ def test_layers_add_up(tmp_path: Path) -> None:
 
 def test_a_coarse_adc_is_found(tmp_path: Path) -> None:
     found = budget(tmp_path, {"base": "rram-8bit", "set": {"xbar.adc.mvm.bits": 2}})
-    worst = max(found.contributions, key=lambda one: one.gain_absent)
-    assert worst.cause == max(found.contributions, key=lambda one: one.share).cause == "adc"
-    assert worst.loss_alone > 0
+    worst = max(found.contributions, key=lambda one: one.share)
+    assert worst.cause == "adc"
+    assert worst.share > 0.8
+    assert worst.gain_absent >= 0
     assert {one.cause for one in found.contributions} == {
         "programming_error", "read_noise", "weight_quantisation", "on_off_ratio", "dac", "adc",
     }  # fmt: skip

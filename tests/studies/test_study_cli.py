@@ -36,7 +36,7 @@ def needs_torch_and_digits() -> None:
     pytest.importorskip("sklearn")
 
 
-@pytest.mark.parametrize("command", ["sweep", "budget", "report", "study check"])
+@pytest.mark.parametrize("command", ["sweep", "budget", "calibrate", "report", "study check"])
 def test_every_option_is_explained(command: str) -> None:
     done = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=200, env={"COLUMNS": "200"})
     assert done.exit_code == 0
@@ -93,6 +93,22 @@ def test_budget() -> None:
     )
 
 
+def test_calibrate_once_and_use_again() -> None:
+    needs_torch_and_digits()
+    done = crossohm_("calibrate", "bits.yaml", "--output", "ranges.json")
+    assert done.exit_code == 0, done.output
+    assert "Ranges in ranges.json" in done.stdout
+    assert re.search(r"^ *fc +-[\d.]+\.\.[\d.]+ +[\d.e-]+ +-[\d.]+\.\.[\d.]+ \(error", done.stdout, re.MULTILINE)
+    found = crossohm_("run", "bits.yaml", "--json", "--output", "found")
+    again = crossohm_("run", "bits.yaml", "--json", "--output", "again", "--set", 'calibration={"file": "ranges.json"}')
+    points = [json.loads(run.stdout)["points"] for run in (found, again)]
+    assert points[0] == points[1]
+    other = ["--set", 'calibration={"file": "ranges.json"}', "--set", "core.rows_max=64"]
+    refused = crossohm_("run", "bits.yaml", *other)
+    assert refused.exit_code == 2
+    assert "core.rows_max = 64: ranges of layer" in refused.stderr
+
+
 def test_study_check_and_schema() -> None:
     assert crossohm_("study", "check", "bits.yaml").stdout.endswith("bits.yaml: fine; 2 points x 2 chips\n")
     assert "hardware" in json.loads(crossohm_("study", "schema").stdout)["properties"]
@@ -108,6 +124,8 @@ def test_study_check_and_schema() -> None:
         (["hardware", "bits.yaml", "--model", "x"], r"--model = 'x': belongs into the study file"),
         (["sweep", "bits.yaml", "--workers", "2", "--scheduler", "tcp://x:1"], "either workers or a scheduler"),
         (["sweep", "bits.yaml", "--workers", "2", "--resource", "GPU=no"], "not a positive number"),
+        (["calibrate", "bits.yaml", "--set", "calibration=false"], "no ranges are to be found"),
+        (["run", "bits.yaml", "--set", 'calibration={"file": "no.json"}'], r"no\.json: cannot be read"),
         (["budget", "bits.yaml"], r"bits\.yaml, line 5: sweep = .*one description"),
         (["report", "."], "holds no results"),
         (["sweep", "bits.yaml", "--output", "."], r"\.: holds something else"),

@@ -96,7 +96,7 @@ def test_grid_zip_and_points_are_combined() -> None:
         "zip": {"fc:xbar.adc.mvm.bits": [6, 7], "calibration.percentile": [99, 99.9]},
         "points": [{"hardware": "default"}, {"hardware": "ISAAC", "dataset.images": 5}],
     }
-    axes = load_study({"sweep": sweep}).axes
+    axes = load_study({"calibration": {"objective": "percentile"}, "sweep": sweep}).axes
     assert [(axis.name, len(axis)) for axis in axes] == [
         ("xbar.adc.mvm.bits", 2), ("core.rows_max", 2), ("zip", 2), ("point", 2),
     ]  # fmt: skip
@@ -154,6 +154,8 @@ def test_a_point_changes_what_it_says_and_nothing_else() -> None:
         ("    xbar.adc.mvm.bits: [4", "    repeats.seed: [4", 14, r"repeats\.seed.*cannot be varied"),
         ("calibration: false", "calibration: {percentile: 10}", 12, r"percentile = 10: too small.*> 50"),
         ("calibration: false", "calibration: {inputs: false}", 12, r"calibration = .*adc must be false too"),
+        ("calibration: false", "calibration: {percentile: 99}", 12, r"calibration = .*no effect with objective L2"),
+        ("calibration: false", "calibration: {file: x.json, adc: false}", 12, r"calibration = .*leave inputs and adc"),
         ("model: digits_cnn", "model: {name: 3}", 2, r"model\.name = 3: not a string"),
         ("repeats: 2", "repeats: 2\nrepeats: 3", 14, "'repeats' is given twice"),
         ("repeats: 2", "repeats: [2", 14, "not valid YAML"),

@@ -8,6 +8,7 @@ import typer
 
 import crossohm
 from crossohm.cli.budget import budget
+from crossohm.cli.calibrate import calibrate
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
 from crossohm.cli.presets import presets
@@ -53,6 +54,7 @@ study.command()(schema)
 app.command()(run)
 app.command()(sweep)
 app.command()(budget)
+app.command()(calibrate)
 app.command()(hardware)
 app.command()(report)
 app.command()(presets)

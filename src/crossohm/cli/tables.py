@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
     from crossohm.studies import (
         ChipResult,
@@ -179,6 +180,23 @@ def budget_table(budget: ErrorBudget) -> Table:
 
 def _setting(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def ranges_table(found: Calibration) -> Table:
+    """Converter ranges of every layer, with what they lose."""
+    ends = f"objective {found.objective.measure}, {found.images:,} training images"
+    table = _table(f"Converter ranges: {ends}", ("layer", "inputs"), ("error",))
+    table.add_column("ADC inputs, least significant slice first", overflow="fold")
+    for name, layer in found.layers.items():
+        inputs = ("a range per vector", "") if layer.inputs is None else _limits(layer.inputs)
+        adcs = ", ".join("{} (error {})".format(*_limits(one)) for one in layer.adc) or "as described"
+        table.add_row(name, *inputs, adcs)
+    return table
+
+
+def _limits(chosen: ChosenRange) -> tuple[str, str]:
+    """Range and error of a converter."""
+    return f"{chosen.low:.4g}..{chosen.high:.4g}", f"{chosen.error:.2g}"
 
 
 def _measure(name: str, mean: float, std: float | None) -> str:

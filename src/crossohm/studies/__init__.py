@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.results import ChipResult, Results, open_results
     from crossohm.studies.study_file import LoadedStudy, load_study
-    from crossohm.studies.sweep import prepare_study, run_study
+    from crossohm.studies.sweep import calibrate_study, prepare_study, run_study
 
 __all__ = [
     "ChipResult",
@@ -62,6 +62,7 @@ __all__ = [
     "RunSettings",
     "SavedRun",
     "Spread",
+    "calibrate_study",
     "error_budget",
     "hardware_report",
     "load_hardware",
@@ -89,7 +90,7 @@ _LAZY = {
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
     "results": ("ChipResult", "Results", "open_results"),
     "study_file": ("LoadedStudy", "load_study"),
-    "sweep": ("prepare_study", "run_study"),
+    "sweep": ("calibrate_study", "prepare_study", "run_study"),
 }
 
 

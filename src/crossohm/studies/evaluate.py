@@ -22,7 +22,7 @@ from crossohm.studies.sections import Study
 from crossohm.studies.session import Session
 from crossohm.studies.store import ResultStore
 from crossohm.studies.taps import Taps
-from crossohm.studies.units import key_of, unpacked
+from crossohm.studies.units import key_of, stand_ins, unpacked
 from crossohm.torch.network import TorchNetwork
 
 Job = Mapping[str, Any]
@@ -85,12 +85,11 @@ class Chip:
     def _layers(self) -> dict[str, CrossSimParameters | None]:
         """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
         described = unpacked(self.job["described"])
-        stand_in = [params or CrossSimParameters() for params in described.values()]
         depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
-        ranged = self.session.calibrated(self.study, stand_in, digest(depends))
+        ranged = self.session.calibrated(self.study, stand_ins(described), digest(depends))
         return {
             name: None if described[name] is None else without(params, self._cures(name))
-            for name, params in zip(described, ranged, strict=True)
+            for name, params in ranged.items()
         }
 
     def _cures(self, name: str) -> list[str]:

@@ -90,15 +90,27 @@ class CalibrationSection(Section):
     """Find the ADC ranges of every layer."""
     images: PositiveCount = 200
     """Training images looked at, the first ones."""
-    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
-    """Percentile of the currents that an ADC range holds."""
-    input_percentile: Annotated[float, Field(gt=50, le=100)] = 100.0
-    """Percentile of a layer's inputs that its range holds."""
+    objective: Literal["L2", "L1", "percentile"] = "L2"
+    """What ranges are chosen by: mean square or magnitude of the errors of quantising and clipping, or percentiles."""
+    percentile: Annotated[float, Field(gt=50, le=100)] | None = None
+    """With objective percentile: of the currents that an ADC range holds; None: 99.99."""
+    input_percentile: Annotated[float, Field(gt=50, le=100)] | None = None
+    """With objective percentile: of a layer's inputs that its range holds; None: 100."""
+    zero_level: bool = True
+    """Only ranges with a level on zero, for converters that can have one."""
+    relu_aware: bool = True
+    """No ADC levels for currents that a ReLU right behind the layer makes zero."""
+    file: Text | None = None
+    """Ranges that crossohm calibrate has saved, instead of new ones; a relative path starts at the study file."""
 
     @model_validator(mode="after")
-    def _inputs_come_first(self) -> Self:
+    def _everything_has_an_effect(self) -> Self:
         if self.adc and not self.inputs:
             raise ValueError("ADC ranges are found with inputs in their ranges: without inputs, adc must be false too")
+        if self.objective != "percentile" and (self.percentile, self.input_percentile) != (None, None):
+            raise ValueError(f"a percentile has no effect with objective {self.objective}; set objective: percentile")
+        if self.file is not None and not (self.inputs and self.adc):
+            raise ValueError("a file has the ranges of inputs and ADCs; leave inputs and adc out")
         return self
 
 
@@ -131,7 +143,7 @@ class SaveSection(Section):
     signals: Names = ()
     """Name patterns of layers whose outputs are kept, (images, ...)."""
     layer_snr: bool = True
-    """Signal-to-noise ratio of every layer's output, against the digital network."""
+    """Signal-to-noise ratio of every layer's output, against the digital network; before a ReLU, of what passes it."""
     adc_histograms: bool = False
     """Histograms of the ADC inputs of every layer and weight slice."""
     conductances: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, final
@@ -13,7 +13,8 @@ from typing import Any, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.model import Progress, calibrate_network, silent
+from crossohm.calibration import Calibration, calibrate
+from crossohm.calibration.network import Progress, silent
 from crossohm.datasets import load_dataset
 from crossohm.errors import DataError
 from crossohm.models import load_model
@@ -120,26 +121,42 @@ class Session:
         return self._once("digital", key, lambda: network.outputs(data.images, "digital", self.progress))
 
     def calibrated(
-        self, study: Study, described: Sequence[CrossSimParameters], key: str
-    ) -> tuple[CrossSimParameters, ...]:
-        """Layer descriptions with ranges that fit the training images; ``key`` stands for all they depend on."""
+        self, study: Study, described: Mapping[str, CrossSimParameters], key: str
+    ) -> dict[str, CrossSimParameters]:
+        """Layer descriptions with ranges that fit the training images, or with those of a file.
+
+        Args:
+            study: Says how.
+            described: By name.
+            key: Stands for all that the ranges depend on.
+
+        Raises:
+            DataError: the file cannot be read.
+            ParameterError: its ranges were found on other hardware.
+            UnknownNameError: it has the ranges of another network.
+        """
         asked = study.calibration
-        if not (asked.inputs or asked.adc):
-            return tuple(described)
+        if asked.file is not None:
+            return Calibration.load(self.folder / asked.file).on(described)
+        if not asked.inputs:
+            return dict(described)
+        return self._once("hardware", key, lambda: self.calibration(study, described).hardware)
 
-        def calibrate() -> tuple[CrossSimParameters, ...]:
-            images = self.training_images(study).images
-            ranged = calibrate_network(
-                self.network(study),
-                described,
-                images,
-                percentile=asked.percentile if asked.adc else None,
-                input_percentile=asked.input_percentile,
-                progress=self.progress,
-            )
-            return tuple(ranged)
-
-        return self._once("hardware", key, calibrate)
+    def calibration(self, study: Study, described: Mapping[str, CrossSimParameters]) -> Calibration:
+        """Ranges that fit the training images."""
+        asked = study.calibration
+        return calibrate(
+            self.network(study),
+            self.training_images(study).images,
+            described,
+            objective=asked.objective,
+            percentile=asked.percentile or 99.99,
+            input_percentile=asked.input_percentile or 100.0,
+            keep_adc_ranges=not asked.adc,
+            zero_level=asked.zero_level,
+            relu_aware=asked.relu_aware,
+            progress=self.progress,
+        )
 
     def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
         """The thing of this kind and key, made if it is not at hand; the least recently used one goes."""

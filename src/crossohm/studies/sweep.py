@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from crossohm.calibration.model import Progress, silent
-from crossohm.errors import CrossOhmError, DataError
+from crossohm.calibration import Calibration
+from crossohm.calibration.network import Progress, silent
+from crossohm.errors import CrossOhmError, DataError, StudyError
 from crossohm.studies.evaluate import Chip, compute
 from crossohm.studies.files import provenance
 from crossohm.studies.results import Results, open_results
@@ -16,7 +17,7 @@ from crossohm.studies.session import Session
 from crossohm.studies.store import ResultStore
 from crossohm.studies.study_file import LoadedStudy
 from crossohm.studies.tables import write_tables
-from crossohm.studies.units import Cures, Unit, plan
+from crossohm.studies.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
 
 
 @final
@@ -118,6 +119,25 @@ def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
     """
     session = Session(loaded.source.folder, progress)
     return Chip(plan(loaded, session)[0].job, session)
+
+
+def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibration:
+    """The converter ranges of a study's network on its hardware, with nothing varied.
+
+    Raises:
+        StudyError: the study does not calibrate.
+        CrossOhmError: study, network or data are not as they must be.
+    """
+    study = loaded.study
+    if not study.calibration.inputs or study.calibration.file is not None:
+        raise StudyError(
+            loaded.source.place("calibration"), "calibration", study.calibration.file or False,
+            "says that no ranges are to be found", remedy="Leave file out, and inputs and adc true",
+        )  # fmt: skip
+    session = Session(loaded.source.folder, progress)
+    session.start(study.plugins)
+    described, _ = layer_hardware(study, loaded, session.network(study).convertible)
+    return session.calibration(study, stand_ins(unpacked(described)))
 
 
 def _index(loaded: LoadedStudy, units: Iterable[Unit]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, final
 
 import crossohm
@@ -87,7 +88,9 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
     described, bias_rows = layer_hardware(study, loaded, session.network(study).convertible)
     asked = study.model_dump(mode="json", exclude={"sweep", "repeats", "name", "hardware", "plugins"})
     del asked["dataset"]["data_dir"]  # the images count, not where they lie
-    calibrates = study.calibration.inputs or study.calibration.adc
+    saved = study.calibration.file
+    calibrates = study.calibration.inputs and saved is None
+    del asked["calibration"]["file"]  # its ranges count, not where it lies
     facts = {
         "method": METHOD,
         "crossohm": crossohm.__version__,
@@ -95,18 +98,24 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
         "model": session.model_digest(study),
         "test": session.test_images(study).digest,
         "train": session.training_images(study).digest if calibrates else None,
+        "ranges": None if saved is None else file_digest(loaded.source.folder / saved),
         "hardware": digest(described),
         "bias_rows": bias_rows,
-        "plugins": [_file_digest(loaded, name) for name in study.plugins],
+        "plugins": [file_digest(loaded.source.folder / name) for name in study.plugins],
     }
     return facts, described
 
 
-def _file_digest(loaded: LoadedStudy, name: str) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
-        return hashlib.sha256((loaded.source.folder / name).read_bytes()).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{loaded.source.folder / name}: cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def layer_hardware(study: Study, loaded: LoadedStudy, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, int]]:
@@ -154,3 +163,8 @@ def unpacked(described: dict[str, Any]) -> dict[str, CrossSimParameters | None]:
     """The descriptions that `layer_hardware` packed, by layer name."""
     trees = [CrossSimParameters(**tree) for tree in described["trees"]]
     return {name: None if number is None else trees[number] for name, number in described["layers"].items()}
+
+
+def stand_ins(described: Mapping[str, CrossSimParameters | None]) -> dict[str, CrossSimParameters]:
+    """The descriptions, ideal where a layer stays digital: what calibration takes."""
+    return {name: params or CrossSimParameters() for name, params in described.items()}
