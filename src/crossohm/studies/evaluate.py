@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm.calibration.network import LayerHardware
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.files import provenance
@@ -82,7 +83,7 @@ class Chip:
             if seen != self.job["facts"][what]:
                 raise DataError(f"{what}: changed since the study was planned; start it again")
 
-    def _layers(self) -> dict[str, CrossSimParameters | None]:
+    def _layers(self) -> dict[str, LayerHardware | None]:
         """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
         described = unpacked(self.job["described"])
         depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
@@ -129,9 +130,16 @@ class Chip:
     def hardware(self) -> dict[str, Any]:
         """Calibrated description of every layer, and the report of what they occupy."""
         return {
-            "layers": {name: None if params is None else params.as_dict() for name, params in self.layers.items()},
+            "layers": {name: None if found is None else _trees(found) for name, found in self.layers.items()},
             "report": self.report.as_dict(),
         }
+
+
+def _trees(hardware: LayerHardware) -> Any:
+    """The description of a layer as plain values; a list if it has several matrices."""
+    if isinstance(hardware, CrossSimParameters):
+        return hardware.as_dict()
+    return [_trees(part) for part in hardware]
 
 
 def _deviation(digital: NDArray[Any], analog: NDArray[Any]) -> dict[str, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from crossohm.calibration.network import LayerHardware
 from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters
 
 
@@ -82,10 +83,12 @@ NONIDEALITIES: dict[str, Nonideality] = {
 """Causes of errors by name. A drift model includes the programming error of its device."""
 
 
-def without(params: CrossSimParameters, names: Iterable[str]) -> CrossSimParameters:
+def without(hardware: LayerHardware, names: Sequence[str]) -> LayerHardware:
     """The same hardware without some of its non-idealities; those it does not have are passed over."""
-    cured = params.copy()
+    if not isinstance(hardware, CrossSimParameters):
+        return [without(part, names) for part in hardware]  # of every matrix, and its arrays
+    cured = hardware.copy()
     for name in names:
-        if NONIDEALITIES[name].present(params):
+        if NONIDEALITIES[name].present(cured):
             cured.update(NONIDEALITIES[name].cure)
     return cured

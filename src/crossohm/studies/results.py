@@ -149,10 +149,13 @@ class Results:
         """A measure over the chips of a point; by default the main one."""
         return spread(chip.analog[measure or self.measures[0]] for chip in self.points[point])
 
-    def hardware(self, chip: ChipResult) -> dict[str, CrossSimParameters | None]:
-        """Full description of every layer with the ranges used; None for layers that stayed digital."""
+    def hardware(self, chip: ChipResult) -> dict[str, Any]:
+        """Full description of every layer with the ranges used.
+
+        Layers with several matrices have a list with, for each, a list of one; layers that stayed digital have None.
+        """
         layers = self._store.read_hardware(chip.record["hardware"])["layers"]
-        return {name: None if tree is None else CrossSimParameters(**tree) for name, tree in layers.items()}
+        return {name: _described(tree) for name, tree in layers.items()}
 
     def hardware_report(self, chip: ChipResult) -> dict[str, Any]:
         """What the layers occupy, ``{"layers": [...], "totals": {...}}``; see `HardwareReport.as_dict`."""
@@ -229,6 +232,12 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
         DataError: the folder holds no results of a study.
     """
     return Results(Path(folder))
+
+
+def _described(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_described(part) for part in tree]
+    return None if tree is None else CrossSimParameters(**tree)
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
-from crossohm.calibration.network import Progress, silent
+from crossohm.calibration.network import LayerHardware, Progress, silent
 from crossohm.datasets import load_dataset
 from crossohm.errors import DataError
 from crossohm.models import load_model
@@ -75,7 +75,7 @@ class Session:
         def load() -> TorchNetwork:
             module = load_model(model_for(study.model.name, study.dataset.name))
             run = study.run
-            return TorchNetwork(module, run.batch_size, 0, study.model.fold_batchnorm, run.device)
+            return TorchNetwork(module, run.batch_size, fold_batchnorm=study.model.fold_batchnorm, device=run.device)
 
         asked = [study.model.model_dump(), study.dataset.name, study.run.model_dump()]
         return self._once("network", digest(asked), load)
@@ -122,7 +122,7 @@ class Session:
 
     def calibrated(
         self, study: Study, described: Mapping[str, CrossSimParameters], key: str
-    ) -> dict[str, CrossSimParameters]:
+    ) -> dict[str, LayerHardware]:
         """Layer descriptions with ranges that fit the training images, or with those of a file.
 
         Args:
