@@ -159,7 +159,7 @@ def test_unknown_name_lists_the_valid_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"digits, mnist, fashion_mnist.*Did you mean 'mnist'") as caught:
         load_dataset("minst")
     assert caught.value.path == "dataset"
-    assert dataset_names() == ("digits", "mnist", "fashion_mnist")
+    assert dataset_names()[:3] == ("digits", "mnist", "fashion_mnist")
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.0, True, "5"])

@@ -5,12 +5,30 @@
     >>> test.images.shape
     (596, 1, 8, 8)
 
-``mnist`` and ``fashion_mnist`` are read from their published IDX files in a folder of yours (``data_dir``). Nothing
-here imports a machine-learning framework: a `Dataset` holds NumPy arrays.
+All others are read from their published files in a folder of yours (``data_dir``). Nothing here imports a
+machine-learning framework: a `Dataset` holds NumPy arrays.
 """
 
-from crossohm.datasets._dataset import Dataset
+from crossohm.datasets._dataset import Dataset, Images
 from crossohm.datasets._load import dataset_names, load_dataset
 from crossohm.datasets.idx import read_idx
+from crossohm.datasets.preprocessing import (
+    PREPROCESSINGS,
+    Framing,
+    Normalisation,
+    Preprocessing,
+    read_preprocessing,
+)
 
-__all__ = ["Dataset", "dataset_names", "load_dataset", "read_idx"]
+__all__ = [
+    "PREPROCESSINGS",
+    "Dataset",
+    "Framing",
+    "Images",
+    "Normalisation",
+    "Preprocessing",
+    "dataset_names",
+    "load_dataset",
+    "read_idx",
+    "read_preprocessing",
+]

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import DataError
+
+#: What is applied to a stack of images.
+Mapped = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+class Images(Protocol):
+    """A stack of images that are read when they are sliced: what a data set needs of an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, channels, height, width)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32."""
+
+    @property
+    def ndim(self) -> int:
+        """Four."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        """One image by an integer, several by a slice or an array of integers."""
 
 
 @final
@@ -18,7 +44,8 @@ class Dataset:
 
     Args:
         name: What the data are, e.g. ``"mnist/test"``.
-        images: ``(n, channels, height, width)``, float32, 0 (background) to 1.
+        images: ``(n, channels, height, width)``, float32. As read, 0 (black) to 1; after a `Preprocessing`, whatever
+            the network was trained on. Image files are read when this is sliced (`Images`); the rest is an array.
         labels: ``(n,)``, int64, index into ``classes``.
         classes: Names of the classes, in label order.
 
@@ -48,6 +75,53 @@ class Dataset:
     def __repr__(self) -> str:
         channels, height, width = self.images.shape[1:]
         return f"Dataset({self.name!r}, {len(self)} images {channels}x{height}x{width}, {len(self.classes)} classes)"
+
+    def take(self, chosen: NDArray[np.integer] | slice) -> Dataset:
+        """Some of the images, in the order of ``chosen``; image files are not read yet."""
+        held: Any = self.images
+        images: Any = held[chosen] if isinstance(held, np.ndarray) else Lazy(held, _same).take(chosen)
+        return replace(self, images=images, labels=self.labels[chosen])
+
+    def mapped(self, function: Mapped) -> Dataset:
+        """The data set with a function applied to stacks of images; to image files when they are read."""
+        held: Any = self.images
+        images: Any = function(held) if isinstance(held, np.ndarray) else Lazy(held, function)
+        return replace(self, images=images)
+
+    def loaded(self) -> Dataset:
+        """The data set with all its images in memory, as an array."""
+        return replace(self, images=self.images[:])
+
+
+def _same(images: NDArray[Any]) -> NDArray[Any]:
+    return images
+
+
+@final
+class Lazy:
+    """A stack of images, or some of them, with a function applied to what is read; the function keeps shapes."""
+
+    dtype = np.dtype(np.float32)
+    ndim = 4
+
+    def __init__(self, images: Any, function: Mapped, chosen: NDArray[np.integer] | None = None) -> None:
+        self._images = images
+        self._function = function
+        self._chosen = np.arange(len(images)) if chosen is None else chosen
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._chosen), *self._images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        chosen = self._chosen[index]
+        return self._function(self._images[np.atleast_1d(chosen)]).reshape(*np.shape(chosen), *self.shape[1:])
+
+    def take(self, chosen: NDArray[np.integer] | slice) -> Lazy:
+        return Lazy(self._images, self._function, self._chosen[chosen])
 
 
 def _form(array: NDArray[np.generic]) -> str:

@@ -2,54 +2,160 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from crossohm.datasets._dataset import Dataset
+import numpy as np
+
+from crossohm._functions import announced, load_function, names_function, unknown
+from crossohm.datasets._dataset import Dataset, Lazy
+from crossohm.datasets.cifar import CIFAR_10, CIFAR_100, read_cifar
 from crossohm.datasets.digits import read_digits
-from crossohm.datasets.mnist import DIGIT_NAMES, FASHION_NAMES, read_mnist
-from crossohm.errors import ParameterError, UnknownNameError
+from crossohm.datasets.image_folder import read_image_folder
+from crossohm.datasets.mnist import FASHION_MNIST, MNIST, read_mnist
+from crossohm.datasets.npz import read_user_npz
+from crossohm.datasets.preprocessing import Framing, Preprocessing, read_preprocessing
+from crossohm.datasets.raw import Raw
+from crossohm.errors import DataError, ParameterError
 
 SPLITS = ("train", "test")
+GROUP = "crossohm.datasets"
 
-_READERS: dict[str, Callable[[Path | None, str, int | None], Dataset]] = {
-    "digits": lambda data_dir, split, limit: read_digits(split, limit),
-    "mnist": partial(read_mnist, "mnist", DIGIT_NAMES),
-    "fashion_mnist": partial(read_mnist, "fashion_mnist", FASHION_NAMES),
+_READERS: dict[str, Callable[[Path | None, str], Raw]] = {
+    "digits": lambda data_dir, split: read_digits(split),
+    "mnist": partial(read_mnist, MNIST),
+    "fashion_mnist": partial(read_mnist, FASHION_MNIST),
+    "cifar10": partial(read_cifar, CIFAR_10),
+    "cifar100": partial(read_cifar, CIFAR_100),
+    "npz": read_user_npz,
 }
+_FOLDERS = ("imagenet", "image_folder")
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that `load_dataset` accepts."""
-    return tuple(_READERS)
+    """Names that `load_dataset` accepts, those of installed packages included."""
+    return (*_READERS, *_FOLDERS, *announced(GROUP))
 
 
 def load_dataset(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None, split: str = "test", limit: int | None = None
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    start: int = 0,
+    shuffle_seed: int | None = None,
+    preprocessing: str | Mapping[str, Any] | Preprocessing | None = None,
 ) -> Dataset:
     """Load one split of a data set.
 
     Args:
-        name: ``"digits"`` (8x8, comes with scikit-learn), ``"mnist"`` or ``"fashion_mnist"`` (28x28, IDX files).
-        data_dir: Folder with the IDX files; not used by ``"digits"``.
+        name: ``"digits"`` (8x8, comes with scikit-learn), ``"mnist"``, ``"fashion_mnist"`` (28x28), ``"cifar10"``,
+            ``"cifar100"`` (3x32x32), ``"npz"`` (an archive of yours), ``"imagenet"``, ``"image_folder"`` (a folder per
+            class), a name announced by an installed package in the entry-point group ``crossohm.datasets``, or
+            ``"module:function"`` or ``"file.py:function"``: a function of yours that is called with the keywords
+            ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`.
+        data_dir: Folder with the files, or an ``.npz`` file; not used by ``"digits"``.
         split: ``"train"`` or ``"test"``.
-        limit: At most this many images, the first ones of the split; None for all.
+        limit: At most this many images; None for all.
+        start: Index of the first of them.
+        shuffle_seed: Of the order in which images are taken; None: that of the files.
+        preprocessing: What the network was trained to see, a name of `PREPROCESSINGS` or a description; None: images
+            as they are, 0..1.
 
     Raises:
-        UnknownNameError: no such data set.
-        ParameterError: no such split, or a limit that is not a positive integer.
-        DataError: a file is missing or damaged.
-        MissingDependencyError: ``"digits"`` without scikit-learn.
+        UnknownNameError: no such data set or preprocessing.
+        ParameterError: no such split, a count out of range, or a preprocessing that does not suit the data set.
+        DataError: a file is missing or damaged, or a function of yours fails.
+        MissingDependencyError: ``"digits"`` without scikit-learn, image files without Pillow.
     """
-    if name not in _READERS:
-        near = difflib.get_close_matches(str(name), _READERS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError("dataset", name, "no such data set", allowed=", ".join(_READERS), remedy=hint)
+    _check(split, limit, start)
+    chosen = read_preprocessing("unit" if preprocessing is None else preprocessing)
+    folder = None if data_dir is None else Path(data_dir)
+    data = _read(name, folder, split, chosen.framing)
+    part = _part(data, limit, start, shuffle_seed)
+    return _prepared(part if name in _FOLDERS else part.loaded(), name, folder, chosen)
+
+
+def _read(name: str, data_dir: Path | None, split: str, framing: Framing | None) -> Dataset:
+    """A whole split, 0..1, image files unread."""
+    if name in _FOLDERS:
+        return read_image_folder(name, data_dir, split, framing or Framing())
+    if framing is not None:
+        raise ParameterError(
+            "preprocessing.framing", framing, f"{name} has images of one size, which are not resized",
+            remedy="Leave the framing out; 'imagenet_statistics' normalises as 'torchvision' does",
+        )  # fmt: skip
+    if name in _READERS:
+        raw = _READERS[name](data_dir, split)
+        images: Any = Lazy(raw.images, lambda images: images.astype(np.float32) / np.float32(raw.full_scale))
+        return Dataset(f"{name}/{split}", images, raw.labels.astype(np.int64), raw.classes)
+    return _call(name, _function(name), data_dir, split)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    plugins = announced(GROUP)
+    if name in plugins:
+        try:
+            return plugins[name]()
+        except Exception as error:  # a package may fail in any way when imported
+            raise DataError(f"data set {name!r}: its package cannot be loaded ({error})") from error
+    if names_function(str(name)):
+        return load_function(name)
+    raise unknown("dataset", name, dataset_names(), "data set")
+
+
+def _call(name: str, function: Callable[..., Any], data_dir: Path | None, split: str) -> Dataset:
+    try:
+        found = function(data_dir=data_dir, split=split)
+    except DataError:
+        raise
+    except Exception as error:  # the function is anyone's and may raise anything
+        raise DataError(f"data set {name!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Dataset):
+        raise DataError(f"data set {name!r}: returned a {type(found).__name__}, not a crossohm.datasets.Dataset")
+    return found
+
+
+def _part(data: Dataset, limit: int | None, start: int, shuffle_seed: int | None) -> Dataset:
+    if start >= len(data):
+        raise ParameterError("start", start, "beyond the last image", allowed=f"0 to {len(data) - 1}")
+    stop = len(data) if limit is None else start + limit
+    if shuffle_seed is None:
+        return data.take(slice(start, stop))
+    return data.take(np.random.default_rng(shuffle_seed).permutation(len(data))[start:stop])
+
+
+def _prepared(data: Dataset, name: str, data_dir: Path | None, preprocessing: Preprocessing) -> Dataset:
+    if preprocessing.background:
+        data = Dataset(data.name, data.images, data.labels + 1, ("background", *data.classes))
+    normalisation = preprocessing.normalisation
+    if normalisation.pixel_mean:
+        mean = _pixel_mean(name, data_dir)
+        data = data.mapped(lambda images: images - mean)
+    return data.mapped(normalisation.apply)
+
+
+def _pixel_mean(name: str, data_dir: Path | None) -> np.ndarray:
+    """Mean of the training images, ``(channels, height, width)``."""
+    if name in _FOLDERS:
+        raise ParameterError(
+            "preprocessing.normalisation.pixel_mean", True, f"{name} is read image by image",
+            remedy="Give a mean per channel",
+        )  # fmt: skip
+    if name in _READERS:
+        raw = _READERS[name](data_dir, "train")  # not scaled: a quarter of the memory
+        return np.asarray(raw.images.mean(axis=0, dtype=np.float64) / raw.full_scale, np.float32)
+    return np.asarray(_read(name, data_dir, "train", None).loaded().images.mean(axis=0, dtype=np.float64), np.float32)
+
+
+def _check(split: str, limit: int | None, start: int) -> None:
     if split not in SPLITS:
         raise ParameterError("split", split, "no such split", allowed=", ".join(SPLITS))
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ParameterError("limit", limit, "not a number of images", allowed="a positive integer, or None for all")
-    return _READERS[name](None if data_dir is None else Path(data_dir), split, limit)
+    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+        raise ParameterError("start", start, "not an index of an image", allowed="an integer from 0")

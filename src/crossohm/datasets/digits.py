@@ -12,14 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.datasets._dataset import Dataset
+from crossohm.datasets.raw import Raw
 from crossohm.errors import MissingDependencyError
 
 _TEST_EVERY = 3
 _FULL_SCALE = 16  # every pixel counts the dark dots of a 4x4 block
 
 
-def read_digits(split: str, limit: int | None) -> Dataset:
+def read_digits(split: str) -> Raw:
     """The digits of one split, images ``(n, 1, 8, 8)``.
 
     Raises:
@@ -30,13 +30,9 @@ def read_digits(split: str, limit: int | None) -> Dataset:
     except ImportError:
         raise MissingDependencyError("scikit-learn", "data", "The data set 'digits'") from None
     raw = load_digits()
-    chosen = np.flatnonzero(_is_test(raw.target) == (split == "test"))[:limit]
-    return Dataset(
-        name=f"digits/{split}",
-        images=(raw.images[chosen, np.newaxis] / _FULL_SCALE).astype(np.float32),
-        labels=raw.target[chosen].astype(np.int64),
-        classes=tuple(str(digit) for digit in raw.target_names),
-    )
+    chosen = _is_test(raw.target) == (split == "test")
+    classes = tuple(str(digit) for digit in raw.target_names)
+    return Raw(raw.images[chosen, np.newaxis], raw.target[chosen], classes, _FULL_SCALE)
 
 
 def _is_test(labels: NDArray[np.integer]) -> NDArray[np.bool_]:

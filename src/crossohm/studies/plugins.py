@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
-from crossohm.errors import DataError
+from crossohm._functions import execute_file
 
 
 def load_plugin(path: str | Path) -> None:
@@ -17,17 +15,4 @@ def load_plugin(path: str | Path) -> None:
     Raises:
         DataError: there is no such file, or it cannot be executed.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; give the path of a Python file that registers models")
-    name = f"crossohm_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise DataError(f"{file}: not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's own code may raise anything
-        del sys.modules[name]
-        raise DataError(f"{file}: {type(error).__name__}: {error}") from error
+    execute_file(path)
