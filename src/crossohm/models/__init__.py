@@ -1,15 +1,26 @@
-"""Small networks trained by us, to have something real to put on simulated hardware.
+"""Trained networks to put on simulated hardware: small ones of ours, and yours.
 
     >>> from crossohm.models import load_model, model_card
     >>> network = load_model("digits_cnn")  # torch.nn.Module in eval mode
     >>> model_card("digits_cnn").parameters
     6622
 
-The weights are safetensors files in this package; the scripts that made them are ``examples/train_*.py``. PyTorch is
-imported when a network is built, not before.
+A network of yours comes from a factory and a checkpoint, ``load_model("nets.py:make", checkpoint="net.pth")``, or from
+an exported program, ``load_model("net.pt2")``. The weights of ours are safetensors files in this package; the scripts
+that made them are ``examples/train_*.py``. PyTorch is imported when a network is built, not before.
 """
 
-from crossohm.models._registry import load_model, model_names
+from crossohm.models._load import Pairing, architecture_names, load_model, model_pairing, trained_on
+from crossohm.models._registry import model_names
 from crossohm.models.card import ModelCard, model_card
 
-__all__ = ["ModelCard", "load_model", "model_card", "model_names"]
+__all__ = [
+    "ModelCard",
+    "Pairing",
+    "architecture_names",
+    "load_model",
+    "model_card",
+    "model_names",
+    "model_pairing",
+    "trained_on",
+]

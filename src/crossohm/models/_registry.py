@@ -1,14 +1,14 @@
-"""Networks by name. Each is one function in `crossohm.models.networks` and one weight file of the same name."""
+"""Shipped networks by name. Each is one function in `crossohm.models.networks` and one weight file of the same name."""
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from crossohm.errors import DataError, MissingDependencyError, UnknownNameError
+from crossohm._functions import unknown
+from crossohm.errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,11 +19,11 @@ _NAMES = ("digits_cnn", "mnist_cnn")
 
 
 def model_names() -> tuple[str, ...]:
-    """Names that `load_model` and `model_card` accept."""
+    """Networks that come with crossohm, trained: names for `load_model` and `model_card`."""
     return _NAMES
 
 
-def load_model(name: str) -> nn.Module:
+def load_shipped(name: str) -> nn.Module:
     """The trained network called ``name``, in eval mode, float32, on the CPU.
 
     Raises:
@@ -66,7 +66,5 @@ def weight_file(name: str) -> Path:
         UnknownNameError: no such network.
     """
     if name not in _NAMES:
-        near = difflib.get_close_matches(str(name), _NAMES, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError("model", name, "no such network", allowed=", ".join(_NAMES), remedy=hint)
+        raise unknown("model", name, _NAMES, "network")
     return WEIGHTS / f"{name}.safetensors"
