@@ -34,11 +34,22 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def ngspice() -> str:
-    """The simulator; without it a test is skipped, except in continuous integration, where it fails."""
-    found = shutil.which("ngspice")
+    """The circuit simulator that checks exported netlists."""
+    return _program("ngspice")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser that checks reports."""
+    return _program("chromium")
+
+
+def _program(name: str) -> str:
+    """The path of a program; without it a test is skipped, except in continuous integration, where it fails."""
+    found = shutil.which(name)
     if found:
         return found
-    message = "ngspice is not installed; install the package ngspice to check netlists with a circuit simulator"
+    message = f"{name} is not installed; install the package of this name for the tests that need it"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

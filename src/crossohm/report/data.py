@@ -1,0 +1,147 @@
+"""What a report shows, whatever it was read from: the one form between results and pages or figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from crossohm.studies import spread
+from crossohm.studies.statistics import Spread
+
+
+@final
+@dataclass(frozen=True)
+class Measure:
+    """Something that was measured of every chip.
+
+    Attributes:
+        name: As results call it, e.g. ``"top1"``.
+        label: As people call it.
+        unit: ``"%"`` for shares (kept as 0..1), ``"dB"``, or nothing.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+
+    def text(self, value: float) -> str:
+        """A value as people write it."""
+        if not math.isfinite(value):
+            return "undefined" if math.isnan(value) else f"{'−' if value < 0 else ''}∞ {self.unit}".rstrip()
+        if self.unit == "%":
+            return f"{100 * value:.2f} %"
+        return f"{value:.4g} {self.unit}".rstrip()
+
+    def spread_text(self, found: Spread) -> str:
+        """Mean and standard deviation as people write them; the mean alone of a single chip, or if it is infinite."""
+        if found.std is None or not math.isfinite(found.std):
+            return self.text(found.mean)
+        return f"{self.text(found.mean)} ± {self.text(found.std)}"
+
+
+@final
+@dataclass(frozen=True)
+class Axis:
+    """One direction of a sweep.
+
+    Attributes:
+        name: What was varied.
+        labels: Its settings, as text.
+        values: The same as numbers; None if one of them is none.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    values: tuple[float, ...] | None
+
+
+@final
+@dataclass(frozen=True)
+class Histogram:
+    """What arrived at the ADCs of a layer, for one weight slice.
+
+    Attributes:
+        low: Lowest current seen, in currents of one cell at full conductance and input.
+        high: Highest current seen.
+        edges: Limits of the bins.
+        counts: Values in them, one fewer than edges.
+    """
+
+    low: float
+    high: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LayerHardware:
+    """The hardware of a network, as several points may share it.
+
+    Attributes:
+        layers: What every analog layer occupies; see `crossohm.studies.LayerReport`.
+        settings: Parameters that all layers have in common, ``{path: value}``.
+        exceptions: Parameters in which a layer differs from that, ``{layer: {path: value}}``.
+    """
+
+    layers: tuple[Mapping[str, Any], ...]
+    settings: Mapping[str, Any]
+    exceptions: Mapping[str, Mapping[str, Any]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One combination of settings, with everything measured of its chips.
+
+    Attributes:
+        label: The settings, as text.
+        positions: Where it lies on each axis.
+        seeds: Its chips.
+        analog: Values of every measure, one per chip.
+        digital: The same of the digital network; empty for measures it does not have.
+        layer_snr: Signal-to-noise ratio of every layer's outputs, dB, one per chip; empty if not kept.
+        histograms: ADC inputs of the first chip by layer, one per weight slice; empty if not kept.
+        hardware: Number of its hardware in `ReportData.hardware`.
+    """
+
+    label: str
+    positions: tuple[int, ...]
+    seeds: tuple[int, ...]
+    analog: Mapping[str, tuple[float, ...]]
+    digital: Mapping[str, float]
+    layer_snr: Mapping[str, tuple[float, ...]]
+    histograms: Mapping[str, tuple[Histogram, ...]]
+    hardware: int
+
+    def spread(self, measure: str) -> Spread:
+        """A measure over the chips."""
+        return spread(self.analog[measure])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """Everything a report shows.
+
+    Attributes:
+        title: Name of the study or run.
+        facts: What it is about, pairs of a name and a text.
+        measures: What was measured, the main one first.
+        axes: What was varied.
+        points: Everything there is.
+        hardware: Different hardware of the points.
+        study: The study file, or the settings of a run.
+        remarks: What a reader must know, e.g. that chips are missing.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    measures: tuple[Measure, ...]
+    axes: tuple[Axis, ...]
+    points: tuple[Point, ...]
+    hardware: tuple[LayerHardware, ...]
+    study: str
+    remarks: tuple[str, ...] = field(default=())

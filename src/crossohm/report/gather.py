@@ -1,0 +1,187 @@
+"""Reports from results: of a study with a sweep, or of a single run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossohm.errors import DataError
+from crossohm.params import CrossSimParameters
+from crossohm.report.budget import budget_labels
+from crossohm.report.data import Axis, Histogram, LayerHardware, Measure, Point, ReportData
+from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
+from crossohm.studies.settings import default_model
+
+SNR = Measure("output_snr", "Output signal-to-noise ratio", "dB")
+_ERRORS = {
+    "rmse": "Root-mean-square error",
+    "mae": "Mean absolute error",
+    "nrmse": "Error relative to the spread of the targets",
+}
+
+
+def report_of(folder: Path) -> ReportData:
+    """The report of a folder of results, of a study or of a run.
+
+    Raises:
+        DataError: the folder holds neither, or nothing was computed yet.
+    """
+    return from_run(read_result(folder)) if (folder / "results.json").exists() else from_results(open_results(folder))
+
+
+def from_results(results: Results) -> ReportData:
+    """The report of a study, complete or not.
+
+    Raises:
+        DataError: nothing was computed yet.
+    """
+    if not results.chips:
+        raise DataError(f"{results.folder}: no chip has been computed yet; run the study")
+    budget = budget_labels(results) if any(chip.cures for chip in results.chips) else {}
+    axes = _axes(results, budget)
+    keys = list(dict.fromkeys(chip.record["hardware"] for chip in results.chips))
+    first = {chip.record["hardware"]: chip for chip in reversed(results.chips)}
+    shape = tuple(len(axis.labels) for axis in axes)
+    points = tuple(_point(chips, shape, keys, budget) for chips in results.points.values())
+    missing = results.planned - len(results.chips)
+    return ReportData(
+        title=results.name,
+        facts=_facts(results),
+        measures=(*map(measure, results.measures), SNR),
+        axes=axes,
+        points=points,
+        hardware=tuple(
+            layer_hardware(results.hardware_report(chip)["layers"], results.hardware(chip))
+            for chip in (first[key] for key in keys)
+        ),
+        study=results.text,
+        remarks=(f"{missing} of {results.planned} chips have not been computed yet.",) if missing else (),
+    )
+
+
+def from_run(run: SavedRun) -> ReportData:
+    """The report of a single inference run."""
+    found, names = run.results, list(run.results["analog"])
+    settings = found["settings"]
+    point = Point(
+        label="",
+        positions=(),
+        seeds=tuple(found["seeds"]),
+        analog={name: tuple(found["analog"][name]["values"]) for name in names},
+        digital={name: found["digital"][name] for name in names},
+        layer_snr={},
+        histograms={},
+        hardware=0,
+    )
+    facts = (("Network", settings["model"]), ("Data", f"{settings['dataset']}, {found['images']} test images"))
+    return ReportData(
+        title=f"{settings['model']} on {settings['dataset']}",
+        facts=(*facts, ("Chips", str(len(point.seeds))), *_origin(found)),
+        measures=tuple(map(measure, names)),
+        axes=(),
+        points=(point,),
+        hardware=(layer_hardware(found["hardware"]["layers"], dict(run.layers)),),
+        study=json.dumps(settings, indent=2),
+    )
+
+
+def measure(name: str) -> Measure:
+    """The measure that results call by this name."""
+    if name.startswith("top"):
+        return Measure(name, f"Top-{name.removeprefix('top')} accuracy", "%")
+    return Measure(name, _ERRORS.get(name, name))
+
+
+def layer_hardware(
+    layers: Iterable[Mapping[str, Any]], described: Mapping[str, CrossSimParameters | None]
+) -> LayerHardware:
+    """The hardware of a network; layers that stayed digital (None) have no settings."""
+    flat = {name: dict(_flat(params.model_dump(by_alias=True))) for name, params in described.items() if params}
+    first = next(iter(flat.values()), {})
+    common = {path for path, value in first.items() if all(other.get(path) == value for other in flat.values())}
+    return LayerHardware(
+        layers=tuple(layers),
+        settings={path: value for path, value in first.items() if path in common},
+        exceptions={
+            name: {path: value for path, value in values.items() if path not in common} for name, values in flat.items()
+        },
+    )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Parameters by dotted path, choices by name."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value.name if isinstance(value, Enum) else value
+
+
+def _axes(results: Results, budget: Mapping[int, str]) -> tuple[Axis, ...]:
+    """The axes of a sweep, or the single axis of an error budget."""
+    if budget:
+        numbered = (budget.get(point, "not computed") for point in range(max(budget) + 1))
+        return (Axis("hardware", tuple(numbered), None),)
+    return tuple(_axis(axis.name, axis.paths, axis.positions) for axis in results.axes)
+
+
+def _axis(name: str, paths: tuple[str, ...], positions: tuple[dict[str, Any], ...]) -> Axis:
+    if len(paths) > 1:
+        labels = [", ".join(f"{path} = {_text(value)}" for path, value in position.items()) for position in positions]
+        return Axis(name, tuple(labels), None)
+    values = [position.get(paths[0]) for position in positions]
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return Axis(paths[0], tuple(map(_text, values)), tuple(map(float, values)) if numbers else None)  # type: ignore[arg-type]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _point(chips: tuple[ChipResult, ...], shape: tuple[int, ...], keys: list[str], budget: Mapping[int, str]) -> Point:
+    first = chips[0]
+    settings = ", ".join(f"{path} = {_text(value)}" for path, value in first.coordinates.items())
+    return Point(
+        label=budget.get(first.point, settings),
+        positions=tuple(int(index) for index in np.unravel_index(first.point, shape)) if shape else (),
+        seeds=tuple(chip.seed for chip in chips),
+        analog={
+            **{name: tuple(chip.analog[name] for chip in chips) for name in first.analog},
+            SNR.name: tuple(chip.output_snr for chip in chips),
+        },
+        digital=dict(first.digital),
+        layer_snr={name: tuple(chip.layer_snr[name] for chip in chips) for name in first.layer_snr},
+        histograms={name: tuple(_histogram(seen) for seen in slices) for name, slices in first.adc_inputs.items()},
+        hardware=keys.index(first.record["hardware"]),
+    )
+
+
+def _histogram(seen: Mapping[str, Any]) -> Histogram:
+    if seen["low"] is None:
+        return Histogram(math.nan, math.nan, (), ())
+    return Histogram(seen["low"], seen["high"], tuple(seen["edges"]), tuple(seen["counts"]))
+
+
+def _facts(results: Results) -> tuple[tuple[str, str], ...]:
+    first = results.chips[0]
+    asked = first.record["facts"]["asked"]
+    seeds = {chip.seed for chip in results.chips}
+    images = f"{asked['dataset']['name']}, {first.record['images']} test images"
+    return (
+        ("Network", asked["model"]["name"] or default_model(asked["dataset"]["name"])),
+        ("Data", images),
+        ("Points", str(len(results.points))),
+        ("Chips of a point", str(len(seeds))),
+        *_origin(first.provenance),
+    )
+
+
+def _origin(made: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    versions = ", ".join(f"{library} {version}" for library, version in made["versions"].items())
+    return ("Computed", made["created"]), ("Versions", versions)
