@@ -183,7 +183,7 @@ def test_dataset_is_frozen_and_says_what_it_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((2, 8, 8), np.float32), np.zeros(2, np.int64), "images must be float32"),
+        (np.zeros(2, np.float32), np.zeros(2, np.int64), "images must be float32"),
         (np.zeros((2, 1, 8, 8)), np.zeros(2, np.int64), "images must be float32"),
         (np.zeros((2, 1, 8, 8), np.float32), np.zeros(3, np.int64), "2 images need 2 int64 labels"),
         (np.zeros((2, 1, 8, 8), np.float32), np.zeros(2), "2 images need 2 int64 labels"),
@@ -202,3 +202,12 @@ def test_no_framework_is_imported() -> None:
         "assert not {'torch', 'jax', 'tensorflow', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_target_values_instead_of_classes() -> None:
+    data = Dataset("signal", np.zeros((3, 7), np.float32), np.zeros((3, 2)), ())
+    assert repr(data) == "Dataset('signal', 3 images 7, target values)"
+    with pytest.raises(DataError, match="3 inputs need 3 targets"):
+        Dataset("signal", np.zeros((3, 7), np.float32), np.zeros(2), ())
+    with pytest.raises(DataError, match="int64 labels"):
+        Dataset("classes", np.zeros((3, 7), np.float32), np.zeros(3), ("a", "b"))

@@ -40,14 +40,15 @@ class Images(Protocol):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Labelled images.
+    """Labelled images, or inputs of another kind with what a network should answer to them.
 
     Args:
         name: What the data are, e.g. ``"mnist/test"``.
         images: ``(n, channels, height, width)``, float32. As read, 0 (black) to 1; after a `Preprocessing`, whatever
             the network was trained on. Image files are read when this is sliced (`Images`); the rest is an array.
-        labels: ``(n,)``, int64, index into ``classes``.
-        classes: Names of the classes, in label order.
+            Inputs that are no images have any shape ``(n, ...)``.
+        labels: ``(n,)``, int64, index into ``classes``; of a regression, float32 or float64 target values ``(n, ...)``.
+        classes: Names of the classes, in label order; empty for a regression.
 
     Raises:
         DataError: the arrays do not fit together or a label has no class.
@@ -55,13 +56,17 @@ class Dataset:
 
     name: str
     images: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.ndim != 4 or images.dtype != np.float32:
+        if images.ndim < 2 or images.dtype != np.float32:
             raise DataError(f"{self.name}: images must be float32 (n, channels, height, width); got {_form(images)}")
+        if labels.dtype.kind == "f" and not self.classes:
+            if labels.shape[:1] != images.shape[:1]:
+                raise DataError(f"{self.name}: {len(images)} inputs need {len(images)} targets; got {_form(labels)}")
+            return
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise DataError(f"{self.name}: {len(images)} images need {len(images)} int64 labels; got {_form(labels)}")
         if labels.size and not 0 <= labels.min() <= labels.max() < len(self.classes):
@@ -73,8 +78,8 @@ class Dataset:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        channels, height, width = self.images.shape[1:]
-        return f"Dataset({self.name!r}, {len(self)} images {channels}x{height}x{width}, {len(self.classes)} classes)"
+        shape, answers = "x".join(map(str, self.images.shape[1:])), f"{len(self.classes)} classes"
+        return f"Dataset({self.name!r}, {len(self)} images {shape}, {answers if self.classes else 'target values'})"
 
     def take(self, chosen: NDArray[np.integer] | slice) -> Dataset:
         """Some of the images, in the order of ``chosen``; image files are not read yet."""

@@ -64,8 +64,12 @@ class Normalisation:
         """The images ``(n, channels, height, width)`` normalised; ``pixel_mean`` is the caller's, who has the mean.
 
         Raises:
-            ShapeError: the images have another number of channels.
+            ShapeError: the images have another number of channels, or are none.
         """
+        if (self.mean, self.std, self.bgr) == ((0.0,), (1.0,), False):
+            return images
+        if images.ndim != 4:
+            raise ShapeError(f"inputs {images.shape} are no images (n, channels, height, width); use 'unit'")
         channels = images.shape[1]
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, channels):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from crossohm.datasets import read_preprocessing
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -27,7 +29,13 @@ class ModelSection(Section):
     """The trained network. A text by itself is its name."""
 
     name: Text | None = None
-    """A shipped network (digits_cnn, mnist_cnn); None: the shipped network that was trained on the data set."""
+    """A shipped network (digits_cnn, mnist_cnn), an architecture (resnet20_cifar10), module:function or
+    file.py:function that makes one, or an exported program (.pt2); None: the shipped network that was trained on the
+    data set."""
+    checkpoint: Text | None = None
+    """File with the weights of an architecture or of the network that a function makes."""
+    options: Overrides = Field(default_factory=dict)
+    """Keyword arguments of that function."""
     fold_batchnorm: bool = True
     """Fold BatchNorm into the layers before it where that changes nothing; False: BatchNorm stays digital."""
     bias_bits: Annotated[int, Field(ge=0, le=24)] = 0
@@ -39,9 +47,12 @@ class DatasetSection(Section):
     """The images to answer. A text by itself is the name of the data set."""
 
     name: Text = "digits"
-    """Name of the data set."""
+    """Name of the data set, or module:function or file.py:function that makes one."""
     data_dir: Text | None = None
-    """Folder with its files; a relative path starts at the folder of the study file."""
+    """Folder with its files, or an .npz file; a relative path starts at the folder of the study file."""
+    preprocessing: Text | dict[str, Any] | None = None
+    """What the network was trained to see: a name (unit, imagenet_statistics, torchvision, ...) or a description;
+    None: what the network declares."""
     images: PositiveCount | None = None
     """How many test images; None: all."""
     first: Count = 0
@@ -50,6 +61,13 @@ class DatasetSection(Section):
     """Which images: consecutive ones, or a random choice."""
     sample_seed: Seed = 0
     """Of the random choice."""
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _check_preprocessing(cls, value: Any) -> Any:
+        if value is not None:
+            read_preprocessing(value)
+        return value
 
 
 @final

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
 from crossohm.calibration.network import LayerHardware, Progress, silent
-from crossohm.datasets import load_dataset
+from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
+from crossohm.studies.pairing import network_name, placed, preprocessing_of
 from crossohm.studies.plugins import load_plugin
 from crossohm.studies.sealed import digest
 from crossohm.studies.sections import DatasetSection, Study
-from crossohm.studies.settings import model_for
 from crossohm.torch.network import TorchNetwork
 
 T = TypeVar("T")
@@ -73,9 +73,10 @@ class Session:
         """The network of a study, digital."""
 
         def load() -> TorchNetwork:
-            module = load_model(model_for(study.model.name, study.dataset.name))
-            run = study.run
-            return TorchNetwork(module, run.batch_size, fold_batchnorm=study.model.fold_batchnorm, device=run.device)
+            model, run = study.model, study.run
+            checkpoint = None if model.checkpoint is None else self.folder / model.checkpoint
+            module = load_model(network_name(study, self.folder), checkpoint=checkpoint, options=model.options)
+            return TorchNetwork(module, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=run.device)
 
         asked = [study.model.model_dump(), study.dataset.name, study.run.model_dump()]
         return self._once("network", digest(asked), load)
@@ -95,24 +96,32 @@ class Session:
 
         def load() -> Images:
             end = None if asked.images is None or asked.sample == "random" else asked.first + asked.images
-            data = load_dataset(asked.name, data_dir=self._data_dir(asked), split="test", limit=end)
+            data = self._split(study, "test", end)
             chosen = _chosen(asked, len(data.labels))
             return _images(data.images[chosen], data.labels[chosen])
 
-        return self._once("test", digest(asked.model_dump()), load)
+        return self._once("test", digest([asked.model_dump(), study.model.name]), load)
 
     def training_images(self, study: Study) -> Images:
         """The images a study calibrates with."""
         asked, count = study.dataset, study.calibration.images
 
         def load() -> Images:
-            data = load_dataset(asked.name, data_dir=self._data_dir(asked), split="train", limit=count)
+            data = self._split(study, "train", count)
             return _images(data.images, data.labels)
 
-        return self._once("train", digest([asked.name, asked.data_dir, count]), load)
+        seen = [asked.name, asked.data_dir, asked.preprocessing, study.model.name, count]
+        return self._once("train", digest(seen), load)
 
-    def _data_dir(self, asked: DatasetSection) -> Path | None:
-        return None if asked.data_dir is None else self.folder / asked.data_dir
+    def _split(self, study: Study, split: str, limit: int | None) -> Dataset:
+        asked = study.dataset
+        return load_dataset(
+            placed(asked.name, self.folder),
+            data_dir=None if asked.data_dir is None else self.folder / asked.data_dir,
+            split=split,
+            limit=limit,
+            preprocessing=preprocessing_of(study, self.folder),
+        )
 
     def digital(self, study: Study) -> NDArray[Any]:
         """What the digital network answers, ``(images, outputs)``."""

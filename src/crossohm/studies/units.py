@@ -87,7 +87,7 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
     """All that decides about the numbers of a point: what was asked, and fingerprints of what was found."""
     described, bias_rows = layer_hardware(study, loaded, session.network(study).convertible)
     asked = study.model_dump(mode="json", exclude={"sweep", "repeats", "name", "hardware", "plugins"})
-    del asked["dataset"]["data_dir"]  # the images count, not where they lie
+    del asked["dataset"]["data_dir"], asked["model"]["checkpoint"]  # images and weights count, not where they lie
     saved = study.calibration.file
     calibrates = study.calibration.inputs and saved is None
     del asked["calibration"]["file"]  # its ranges count, not where it lies
