@@ -112,3 +112,22 @@ def test_a_regression_of_ones_own(folder: Path) -> None:
     chip = run_study(asked, folder / "results").chips[0]
     assert set(chip.analog) == {"rmse", "mae", "nrmse"}
     assert chip.analog["rmse"] == pytest.approx(chip.digital["rmse"], rel=1e-4)
+
+
+def test_image_files_are_not_kept_in_memory(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "own.py").write_text(OWN)
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = np.full((4, 4, 3), 40 * number + 100 * (name == "b"), np.uint8)
+                image.fromarray(pixels).save(tmp_path / split / name / f"{number}.png")
+    framing = {"framing": {"resize": None, "crop": 4}}
+    dataset = {"name": "image_folder", "data_dir": ".", "images": 5, "preprocessing": framing}
+    asked = study(tmp_path, model="own.py:plain", dataset=dataset, calibration={"images": 4})
+    seen = Session(tmp_path).test_images(asked.study).images
+    assert not isinstance(seen, np.ndarray) and seen.shape == (5, 3, 4, 4)
+    np.testing.assert_allclose(255 * seen[:][:, 0, 0, 0], [0, 100, 40, 140, 80], atol=0.01)
+    chip = run_study(asked, tmp_path / "results").chips[0]
+    assert chip.record["images"] == 5

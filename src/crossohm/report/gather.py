@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -26,13 +27,14 @@ _ERRORS = {
 }
 
 
-def report_of(folder: Path) -> ReportData:
+def report_of(folder: str | os.PathLike[str]) -> ReportData:
     """The report of a folder of results, of a study or of a run.
 
     Raises:
         DataError: the folder holds neither, or nothing was computed yet.
     """
-    return from_run(read_result(folder)) if (folder / "results.json").exists() else from_results(open_results(folder))
+    place = Path(folder)
+    return from_run(read_result(place)) if (place / "results.json").exists() else from_results(open_results(place))
 
 
 def from_results(results: Results) -> ReportData:

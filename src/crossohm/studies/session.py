@@ -30,6 +30,9 @@ T = TypeVar("T")
 #: Things of one kind that are kept; a sweep goes through its points in order, so few are needed at a time.
 _KEPT = 4
 
+#: Images read at a time for their digest.
+_BLOCK = 256
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,7 @@ class Session:
             end = None if asked.images is None or asked.sample == "random" else asked.first + asked.images
             data = self._split(study, "test", end)
             chosen = _chosen(asked, len(data.labels))
-            return _images(data.images[chosen], data.labels[chosen])
+            return _images(data.take(chosen))
 
         return self._once("test", digest([asked.model_dump(), study.model.name]), load)
 
@@ -108,7 +111,7 @@ class Session:
 
         def load() -> Images:
             data = self._split(study, "train", count)
-            return _images(data.images, data.labels)
+            return _images(data)
 
         seen = [asked.name, asked.data_dir, asked.preprocessing, study.model.name, count]
         return self._once("train", digest(seen), load)
@@ -192,8 +195,11 @@ def _chosen(asked: DatasetSection, available: int) -> NDArray[np.int64]:
     return np.sort(asked.first + drawn)
 
 
-def _images(images: NDArray[Any], labels: NDArray[Any]) -> Images:
+def _images(data: Dataset) -> Images:
+    """Images and labels with their digest; image files are read in blocks, and not kept."""
+    images, labels = data.images, data.labels
     found = hashlib.sha256(f"{images.dtype}{images.shape}{labels.dtype}{labels.shape}".encode())
-    for array in (images, labels):
-        found.update(np.ascontiguousarray(array).data)
+    for start in range(0, len(images), _BLOCK):
+        found.update(np.ascontiguousarray(images[start : start + _BLOCK]).data)
+    found.update(np.ascontiguousarray(labels).data)
     return Images(images, labels, found.hexdigest())

@@ -234,8 +234,8 @@ function histogram(seen, name, range) {
     { title: "values", low: floor, high: Math.max(...seen.counts) * (state.log ? 2 : 1.05), log: state.log, format: plain });
   seen.counts.forEach((count, index) => {
     if (!count) return;
-    const from = first + index * step, x = chart.x(from), y = chart.y(count);
-    const bar = svg("rect", { class: "bar", x, y, width: Math.max(1, chart.x(from + step) - x - 0.5), height: Math.max(0, chart.bottom - y) });
+    const from = first + index * step, x = chart.x(from), y = chart.y(count), width = chart.x(from + step) - x;
+    const bar = svg("rect", { class: "bar", x, y, width: width > 5 ? width - 0.5 : width, height: Math.max(0, chart.bottom - y) });
     chart.root.append(tip(bar, `${plain(from)} … ${plain(from + step)}\n${count.toLocaleString("en")} values`));
   });
   for (const limit of range ?? []) {
