@@ -9,7 +9,7 @@ All others are read from their published files in a folder of yours (``data_dir`
 machine-learning framework: a `Dataset` holds NumPy arrays.
 """
 
-from crossohm.datasets._dataset import Dataset, Images
+from crossohm.datasets._dataset import Dataset
 from crossohm.datasets._load import dataset_names, load_dataset
 from crossohm.datasets.idx import read_idx
 from crossohm.datasets.preprocessing import (
@@ -24,7 +24,6 @@ __all__ = [
     "PREPROCESSINGS",
     "Dataset",
     "Framing",
-    "Images",
     "Normalisation",
     "Preprocessing",
     "dataset_names",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +15,6 @@ from crossohm.errors import DataError
 Mapped = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
-class Images(Protocol):
-    """A stack of images that are read when they are sliced: what a data set needs of an array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(n, channels, height, width)``."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32."""
-
-    @property
-    def ndim(self) -> int:
-        """Four."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        """One image by an integer, several by a slice or an array of integers."""
-
-
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -45,7 +23,7 @@ class Dataset:
     Args:
         name: What the data are, e.g. ``"mnist/test"``.
         images: ``(n, channels, height, width)``, float32. As read, 0 (black) to 1; after a `Preprocessing`, whatever
-            the network was trained on. Image files are read when this is sliced (`Images`); the rest is an array.
+            the network was trained on. Of image files it is a stack that is read when sliced, otherwise an array.
             Inputs that are no images have any shape ``(n, ...)``.
         labels: ``(n,)``, int64, index into ``classes``; of a regression, float32 or float64 target values ``(n, ...)``.
         classes: Names of the classes, in label order; empty for a regression.

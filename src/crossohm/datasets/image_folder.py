@@ -8,7 +8,6 @@ Decoding and resizing are Pillow's, an optional dependency. Files are read when 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -126,8 +125,7 @@ def _frame(image: Any, framing: Framing, path: Path) -> NDArray[np.float32]:
 
 def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     """Width and height with the shorter side as given and the longer one rounded down, as torchvision does."""
-    scale = shorter / min(size)
-    width, height = (shorter if side == min(size) else math.floor(side * scale) for side in size)
+    width, height = (side * shorter // min(size) for side in size)
     return width, height
 
 
