@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,15 @@ def test_only_three_names_are_admitted(tmp_path: Path, order: bytes) -> None:
     (tmp_path / "b").write_bytes(b"\x80\x02" + order)
     with pytest.raises(DataError, match="refused"):
         read_batch(tmp_path / "b")
+
+
+def test_a_file_cannot_ask_for_memory(tmp_path: Path) -> None:
+    for order in (b"\x96" + struct.pack("<Q", 2**36), b"\x8e" + struct.pack("<Q", 2**36), b"r\xff\xff\xff\xff"):
+        (tmp_path / "b").write_bytes(b"\x80\x05N" + order + b".")
+        started = time.perf_counter()
+        with pytest.raises(DataError, match=r"b: "):
+            read_batch(tmp_path / "b")
+        assert time.perf_counter() - started < 1
 
 
 def test_arrays_of_anything_but_bytes_are_refused(tmp_path: Path) -> None:

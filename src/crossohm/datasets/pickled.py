@@ -2,8 +2,8 @@
 
 A pickle is a program. This reader admits dictionaries, lists, tuples, texts and numbers, and of all functions and
 classes only the three names NumPy arrays of bytes are made from, which it replaces by records of its own: neither NumPy
-nor anything else is called by the file. Everything else is refused. (`pickle`'s implementation in Python is used: the
-one in C allocates memory of a size that a damaged file can choose.)
+nor anything else is called by the file. Everything else is refused. It is built on `pickle`'s implementation in Python:
+the one in C, and instructions left out here, allocate memory of a size that a damaged file can choose.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import math
 import pickle
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,18 @@ from numpy.typing import NDArray
 from crossohm.datasets.raw import read_bytes
 from crossohm.errors import DataError
 
+#: Instructions that are carried out; the others make objects, sets, copies or buffers.
+_ADMITTED = (
+    pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE,
+    pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG, pickle.LONG1, pickle.FLOAT, pickle.BINFLOAT,
+    pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINBYTES8,
+    pickle.UNICODE, pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8,
+    pickle.EMPTY_DICT, pickle.DICT, pickle.SETITEM, pickle.SETITEMS,
+    pickle.EMPTY_LIST, pickle.LIST, pickle.APPEND, pickle.APPENDS,
+    pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
+    pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.GET, pickle.BINGET, pickle.LONG_BINGET,
+    pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD,
+)  # fmt: skip
 _BINARY = "Use the binary version of the data set (.bin) instead"
 
 
@@ -84,6 +96,8 @@ class _Kind:
 
 @final
 class _Reader(pickle._Unpickler):
+    dispatch: ClassVar = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in _ADMITTED}
+
     def find_class(self, module: str, name: str) -> Any:
         modules = ("numpy.core.multiarray", "numpy._core.multiarray")
         if (module in modules and name == "_reconstruct") or (module, name) == ("numpy", "ndarray"):
