@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from batches import write_batches
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossohm import _functions
 from crossohm.datasets import (
@@ -21,7 +23,7 @@ from crossohm.datasets import (
     load_dataset,
     read_preprocessing,
 )
-from crossohm.errors import DataError, ParameterError, ShapeError, UnknownNameError
+from crossohm.errors import CrossOhmError, DataError, ParameterError, ShapeError, UnknownNameError
 
 
 @pytest.fixture
@@ -85,6 +87,21 @@ def test_descriptions_survive_a_file(name: str) -> None:
 def test_wrong_descriptions(value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         read_preprocessing(value)
+
+
+names = st.sampled_from(["normalisation", "framing", "background", "mean", "std", "bgr", "resize", "crop", "x"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.just(10**400) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+)
+
+
+@given(st.dictionaries(names, values, max_size=4))
+def test_any_description_is_read_or_refused(described: dict[str, object]) -> None:
+    try:
+        read_preprocessing(described)
+    except CrossOhmError as error:
+        assert str(error)
 
 
 def test_what_does_not_suit_the_data(cifar: Path) -> None:

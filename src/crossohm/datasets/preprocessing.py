@@ -22,9 +22,9 @@ INTERPOLATIONS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 def _numbers(path: str, value: Any) -> tuple[float, ...]:
     try:
         found = np.atleast_1d(np.asarray(value, np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.empty((0, 0))
-    if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+    if isinstance(value, str) or found.ndim != 1 or not found.size or not np.isfinite(found).all():
         raise ParameterError(path, value, "not a list of numbers", allowed="one finite number per channel, or one")
     return tuple(found.tolist())
 
