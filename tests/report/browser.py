@@ -43,7 +43,7 @@ class Browser:
         actions = [(os.POSIX_SPAWN_DUP2, to_browser, 3), (os.POSIX_SPAWN_DUP2, from_browser, 4)]
         quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
         arguments = [program, *_OPTIONS, f"--user-data-dir={profile}"]
-        environment = {**os.environ, "HOME": str(profile)}
+        environment = {**os.environ, "HOME": str(profile), "TMPDIR": str(profile)}
         self._process = os.posix_spawn(program, arguments, environment, file_actions=quiet + actions, setpgroup=0)
         os.close(to_browser)
         os.close(from_browser)
