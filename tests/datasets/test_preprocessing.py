@@ -114,29 +114,6 @@ def test_what_does_not_suit_the_data(cifar: Path) -> None:
         Framing(resize=0)
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
-
-
-def test_parts_are_cut_as_asked(cifar: Path) -> None:
-    whole = load_dataset("cifar10", data_dir=cifar, split="train")
-    part = load_dataset("cifar10", data_dir=cifar, split="train", start=4, limit=9)
-    np.testing.assert_array_equal(part.images, whole.images[4:13])
-    np.testing.assert_array_equal(part.labels, whole.labels[4:13])
-    with pytest.raises(ParameterError, match="start = 35: beyond the last image; allowed: 0 to 34"):
-        load_dataset("cifar10", data_dir=cifar, split="train", start=35)
-    with pytest.raises(ParameterError, match="start = -1"):
-        load_dataset("cifar10", data_dir=cifar, start=-1)
-
-
-def test_a_random_part_repeats_and_has_no_image_twice(cifar: Path) -> None:
-    def some(seed: int) -> np.ndarray:
-        return load_dataset("cifar10", data_dir=cifar, split="train", limit=20, shuffle_seed=seed).images
-
-    np.testing.assert_array_equal(some(1), some(1))
-    assert not np.array_equal(some(1), some(2))
-    assert len({image.tobytes() for image in some(1)}) == 20
-
-
 # -- a user's own ------------------------------------------------------------------------------------------------------
 
 OWN = """

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,7 +44,7 @@ class Browser:
         actions = [(os.POSIX_SPAWN_DUP2, to_browser, 3), (os.POSIX_SPAWN_DUP2, from_browser, 4)]
         quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
         arguments = [program, *_OPTIONS, f"--user-data-dir={profile}"]
-        environment = {**os.environ, "HOME": str(profile), "TMPDIR": str(profile)}
+        environment = {**os.environ, "HOME": str(profile)}
         self._process = os.posix_spawn(program, arguments, environment, file_actions=quiet + actions, setpgroup=0)
         os.close(to_browser)
         os.close(from_browser)
@@ -56,8 +57,14 @@ class Browser:
         return self
 
     def __exit__(self, *error: object) -> None:
-        os.killpg(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
+        self._session = None
+        with suppress(OSError, RuntimeError, TimeoutError):
+            self.send("Browser.close")  # removes what it made outside of its profile
+        end = time.monotonic() + _PATIENCE
+        while os.waitpid(self._process, os.WNOHANG) == (0, 0):
+            if time.monotonic() > end:
+                os.killpg(self._process, signal.SIGKILL)
+            time.sleep(0.02)
         os.close(self._read)
         os.close(self._write)
 
@@ -81,7 +88,10 @@ class Browser:
         while b"\0" not in self._buffer:
             if not select.select([self._read], [], [], max(0.0, end - time.monotonic()))[0]:
                 raise TimeoutError("the browser does not answer")
-            self._buffer += os.read(self._read, 1 << 20)
+            received = os.read(self._read, 1 << 20)
+            if not received:
+                raise RuntimeError("the browser has ended")
+            self._buffer += received
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 

@@ -46,8 +46,6 @@ def load_dataset(
     data_dir: str | os.PathLike[str] | None = None,
     split: str = "test",
     limit: int | None = None,
-    start: int = 0,
-    shuffle_seed: int | None = None,
     preprocessing: str | Mapping[str, Any] | Preprocessing | None = None,
 ) -> Dataset:
     """Load one split of a data set.
@@ -60,9 +58,7 @@ def load_dataset(
             ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`.
         data_dir: Folder with the files, or an ``.npz`` file; not used by ``"digits"``.
         split: ``"train"`` or ``"test"``.
-        limit: At most this many images; None for all.
-        start: Index of the first of them.
-        shuffle_seed: Of the order in which images are taken; None: that of the files.
+        limit: At most this many images, the first ones of the split; None for all.
         preprocessing: What the network was trained to see, a name of `PREPROCESSINGS` or a description; None: images
             as they are, 0..1.
 
@@ -72,12 +68,11 @@ def load_dataset(
         DataError: a file is missing or damaged, or a function of yours fails.
         MissingDependencyError: ``"digits"`` without scikit-learn, image files without Pillow.
     """
-    _check(split, limit, start)
+    _check(split, limit)
     chosen = read_preprocessing("unit" if preprocessing is None else preprocessing)
     folder = None if data_dir is None else Path(data_dir)
-    data = _read(name, folder, split, chosen.framing)
-    part = _part(data, limit, start, shuffle_seed)
-    return _prepared(part if name in _FOLDERS else part.loaded(), name, folder, chosen)
+    data = _read(name, folder, split, chosen.framing).take(slice(limit))
+    return _prepared(data if name in _FOLDERS else data.loaded(), name, folder, chosen)
 
 
 def _read(name: str, data_dir: Path | None, split: str, framing: Framing | None) -> Dataset:
@@ -120,15 +115,6 @@ def _call(name: str, function: Callable[..., Any], data_dir: Path | None, split:
     return found
 
 
-def _part(data: Dataset, limit: int | None, start: int, shuffle_seed: int | None) -> Dataset:
-    if start >= len(data):
-        raise ParameterError("start", start, "beyond the last image", allowed=f"0 to {len(data) - 1}")
-    stop = len(data) if limit is None else start + limit
-    if shuffle_seed is None:
-        return data.take(slice(start, stop))
-    return data.take(np.random.default_rng(shuffle_seed).permutation(len(data))[start:stop])
-
-
 def _prepared(data: Dataset, name: str, data_dir: Path | None, preprocessing: Preprocessing) -> Dataset:
     if preprocessing.background:
         data = Dataset(data.name, data.images, data.labels + 1, ("background", *data.classes))
@@ -152,10 +138,8 @@ def _pixel_mean(name: str, data_dir: Path | None) -> np.ndarray:
     return np.asarray(_read(name, data_dir, "train", None).loaded().images.mean(axis=0, dtype=np.float64), np.float32)
 
 
-def _check(split: str, limit: int | None, start: int) -> None:
+def _check(split: str, limit: int | None) -> None:
     if split not in SPLITS:
         raise ParameterError("split", split, "no such split", allowed=", ".join(SPLITS))
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ParameterError("limit", limit, "not a number of images", allowed="a positive integer, or None for all")
-    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-        raise ParameterError("start", start, "not an index of an image", allowed="an integer from 0")
