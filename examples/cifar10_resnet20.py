@@ -15,66 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from _cifar10 import images, on_chips, trained
 
-from crossohm import CrossSimParameters
-from crossohm.calibration.model import calibrate_network
 from crossohm.torch import TorchNetwork
-
-CALIBRATION = 200
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class Block(nn.Module):
-    """Two convolutions and a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = None
-        if stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + shortcut)
-
-
-class ResNet20(nn.Module):
-    """For 32x32 images; the first normalisation has the epsilon it was trained with."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16, eps=1e-3)
-        self.res1 = nn.Sequential(Block(16, 16, 1), Block(16, 16, 1), Block(16, 16, 1))
-        self.res2 = nn.Sequential(Block(16, 32, 2), Block(32, 32, 1), Block(32, 32, 1))
-        self.res3 = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        return self.classifier(self.res3(self.res2(self.res1(x))))
-
-
-def trained(path: Path) -> ResNet20:
-    """The network with the weights of a state dict, in eval mode."""
-    model = ResNet20()
-    model.load_state_dict(torch.load(path, "cpu", weights_only=True))
-    return model.eval()
-
-
-def images(path: Path, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised images ``(count, 3, 32, 32)`` float32, and labels."""
-    with np.load(path) as data:
-        pixels, labels = data["x"][:count], data["y"][:count]
-    x = (pixels.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(SPREAD)
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)), labels
-
 
 EIGHT_BITS: dict[str, Any] = {
     "xbar.device.Rmax": 1e5,
@@ -101,17 +44,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "the same, 5 % programming error": {**SMALL, **error(0.05)},
     "the same, 20 % programming error": {**SMALL, **error(0.20)},
 }
-
-
-def on_chips(network: TorchNetwork, settings: dict[str, Any], x: np.ndarray, chips: int) -> list[np.ndarray]:
-    """Classes that each chip answers."""
-    params = CrossSimParameters()
-    params.update(settings)
-    layers = [params] * len(network.convertible)
-    if settings:
-        layers = calibrate_network(network, layers, x[:CALIBRATION], percentile=99.99)
-    draws = chips if params.xbar.device.programming_error.enable else 1
-    return [network.on_hardware(layers, seed).outputs(x).argmax(1) for seed in range(1, draws + 1)]
 
 
 def main() -> None:

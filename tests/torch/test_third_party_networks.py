@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from _cifar10 import images, on_chips, trained
+from cifar10_resnet20 import SETTINGS, SMALL
 from torch import nn
 from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
 from torch_networks import (
@@ -104,26 +103,15 @@ def test_depthwise_layers_are_small_in_arrays_of_their_own():
     assert cells[0] > 5 * cells[1]
 
 
-@cache
-def example() -> Any:
-    """The script that runs all 2,000 images."""
-    path = Path(__file__).resolve().parents[2] / "examples" / "cifar10_resnet20.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_trained_resnet20_on_cifar10(shared):
-    model = example().trained(shared / "data/models/resnet20_cifar10.pth")
-    x, labels = example().images(shared / "data/cifar10/test_2000.npz", 100)
+    model = trained(shared / "data/models/resnet20_cifar10.pth")
+    x, labels = images(shared / "data/cifar10/test_2000.npz", 100)
     network = TorchNetwork(model)
     expected = network.outputs(x)
     assert 0.75 < (expected.argmax(1) == labels).mean() < 0.87
-    (ideal,) = example().on_chips(network, example().SETTINGS["ideal"], x, 1)
+    (ideal,) = on_chips(network, SETTINGS["ideal"], x, 1)
     assert (ideal == expected.argmax(1)).all()
-    (found,) = example().on_chips(network, example().SMALL, x, 1)
+    (found,) = on_chips(network, SMALL, x, 1)
     assert (found == expected.argmax(1)).mean() > 0.94
 
     small = hardware(PROGRAMMING_ERROR, {"core.rows_max": 144})
@@ -134,8 +122,8 @@ def test_trained_resnet20_on_cifar10(shared):
 
 
 def test_ideal_resnet20_has_the_outputs_of_its_twin(shared):
-    network = TorchNetwork(example().trained(shared / "data/models/resnet20_cifar10.pth"))
-    x, _ = example().images(shared / "data/cifar10/test_2000.npz", 50)
+    network = TorchNetwork(trained(shared / "data/models/resnet20_cifar10.pth"))
+    x, _ = images(shared / "data/cifar10/test_2000.npz", 50)
     expected = network.outputs(x)
     params = hardware({"core.rows_max": 144})
     found = network.on_hardware([params] * 22, seed=1).outputs(x)
