@@ -59,3 +59,27 @@ def test_nothing_is_recorded_outside_the_block(network):
         pass
     analog(inputs((1, 2, 4, 4)))
     assert not any(record.adc or record.inputs for record in seen.values())
+
+
+@pytest.mark.parametrize("per_bit", [False, True])
+@pytest.mark.parametrize("slices", [1, 3])
+def test_slices_and_input_bits_are_counted(network, slices, per_bit):
+    """A conversion per weight slice, partition and, with an ADC behind every input bit, magnitude bit of the input."""
+    params = hardware(
+        CONVERTERS,
+        {"core.rows_max": 12, "xbar.dac.mvm.bits": 5, "xbar.dac.mvm.input_bitslicing": True},
+        {"xbar.adc.mvm.adc_per_ibit": per_bit, "xbar.adc.mvm.adc_range_option": "MAX"},
+        {"core.style": "BITSLICED", "core.weight_bits": 7, "core.bit_sliced.num_slices": 3} if slices > 1 else {},
+    )
+    analog = from_torch(network, params, seed=1)
+    x, bits = inputs((5, 2, 4, 4)), 4 if per_bit else 1
+    for split in (5, 2):
+        with profile(analog) as seen:
+            for part in x.split(split):
+                analog(part)
+        for name, partitions, outputs in (("0", 2, 3 * 16), ("3", 4, 5)):
+            counts = {key: histogram.total for key, histogram in seen[name].adc.items()}
+            assert counts == {
+                ("mvm", part, slice_): 5 * outputs * bits for part in range(partitions) for slice_ in range(slices)
+            }
+        assert seen["3"].inputs["mvm"].total == 5 * 48
