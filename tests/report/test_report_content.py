@@ -23,9 +23,11 @@ from browser import Browser
 from report_cases import sweep
 from typer.testing import CliRunner
 
+from crossohm import CrossSimParameters
 from crossohm.cli import app
 from crossohm.errors import DataError, MissingDependencyError, UnknownNameError
 from crossohm.report import from_results, render, report_of, write_figures, write_report
+from crossohm.report.gather import layer_hardware
 from crossohm.report.html import _changes, payload
 from crossohm.studies import Results, RunSettings, load_hardware, load_study, run_inference, run_study, write_result
 from crossohm.studies.budget import error_budget
@@ -127,6 +129,15 @@ def test_a_run_has_a_report(tmp_path: Path) -> None:
     assert data.points[0].spread("top1") == found.analog_accuracy()
     assert [layer["layer"] for layer in data.hardware[0].layers] == ["conv1", "conv2", "fc"]
     assert "digits_cnn" in render(data)
+
+
+def test_layers_with_several_matrices_and_digital_ones() -> None:
+    one, two = CrossSimParameters(), CrossSimParameters()
+    two.update({"core.rows_max": 8})
+    found = layer_hardware([], {"lstm": [[one], [two]], "fc": [[one]], "head": None, "conv": one})
+    assert list(found.exceptions) == ["lstm[0]", "lstm[1]", "fc", "conv"]
+    assert found.exceptions["lstm[1]"] == {"core.rows_max": 8} and found.exceptions["conv"]["core.rows_max"] == 0
+    assert "core.rows_max" not in found.settings and found.settings["core.style"] == "BALANCED"
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from crossohm.errors import DataError
-from crossohm.params import CrossSimParameters
+from crossohm.params import CrossSimParameters, Group
 from crossohm.report.budget import budget_labels
 from crossohm.report.data import Axis, Histogram, LayerHardware, Measure, Point, ReportData
 from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
@@ -100,11 +100,10 @@ def measure(name: str) -> Measure:
     return Measure(name, _ERRORS.get(name, name))
 
 
-def layer_hardware(
-    layers: Iterable[Mapping[str, Any]], described: Mapping[str, CrossSimParameters | None]
-) -> LayerHardware:
-    """The hardware of a network; layers that stayed digital (None) have no settings."""
-    flat = {name: dict(_flat(params.model_dump(by_alias=True))) for name, params in described.items() if params}
+def layer_hardware(layers: Iterable[Mapping[str, Any]], described: Mapping[str, Any]) -> LayerHardware:
+    """The hardware of a network; layers that stayed digital (None) have no settings, some have a list of them."""
+    single = (pair for name, found in described.items() for pair in _single(name, found))
+    flat = {name: dict(_flat(params)) for name, params in single}
     first = next(iter(flat.values()), {})
     common = {path for path, value in first.items() if all(other.get(path) == value for other in flat.values())}
     return LayerHardware(
@@ -116,13 +115,23 @@ def layer_hardware(
     )
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _single(name: str, found: Any) -> Iterable[tuple[str, CrossSimParameters]]:
+    """Every description of a layer, numbered if there are several."""
+    if isinstance(found, list):
+        for number, part in enumerate(found):
+            yield from _single(name if len(found) == 1 else f"{name}[{number}]", part)
+    elif found is not None:
+        yield name, found
+
+
+def _flat(group: Group, prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Parameters by dotted path, choices by name."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+    for name, field in type(group).model_fields.items():
+        path, value = f"{prefix}{field.alias or name}", getattr(group, name)
+        if isinstance(value, Group):
+            yield from _flat(value, f"{path}.")
         else:
-            yield f"{prefix}{name}", value.name if isinstance(value, Enum) else value
+            yield path, value.name if isinstance(value, Enum) else value
 
 
 def _axes(results: Results, budget: Mapping[int, str]) -> tuple[Axis, ...]:

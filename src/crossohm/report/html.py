@@ -118,7 +118,7 @@ def _histogram(seen: Histogram) -> dict[str, Any]:
 
 def _hardware(hardware: LayerHardware) -> dict[str, Any]:
     plain = {"layers": hardware.layers, "settings": hardware.settings, "exceptions": hardware.exceptions}
-    found: dict[str, Any] = json.loads(json.dumps(plain))
+    found: dict[str, Any] = json.loads(json.dumps(plain), parse_constant=str)  # Infinity as text
     return found
 
 

@@ -111,7 +111,7 @@ class Session:
 
         def load() -> Images:
             data = self._split(study, "train", count)
-            return _images(data)
+            return _images(data.loaded())
 
         seen = [asked.name, asked.data_dir, asked.preprocessing, study.model.name, count]
         return self._once("train", digest(seen), load)
