@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cifar10_resnet20 import images, trained
+from _cifar10 import images, trained
 
 import crossohm
 from crossohm import CrossSimParameters

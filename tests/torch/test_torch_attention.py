@@ -122,6 +122,18 @@ def test_ideal_gradients_equal_torch(case, bias_rows, need, training):
         assert (ours - theirs).abs().max() < 1e-11 * max(1, float(theirs.abs().max()))
 
 
+def test_gradients_use_the_weights_the_arrays_hold(case):
+    """As those of torch's layer with the programmed weights; analog bias columns get what the bias would get."""
+    analog = analog_of(attention(case), hardware(UNEVEN, PROGRAMMING_ERROR), 1)
+    twin, found = to_torch(analog, physical_weights=True), []
+    for module in (analog, twin):
+        triple = [x.clone().requires_grad_() for x in query_key_value(twin)]
+        module(*triple)[0].square().sum().backward()
+        found.append([tensor.grad for tensor in (*triple, *module.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() < 1e-11 * max(1, float(theirs.abs().max()))
+
+
 @pytest.mark.parametrize("need", [True, False])
 def test_dropout_is_that_of_torch(need):
     layer = attention("batch-first").train()
