@@ -118,6 +118,14 @@ def test_floors_raise_the_lower_limit() -> None:
     assert errors[0] < errors[1] / 2
 
 
+def test_the_full_percentile_does_not_lift_what_a_relu_zeroes() -> None:
+    """A lower limit above the floor of any value left out would turn its zero into something."""
+    signal = Signal((recorded(np.array([-0.2, 1.0])),), (1.0,), (recorded(np.array([-0.7, -0.3])),))
+    chosen = choose_range(signal, Scale(256, "free", zero_level=False), Objective("percentile", 100.0))
+    assert chosen.low <= -0.7
+    assert chosen.high >= 1.0
+
+
 def test_significant_input_slices_decide() -> None:
     """Errors of an input slice are multiplied by its weight."""
     fine, coarse = recorded(RNG.normal(0, 0.1, 5000)), recorded(RNG.normal(0, 1.0, 5000))

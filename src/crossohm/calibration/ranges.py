@@ -69,8 +69,11 @@ class Signal:
         return ConversionLoss(Density(self.seen, [w**power for w in self.weights]), scale, power, floors)
 
     def limits(self, percent: float) -> Range:
-        """The percentiles, widened to include zero."""
-        low, high = percentile_range(_merged(self.seen), percent, symmetric=False)
+        """The percentiles, widened to include zero.
+
+        Values below a floor count as that floor: a lower limit above it would lift them to where they have an effect.
+        """
+        low, high = percentile_range(_merged((*self.seen, *self.floors)), percent, symmetric=False)
         return min(low, 0.0), max(high, 0.0)
 
 
