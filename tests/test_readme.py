@@ -9,6 +9,7 @@ import contextlib
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +51,21 @@ def test_links_to_files_exist(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+def test_the_sweep_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    from crossohm.studies import load_study, run_study
+
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for language, name in (("python", "net.py"), ("yaml", "study.yaml")):
+        found = re.search(rf"^```{language}\n(# {name}.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        assert found
+        Path(name).write_text(found[1], encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    exec(Path("net.py").read_text(encoding="utf-8"), namespace)
+    torch.save(namespace["mlp"]().state_dict(), "mlp.pt")
+    study = load_study("study.yaml", ["dataset.images=20", "repeats=2", "calibration.images=20"])
+    assert [len(chips) for chips in run_study(study, Path("results")).points.values()] == [2, 2, 2, 2]
