@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import torch
 from torch import nn
 
-from crossohm import CrossSimParameters
+from crossohm import CrossSimParameters, ParameterError
 from crossohm.studies.nonidealities import without
 from crossohm.torch.comparison import compared
 from crossohm.torch.network import TorchNetwork
@@ -70,6 +70,31 @@ def test_coarse_biases_keep_their_ends() -> None:
     assert len(coarse.unique()) == 4
     step = float(fine.max() - fine.min()) / 3
     assert float((coarse - fine).abs().max()) <= step / 2 * 1.001
+
+
+def test_biases_in_steps_of_the_adc() -> None:
+    torch.manual_seed(1)
+    layer = nn.Linear(3, 5)
+    params = CrossSimParameters(xbar={"device": {"infinite_on_off_ratio": True}})
+    adc = {"model": "SignMagnitudeADC", "bits": 4, "adc_range_option": "MAX"}
+    params.update({f"xbar.adc.mvm.{name}": value for name, value in adc.items()})
+    analog = TorchNetwork(layer).on_hardware([params], seed=1)
+    coarse = analog.with_biases_in_adc_steps()
+    found, x = coarse.module.bias.detach(), np.eye(3, dtype=np.float32)
+    products = coarse.outputs(x) - found.numpy()
+    step = np.diff(np.unique(np.round(products, 6))).min()  # 3 cells over 7 levels of each sign
+    assert step == pytest.approx(float(layer.weight.detach().abs().max()) * 3 / 7, rel=1e-4)
+    np.testing.assert_allclose(found / step, np.round(layer.bias.detach().numpy() / step), atol=1e-4)
+    torch.testing.assert_close(analog.module.bias, layer.bias)  # the one it was made from stays as it is
+
+
+def test_biases_of_sliced_weights_have_no_step() -> None:
+    params = CrossSimParameters()
+    params.update({"core.style": "BITSLICED", "core.weight_bits": 8, "core.bit_sliced.num_slices": 2})
+    adc = {"model": "SignMagnitudeADC", "bits": 8, "adc_range_option": "MAX"}
+    params.update({f"xbar.adc.mvm.{name}": value for name, value in adc.items()})
+    with pytest.raises(ParameterError, match="no one step"):
+        TorchNetwork(nn.Linear(3, 5)).on_hardware([params], seed=1).with_biases_in_adc_steps()
 
 
 def test_causes_are_taken_from_every_matrix() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossohm.chain.drive import build_drive
+from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.circuits.adc import get_adc
 from crossohm.errors import ParameterError
-from crossohm.mapping import Mapping
+from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import (
     ADCParameters,
     ADCRangeLimits,
@@ -39,6 +42,32 @@ def adc_limits(
     lsb = _finest_step(params, mapping, dac, operation)
     top = lsb * (2 ** (spec.bits - 1) - 1) if bipolar else lsb * (2**spec.bits - 1)
     return ((-top if bipolar else 0.0, top),) * mapping.slices
+
+
+def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
+    """Distance of neighbouring outputs of an MVM in the user's units: one step of its ADCs; None without ADCs.
+
+    Raises:
+        ParameterError: outputs are sums of conversions of different significance.
+    """
+    spec = params.xbar.adc.mvm
+    if spec.bits == 0 or spec.model == "IdealADC":
+        return None
+    mapping = build_mapping(params)
+    if mapping.slices > 1 or (spec.adc_per_ibit and params.xbar.dac.mvm.input_bitslicing):
+        raise ParameterError(
+            "core.style" if mapping.slices > 1 else "xbar.adc.mvm.adc_per_ibit",
+            params.core.style.name if mapping.slices > 1 else True,
+            "outputs are sums of conversions of different significance, so there is no one step",
+            allowed="unsliced weights, and inputs that are not digitised slice by slice",
+        )
+    inputs = record.column_parts[0]
+    limits = adc_limits(params, mapping, "mvm", inputs.stop - inputs.start, subtracts_in_array(params))
+    path = "xbar.adc.mvm"
+    lsb = get_adc(spec.model, f"{path}.model").build(spec, *limits[0], {}).lsb
+    assert lsb is not None
+    per_current = float(mapping.coefficients[0, 0]) * record.scale * build_drive(params, "mvm").scale
+    return lsb * per_current
 
 
 def _pair_difference(params: CrossSimParameters, mapping: Mapping, subtracts: bool) -> bool:

@@ -98,8 +98,9 @@ class Chip:
 
     def _on_hardware(self) -> TorchNetwork:
         network, bits = self.session.network(self.study), self.study.model.bias_bits
-        written = network.with_bias_bits(bits) if bits else network
-        return written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
+        written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
+        analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
+        return analog.with_biases_in_adc_steps() if bits == "adc" else analog
 
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""

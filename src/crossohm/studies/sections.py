@@ -38,8 +38,9 @@ class ModelSection(Section):
     """Keyword arguments of that function."""
     fold_batchnorm: bool = True
     """Fold BatchNorm into the layers before it where that changes nothing; False: BatchNorm stays digital."""
-    bias_bits: Annotated[int, Field(ge=0, le=24)] = 0
-    """Resolution of the biases of analog layers, over the range of each layer's biases. 0: not quantised."""
+    bias_bits: Annotated[int, Field(ge=0, le=24)] | Literal["adc"] = 0
+    """Resolution of the biases of analog layers, over the range of each layer's biases. 0: not quantised; adc: digital
+    biases are multiples of the step of their layer's ADCs."""
 
 
 @final

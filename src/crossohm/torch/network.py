@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crossohm._random import chip_rng
 from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
+from crossohm.chain.ranges import output_step
 from crossohm.torch.batchnorm import _evaluating, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.hardware import LayerHardware
@@ -148,6 +149,24 @@ class TorchNetwork:
                     if name.startswith("bias"):
                         bias.copy_(_rounded(bias, bits))
         return coarse
+
+    def with_biases_in_adc_steps(self) -> TorchNetwork:
+        """A copy on the same hardware whose digital biases are multiples of the step of their layer's ADCs.
+
+        Biases of layers without ADCs, and those in arrays, stay as they are.
+
+        Raises:
+            ParameterError: conversions of a layer have no common step (sliced weights, inputs digitised by slices).
+        """
+        twin = self._with(copy.deepcopy(self.module), self.seed)
+        with torch.no_grad():
+            for layer in twin.layers.values():
+                if layer.bias_kinds == 1 and layer.bias is not None and not layer.analog_bias:
+                    block = layer.core.blocks[0]
+                    step = output_step(block.record, block.params)
+                    if step is not None:
+                        layer.bias.copy_(torch.round(layer.bias / step) * step)
+        return twin
 
     def _with(self, module: Any, seed: int) -> TorchNetwork:
         return TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
