@@ -137,10 +137,10 @@ class CurrentsTap:
     def __init__(self) -> None:
         self.seen: list[tuple[int, np.ndarray]] = []
 
-    def xbar_inputs(self, x: Any, operation: str) -> None:
+    def xbar_inputs(self, x: Any, operation: str, constants: int) -> None:
         pass
 
-    def adc_inputs(self, currents: np.ndarray, operation: str, partition: int) -> None:
+    def adc_inputs(self, currents: np.ndarray, operation: str, partition: int, plane: int = 0) -> None:
         self.seen.append((partition, currents.copy()))
 
 
