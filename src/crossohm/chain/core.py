@@ -25,7 +25,7 @@ from crossohm.chain.blocks import (
     update_blocks,
 )
 from crossohm.chain.column_part import ColumnPart
-from crossohm.chain.contraction import Contraction, Dense
+from crossohm.chain.contraction import Contraction, Dense, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
 from crossohm.chain.explain import Explanation, explain_plans
@@ -346,6 +346,13 @@ class AnalogCore(MatrixFace):
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
         return self._run("mvm", x, contraction, rng, amend)
+
+    def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
+        """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""
+        if self._profile is not None:
+            return None
+        plans = self._plans_of("mvm", x, contraction)
+        return plans[0].direct if len(plans) == 1 else None
 
     def _run(self, operation: str, x: Array, contraction: Contraction, rng: Any, amend: Amend | None = None) -> Array:
         plans = self._plans_of(operation, x, contraction)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from crossohm.backends import Array, backend_of
@@ -48,6 +50,7 @@ def joint_dtype(matrix: str, inputs: str) -> str:
     return "float64" if "float64" in needed else "float32"
 
 
+@cache  # asked for in every product
 def promote(matrix: str, inputs: str) -> str:
     """NumPy's promotion, with bfloat16 (which NumPy lacks) as the narrowest float."""
     names = [name for name in (matrix, inputs) if name != "bfloat16"]

@@ -97,15 +97,15 @@ class Convolution:
             kernel, last = torch.cat([kernel, ones], dim=1), self.channels + 1
         return ConvolutionPiece(kernel.reshape(outputs, last - first, *self.kernel_size), slice(first, last))
 
-    def contract(self, x: Tensor, kernel: ConvolutionPiece) -> Tensor:
-        """A native convolution over the channels of the piece."""
+    def contract(self, x: Tensor, kernel: ConvolutionPiece, bias: Tensor | None = None) -> Tensor:
+        """A native convolution over the channels of the piece; a ``bias`` is added in the same pass."""
         data = x if x.shape[1] == kernel.weight.shape[1] else x[:, kernel.channels]
-        return self.convolve(data, kernel.weight)
+        return self.convolve(data, kernel.weight, bias=bias)
 
-    def convolve(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    def convolve(self, x: Tensor, weight: Tensor, groups: int = 1, bias: Tensor | None = None) -> Tensor:
         """Torch's convolution with this geometry."""
         function = _CONVOLVE[len(self.kernel_size)]
-        return function(x, weight, None, self.stride, self._margin, self.dilation, groups)
+        return function(x, weight, bias, self.stride, self._margin, self.dilation, groups)
 
     @property
     def _margin(self) -> tuple[int, ...] | int:

@@ -16,7 +16,7 @@ from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.errors import StaleArraysError, UnsupportedError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.chain_gradient import chain_product
-from crossohm.torch.convolution import with_all_cells
+from crossohm.torch.convolution import Convolution, with_all_cells
 from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
 from crossohm.torch.region import name_of, region_of
@@ -247,6 +247,22 @@ class HeldMatrix:
             ``(batch, outputs, *positions)``.
         """
         return self.multiplier(contraction)(x)
+
+    @untraced
+    def product_and_bias(self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor) -> Tensor | None:
+        """The product plus a digital bias in one pass and without gradient, or None if that cannot be had.
+
+        Torch's convolutions add a bias while they write; where converters or noise come between, there is no such pass.
+        """
+        plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
+        if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution):
+            return None
+        core, dtype = self.core, _dtype_name(bias)
+        same = x.dtype == bias.dtype == self._stored()[0].dtype
+        if not same or output_dtype(core.params.core.output_dtype, dtype, dtype) != dtype:
+            return None
+        kernel = core.direct_kernel(x, contraction)
+        return None if kernel is None else contraction.contract(x, kernel, bias)
 
     @untraced
     def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:

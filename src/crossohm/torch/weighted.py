@@ -65,9 +65,13 @@ class WeightedLayer(AnalogLayer):
         if self._bias_columns:
             ones = x.new_ones(()).expand(x.shape[0], self._bias_lines, *x.shape[2:])
             x = torch.cat([x, ones], dim=1)
-        y = self._matrices[0].product(x, self._contraction())
+        held, contraction = self._matrices[0], self._contraction()
         if self.bias is None or self.analog_bias:
-            return y
+            return held.product(x, contraction)
+        fused = held.product_and_bias(x, contraction, self.bias)
+        if fused is not None:
+            return fused
+        y = held.product(x, contraction)
         bias = self.bias.reshape(-1, *(1,) * (y.ndim - 2))
         return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
 
