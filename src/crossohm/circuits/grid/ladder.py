@@ -37,7 +37,7 @@ from crossohm.errors import CrossOhmError, ShapeError
 #: Inputs of at most this magnitude leave their cells disconnected.
 INACTIVE = 1e-9
 #: Ladders (patterns times output lines) solved at once: their state stays in the processor's cache.
-CHUNK_LADDERS = 1 << 13
+CHUNK_LADDERS = 1 << 15
 #: Entries of the table of active inputs (patterns times inputs) held at once.
 CHUNK_TABLE = 1 << 20
 #: Largest accepted violation of Kirchhoff's voltage law, relative to the largest EMF; rounding leaves about 1e-14.
@@ -245,7 +245,7 @@ def _after_segment(state: np.ndarray, moments: np.ndarray, gap: np.ndarray, line
 def _divide(system: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """``inv(system) @ columns`` over the first axes, for systems of one or two rows."""
     if len(system) == 1:
-        return np.asarray(columns / system[0])
+        return np.asarray(columns * (1.0 / system[0]))
     (a, b), (c, d) = system
     return np.asarray(np.stack([d * columns[0] - b * columns[1], a * columns[1] - c * columns[0]]) / (a * d - b * c))
 
