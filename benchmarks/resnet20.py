@@ -32,47 +32,11 @@ import torch
 from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
+from crossohm.models.resnet_cifar10 import ResNetCifar10
 from crossohm.torch import convertible_modules, from_torch
 from crossohm.torch.batchnorm import fold_batchnorm
 
 BATCH = 64
-
-
-class Block(nn.Module):
-    """Two convolutions and a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = None
-        if stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(x)) + shortcut)
-
-
-class ResNet20(nn.Module):
-    """He et al., https://arxiv.org/abs/1512.03385, for 32x32 images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.res1 = nn.Sequential(*(Block(16, 16, 1) for _ in range(3)))
-        self.res2 = nn.Sequential(Block(16, 32, 2), Block(32, 32, 1), Block(32, 32, 1))
-        self.res3 = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        scores: Tensor = self.classifier(self.res3(self.res2(self.res1(x))))
-        return scores
 
 
 @dataclass(frozen=True)
@@ -130,7 +94,7 @@ ROWS = (
 def plain_network(data_dir: Path | None) -> nn.Module:
     """ResNet-20 with its BatchNorm folded."""
     torch.manual_seed(1)
-    model = ResNet20().eval()
+    model = ResNetCifar10(20).eval()
     if data_dir is not None:
         model.load_state_dict(torch.load(data_dir / "resnet20_cifar10.pth", "cpu", weights_only=True))
     fold_batchnorm(model)

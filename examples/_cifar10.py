@@ -7,55 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
 from crossohm.calibration.model import calibrate_network
+from crossohm.models.resnet_cifar10 import ResNetCifar10
 from crossohm.torch import TorchNetwork
 
 CALIBRATION = 200
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Block(nn.Module):
-    """Two convolutions and a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = None
-        if stride != 1:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + shortcut)
-
-
-class ResNet(nn.Module):
-    """For 32x32 images, of ``6 * blocks + 2`` layers; the first normalisation has the epsilon it was trained with."""
-
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16, eps=1e-3)
-        self.res1 = nn.Sequential(Block(16, 16, 1), *(Block(16, 16, 1) for _ in range(blocks - 1)))
-        self.res2 = nn.Sequential(Block(16, 32, 2), *(Block(32, 32, 1) for _ in range(blocks - 1)))
-        self.res3 = nn.Sequential(Block(32, 64, 2), *(Block(64, 64, 1) for _ in range(blocks - 1)))
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        return self.classifier(self.res3(self.res2(self.res1(x))))
-
-
-def trained(path: Path) -> ResNet:
+def trained(path: Path) -> ResNetCifar10:
     """The network whose weights a state dict holds, in eval mode; it says how many blocks there are."""
     state = torch.load(path, "cpu", weights_only=True)
-    model = ResNet(blocks=sum(name.startswith("res1.") and name.endswith(".conv1.weight") for name in state))
+    blocks = sum(name.startswith("res1.") and name.endswith(".conv1.weight") for name in state)
+    model = ResNetCifar10(6 * blocks + 2)
     model.load_state_dict(state)
     return model.eval()
 
