@@ -77,6 +77,14 @@ def test_clipped_weights_have_no_gradient() -> None:
     np.testing.assert_array_equal(matrix.grad.numpy() == 0, np.abs(MATRIX) > 0.5)
 
 
+def test_weights_beyond_an_unclipped_range_keep_their_gradient() -> None:
+    stored = {"core.mapping.weights.clipping": False, "core.mapping.weights.min": -0.5, "core.mapping.weights.max": 0.5}
+    matrix = torch.tensor(MATRIX, requires_grad=True)
+    through_wires(core_of(MATRIX, stored), matrix).sum().backward()
+    assert matrix.grad is not None
+    assert torch.all(matrix.grad != 0)
+
+
 def test_networks_of_every_vector_are_refused() -> None:
     noisy = {
         "xbar.device.read_noise.enable": True,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import final
 
 import numpy as np
 
+from crossohm.backends import Array
 from crossohm.chain.programmed import Programmed, program, read_back, rewrite, update
 from crossohm.errors import ParameterError
 from crossohm.mapping import partition, weight_limits
@@ -34,6 +36,11 @@ class Block:
     def part(self, axis: int) -> slice:
         """Its matrix rows (0) or columns (1)."""
         return self.rows if axis == 0 else self.columns
+
+    def follows(self, weights: Array) -> Array:
+        """True where a small change of ``weights``, of any library, reaches the cells: where nothing is clipped."""
+        low, high = self.record.limits if self.params.core.mapping.weights.clipping else (-inf, inf)
+        return (weights >= low) & (weights <= high)
 
 
 @final

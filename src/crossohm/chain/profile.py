@@ -14,10 +14,9 @@ from safetensors.numpy import save_file
 
 from crossohm.backends import Array, backend_of
 from crossohm.calibration.histogram import StreamingHistogram
-from crossohm.chain.drive import build_drive
 from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.chain.ranges import conversion_gain
 from crossohm.errors import CrossOhmError, DataError, ShapeError
-from crossohm.mapping import build_mapping
 from crossohm.params import CoreStyle, CrossSimParameters
 
 FORMAT = "crossohm-profile-1"
@@ -211,5 +210,4 @@ def output_per_current(records: Iterable[Programmed], params: CrossSimParameters
     scaled_by_data = core.mapping.inputs.mvm.percentile is not None
     if scaled_by_data or not subtracts_in_array(params) or core.complex_matrix or core.complex_input:
         return None
-    coefficient = float(build_mapping(params).coefficients[0, 0])
-    return arrays[0].scale * build_drive(params, "mvm").scale * coefficient
+    return conversion_gain(arrays[0], params)

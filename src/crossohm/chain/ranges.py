@@ -66,8 +66,13 @@ def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
     path = "xbar.adc.mvm"
     lsb = get_adc(spec.model, f"{path}.model").build(spec, *limits[0], {}).lsb
     assert lsb is not None
-    per_current = float(mapping.coefficients[0, 0]) * record.scale * build_drive(params, "mvm").scale
-    return lsb * per_current
+    return lsb * conversion_gain(record, params)
+
+
+def conversion_gain(record: Programmed, params: CrossSimParameters) -> float:
+    """What one unit of normalised current, digitised by the lowest slice's ADC, adds to an output of an MVM."""
+    coefficient = float(build_mapping(params).coefficients[0, 0])
+    return record.scale * build_drive(params, "mvm").scale * coefficient
 
 
 def _pair_difference(params: CrossSimParameters, mapping: Mapping, subtracts: bool) -> bool:

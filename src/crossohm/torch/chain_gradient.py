@@ -54,7 +54,8 @@ def _differentiable(matrix: Tensor | None, plan: Plan, block: Block) -> Plan:
             )
     if matrix is None:
         return plan
-    weights = _representable(matrix[block.rows, block.columns], block)
+    weights = matrix[block.rows, block.columns]
+    weights = torch.where(block.follows(weights), weights, weights.detach())
     stages = []
     for stage, tangent in zip(plan.stages, tangents(plan, block.record, block.params), strict=True):
         banks = _of_banks(weights[:, tangent.columns], tangent, plan.contraction.row_groups)
@@ -66,14 +67,6 @@ def _differentiable(matrix: Tensor | None, plan: Plan, block: Block) -> Plan:
         constant = combination.constant + (digital - digital.detach())
         stages[0] = replace(stages[0], combination=replace(combination, constant=constant))
     return replace(plan, stages=tuple(stages))
-
-
-def _representable(weights: Tensor, block: Block) -> Tensor:
-    """``weights`` without gradient where they are clipped."""
-    if not block.params.core.mapping.weights.clipping:
-        return weights
-    low, high = block.record.limits
-    return torch.where((weights >= low) & (weights <= high), weights, weights.detach())
 
 
 def _of_banks(weights: Tensor, tangent: StageTangent, groups: int) -> Tensor:

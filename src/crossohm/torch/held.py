@@ -13,7 +13,7 @@ from torch import Tensor
 from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
-from crossohm.errors import StaleArraysError, UnsupportedError
+from crossohm.errors import StaleArraysError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.chain_gradient import chain_product
 from crossohm.torch.convolution import Convolution, with_all_cells
@@ -21,7 +21,7 @@ from crossohm.torch.fingerprint import fingerprint
 from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
 from crossohm.torch.region import name_of, region_of
 from crossohm.torch.tracing import untraced
-from crossohm.torch.transforms import is_transforming, outside_transforms, plain
+from crossohm.torch.transforms import is_transforming, outside_transforms, plain, refuse_transforms
 from crossohm.torch.wires import through_wires
 
 if TYPE_CHECKING:
@@ -283,11 +283,7 @@ class HeldMatrix:
     def _through_chain(
         self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
     ) -> Tensor:
-        if is_transforming():
-            raise UnsupportedError(
-                "gradient = 'chain' inside torch.func transforms or forward-mode differentiation: only plain autograd "
-                "goes through the converter chain; use torch.autograd, or gradient = 'programmed'"
-            )
+        refuse_transforms("chain")
         if not torch.is_grad_enabled() or (matrix is None and not x.requires_grad):
             return self.multiply(core, contraction, x)
         return self._converted(core, x, lambda working: chain_product(core, contraction, matrix, working))

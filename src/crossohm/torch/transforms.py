@@ -16,6 +16,19 @@ def is_transforming() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def refuse_transforms(gradient: str) -> None:
+    """Refuse a gradient mode for which only plain autograd works.
+
+    Raises:
+        UnsupportedError: inside a transform.
+    """
+    if is_transforming():
+        raise UnsupportedError(
+            f"gradient = {gradient!r} inside torch.func transforms or forward-mode differentiation: this mode needs "
+            "plain autograd; use torch.autograd, or gradient = 'programmed'"
+        )
+
+
 def plain(value: Tensor) -> Tensor:
     """The tensor with actual values behind parameters that a transform has wrapped, without gradient.
 

@@ -13,9 +13,8 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.blocks import Block
 from crossohm.chain.wired import alike, wired_arrays
 from crossohm.circuits.grid import effective_matrix
-from crossohm.errors import UnsupportedError
 from crossohm.mapping import build_mapping
-from crossohm.torch.transforms import is_transforming
+from crossohm.torch.transforms import refuse_transforms
 
 
 def through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
@@ -32,11 +31,7 @@ def through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
         UnsupportedError: no one matrix describes the core, or inside torch.func transforms.
         CrossOhmError: a network was not solved; names the array.
     """
-    if is_transforming():
-        raise UnsupportedError(
-            "gradient = 'wires' inside torch.func transforms or forward-mode differentiation: only plain autograd goes "
-            "through the wires; use torch.autograd, or gradient = 'programmed'"
-        )
+    refuse_transforms("wires")
     return _ThroughWires.apply(core, matrix)
 
 
@@ -69,9 +64,7 @@ def _block_gradient(block: Block, matrix: np.ndarray, grad: np.ndarray, device: 
         sums = np.stack([grad[part].sum(axis=0) for part in record.row_parts])
         units = -mapping.coefficients[:, :1, np.newaxis] * sums
     _before_wires(block, effective, units, device)
-    low, high = record.limits
-    inside = (matrix >= low) & (matrix <= high)
-    return np.asarray(inside * (mapping.slopes(matrix / record.scale) * effective).sum(axis=(0, 1)))
+    return np.asarray(block.follows(matrix) * (mapping.slopes(matrix / record.scale) * effective).sum(axis=(0, 1)))
 
 
 def _before_wires(block: Block, grad: np.ndarray, units: np.ndarray | None, device: torch.device) -> None:
