@@ -15,9 +15,6 @@ from crossohm._random import chip_rng
 from crossohm.backends import Array, backend_of
 from crossohm.chain.blocks import (
     Block,
-    PhysicalArray,
-    block_parts,
-    physical_arrays,
     program_blocks,
     read_blocks,
     rewrite_blocks,
@@ -29,7 +26,7 @@ from crossohm.chain.contraction import Contraction, Dense, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
 from crossohm.chain.explain import Explanation, explain_plans
-from crossohm.chain.face import MatrixFace
+from crossohm.chain.geometry import Geometry
 from crossohm.chain.indexing import Region, whole
 from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
@@ -48,7 +45,7 @@ Amend = Callable[[Plan, Block], Plan]
 
 
 @final
-class AnalogCore(MatrixFace):
+class AnalogCore(Geometry):
     """A matrix written into analog hardware once, then multiplied with as if it were an array.
 
     Args:
@@ -154,75 +151,7 @@ class AnalogCore(MatrixFace):
         core._blocks = blocks
         return core
 
-    # --- what it is ---------------------------------------------------------------------------------------------------
-
-    @property
-    def params(self) -> CrossSimParameters:
-        """The hardware (of the first array, if arrays differ). Read only: build a new core to change it."""
-        return self._params[0]
-
-    @property
-    def dtype(self) -> Any:
-        """Dtype of the matrix, as NumPy knows it (``"bfloat16"`` as a string)."""
-        return self._dtype if self._dtype == "bfloat16" else np.dtype(self._dtype)
-
-    @property
-    def min(self) -> float:
-        """Lowest representable weight."""
-        return self._blocks[0].record.limits[0]
-
-    @property
-    def max(self) -> float:
-        """Highest representable weight."""
-        return self._blocks[0].record.limits[1]
-
-    @property
-    def nrow(self) -> int:
-        """Rows of the stored matrix (doubled in complex mode): output lines over all arrays."""
-        return int(max(block.rows.stop for block in self._blocks))
-
-    @property
-    def ncol(self) -> int:
-        """Columns of the stored matrix (doubled in complex mode): input lines over all arrays."""
-        return int(max(block.columns.stop for block in self._blocks))
-
-    @property
-    def NrowsVec(self) -> list[int]:
-        """Outputs held by each output partition."""
-        return [part.stop - part.start for part in self._parts(0)]
-
-    @property
-    def NcolsVec(self) -> list[int]:
-        """Inputs held by each input partition."""
-        return [part.stop - part.start for part in self._parts(1)]
-
-    @property
-    def num_cores_row(self) -> int:
-        """Number of output partitions."""
-        return len(self._parts(0))
-
-    @property
-    def num_cores_col(self) -> int:
-        """Number of input partitions."""
-        return len(self._parts(1))
-
-    @property
-    def Ncores(self) -> int:
-        """Number of partitions."""
-        return self.num_cores_row * self.num_cores_col
-
-    def _parts(self, axis: int) -> tuple[slice, ...]:
-        return block_parts(self._blocks, axis)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Programmed state: one block, or one per array if arrays have descriptions of their own."""
-        return self._blocks
-
-    @property
-    def arrays(self) -> list[PhysicalArray]:
-        """Every physical crossbar with its conductances."""
-        return list(physical_arrays(self._blocks))
+    # --- what it does -------------------------------------------------------------------------------------------------
 
     def explain(self, operation: str = "mvm") -> Explanation:
         """What an operation computes, stage by stage, with levels, ranges and the reason for the path chosen.
