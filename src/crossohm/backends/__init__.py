@@ -8,6 +8,7 @@ from the host. No array library is imported unless one of its arrays arrives.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
@@ -49,7 +50,7 @@ class Backend(Protocol):
         """``value`` with the named dtype; no copy when it has it already."""
 
     def eager(self) -> AbstractContextManager[Any]:
-        """Context in which constants are made at once, even while a function is traced."""
+        """Context for constants that are kept: made at once, whatever traces, transforms or records the present call."""
 
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""
@@ -57,8 +58,14 @@ class Backend(Protocol):
     def round_within(self, x: Array, first: int, last: int) -> Array:
         """Nearest whole numbers from ``first`` to ``last``, ties to even ones.
 
-        The gradient passes straight through inside the range and is zero where the input clips. ``x`` is consumed: its
-        memory may hold the result.
+        The gradient is that of `convert`. ``x`` is consumed: its memory may hold the result.
+        """
+
+    def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
+        """``decide`` of ``x`` limited to ``[low, high]``: what any converter does.
+
+        The gradient passes straight through inside the range and is zero where the input clips; an input that only
+        rounding puts beyond a limit is inside (`beyond`). ``decide`` gets numbers of its own, without gradient.
         """
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
@@ -68,7 +75,7 @@ class Backend(Protocol):
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
 
     def clip(self, x: Array, low: float, high: float) -> Array:
-        """``x`` limited to ``[low, high]``."""
+        """``x`` limited to ``[low, high]``; the gradient passes inside, limits included."""
 
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         """``value`` itself, with the gradient of ``surrogate`` (finite, same shape and dtype)."""
@@ -94,6 +101,22 @@ class Backend(Protocol):
 
     def stream(self, rng: Any) -> Stream:
         """Random draws from the library's own generator ``rng``."""
+
+
+#: Rounding errors, in units of the last place of the larger limit, by which a number at a limit may exceed it.
+_ROUNDING = 16
+
+
+def beyond(low: float, high: float, resolution: float) -> tuple[float, float]:
+    """Limits just far enough outside of ``low`` and ``high`` that rounding puts no number at a limit beyond them.
+
+    Args:
+        low: Lower limit.
+        high: Upper limit.
+        resolution: Distance of one to the next number of the dtype.
+    """
+    slack = _ROUNDING * resolution * max(abs(low), abs(high))
+    return low - slack, high + slack
 
 
 _LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "cupy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -52,6 +53,9 @@ class CupyBackend:
 
     def round_within(self, x: Array, first: int, last: int) -> Array:
         return cupy.clip(cupy.rint(x), first, last)
+
+    def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
+        return decide(cupy.clip(x, low, high))
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
         total += factor * x

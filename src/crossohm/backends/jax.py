@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, beyond
 from crossohm.errors import InputError
 
 
@@ -58,8 +59,11 @@ class JaxBackend:
         return isinstance(value, jax.core.Tracer)
 
     def round_within(self, x: Array, first: int, last: int) -> Array:
-        inside = jnp.clip(x, first, last)
-        return self.straight_through(jnp.round(inside), inside)
+        return self.convert(x, first, last, jnp.round)
+
+    def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
+        surrogate = self.clip(x, *beyond(low, high, float(jnp.finfo(x.dtype).eps)))
+        return self.straight_through(decide(jax.lax.stop_gradient(jnp.clip(x, low, high))), surrogate)
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
         return total + factor * x
@@ -69,7 +73,8 @@ class JaxBackend:
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
     def clip(self, x: Array, low: float, high: float) -> Array:
-        return jnp.clip(x, low, high)
+        # jnp.clip gives a number at a limit, such as a zero where unsigned inputs begin, half its gradient.
+        return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -70,6 +71,9 @@ class NumpyBackend:
         whole = np.asarray(x)
         np.rint(whole, out=whole)
         return np.clip(whole, first, last, out=whole)
+
+    def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
+        return decide(np.clip(x, low, high))
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
         total += factor * x

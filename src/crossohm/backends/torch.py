@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
 
-from crossohm.backends import Array
+from crossohm.backends import Array, beyond
 from crossohm.errors import InputError
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Plain tensors, also inside `torch.inference_mode` and `torch.func` transforms: training may use them later."""
+    with torch._C._DisableFuncTorch(), torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 @final
@@ -49,7 +57,7 @@ class TorchBackend:
         return value.to(getattr(torch, dtype))
 
     def eager(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+        return _apart()
 
     def is_traced(self, value: Array) -> bool:
         return False
@@ -57,8 +65,13 @@ class TorchBackend:
     def round_within(self, x: Array, first: int, last: int) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
             return x.round_().clamp_(first, last)
-        inside = torch.clamp(x, first, last)
-        return self.straight_through(inside.round(), inside)
+        return self.convert(x, first, last, torch.round)
+
+    def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
+        value = decide(torch.clamp(x.detach(), low, high))
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return value
+        return self.straight_through(value, torch.clamp(x, *beyond(low, high, torch.finfo(x.dtype).eps)))
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
         return total.add_(x, alpha=factor)

@@ -38,6 +38,11 @@ class Drive:
         """Normalised voltage per unit of `signal`."""
         return self.dac.uniform.step if self.counted and self.dac.uniform else 1.0
 
+    @property
+    def cell_unit(self) -> float:
+        """Normalised voltage per unit of what drives the cells: a number of steps, a slice of a code, or the voltage."""
+        return self.dac.slicing.fraction_unit if self.dac.slicing and self.counted else self.unit
+
     def signal(self, x: Array) -> tuple[Array, Array | None]:
         """What drives the arrays, converted; with a range from the data, also the factor its results need.
 

@@ -114,12 +114,6 @@ class Job:
         return self.has_linear_cells and (self.drives_planes or not self.drive.dac.sliced)
 
     @property
-    def unit(self) -> float:
-        """Normalised voltage per unit of what drives the cells."""
-        slicing = self.drive.dac.slicing
-        return slicing.fraction_unit if slicing and self.drive.counted else self.drive.unit
-
-    @property
     def current_limit(self) -> float | None:
         """Largest current of an output line, normalised; None if unlimited."""
         return self.params.xbar.array.Icol_max or None

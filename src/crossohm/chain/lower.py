@@ -102,10 +102,11 @@ def _merged_stage(job: Job) -> Stage:
         units = np.repeat(job.units, [part.stop - part.start for part in job.output_parts], axis=1)
     gain = _gain(job)
     weights = job.mapping.decode(job.conductance, units) * gain
-    kernel, lines = job.prepare(weights * job.unit), weights.shape[0]
+    unit = job.drive.cell_unit
+    kernel, lines = job.prepare(weights * unit), weights.shape[0]
     readout: Readout = LinearReadout(job.contraction, 1, lines, kernel)
     if job.noise is not None:
-        squares = (job.mapping.coefficients * (gain * job.unit)) ** 2
+        squares = (job.mapping.coefficients * (gain * unit)) ** 2
         variance = np.tensordot(squares, job.noise_variance(job.conductance), axes=([0, 1], [0, 1]))
         readout = NoisyReadout(job.contraction, 1, lines, kernel, job.prepare(variance))
     constant = _digital_constant(job, slice(0, weights.shape[1]))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crossohm.chain.drive import Drive
 from crossohm.chain.job import Job
 from crossohm.chain.network_readout import NetworkReadout
 from crossohm.chain.networks import networks_of
@@ -34,8 +35,7 @@ def build_readout(job: Job, columns: slice, levels: Sequence[Levels] | None) -> 
     g, groups = line_conductances(job, columns), job.contraction.row_groups
     if job.law is not None:
         return _polynomial(job, g, columns)
-    density = np.ones(_banks(job, g)) if levels is None else np.array([own.density for own in levels])
-    scale = job.unit * density.reshape(g.shape[0], -1, 1, 1)
+    scale = units_of_banks(job.drive, levels, _banks(job, g)).reshape(g.shape[0], -1, 1, 1)
     signed = g if job.keeps_signs else _fold(g, -1.0)
     kernel = job.prepare(_rows(signed * scale, groups), columns.start)
     if job.noise is None:
@@ -43,6 +43,18 @@ def build_readout(job: Job, columns: slice, levels: Sequence[Levels] | None) -> 
     variance = job.noise_variance(g) if job.keeps_signs else _fold(job.noise_variance(g), 1.0)
     spread = job.prepare(_rows(variance * scale**2, groups), columns.start)
     return NoisyReadout(job.contraction, _banks(job, g), g.shape[2], kernel, spread)
+
+
+def units_of_banks(drive: Drive, levels: Sequence[Levels] | None, banks: int) -> np.ndarray:
+    """What linear cells give per normalised conductance and unit of what drives them, for each bank, ``(banks,)``.
+
+    Args:
+        drive: The input side.
+        levels: Converter levels of each bank if currents come in steps, None: normalised current.
+        banks: Number of banks.
+    """
+    density = np.ones(banks) if levels is None else np.array([own.density for own in levels])
+    return np.asarray(drive.cell_unit * density)
 
 
 def line_parts(job: Job) -> tuple[slice, ...]:

@@ -36,7 +36,7 @@ class Combination:
 
     Attributes:
         coefficients: Weight of each bank, in output units per normalised current, or per step where the
-            digitiser counts (None: one bank, 1).
+            digitiser counts (None: merged, there are no banks).
         outputs: Lines that are outputs (None: all lines).
         units: For each output, the unit line to subtract, or None.
         offset: Multiple of the input sum to subtract, or 0.
@@ -102,6 +102,11 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
+    def merged(self) -> bool:
+        """True if one matrix, whose products are the outputs, stands for all arrays."""
+        return self.stages[0].combination.coefficients is None
+
+    @property
     def direct(self) -> Kernel | None:
         """The effective matrix's kernel, if the whole operation is one noise-free contraction."""
         readout = self.stages[0].readout
@@ -142,11 +147,20 @@ def _pieces(plan: Plan, signal: Array) -> Iterator[Array]:
 
 
 def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -> Array:
-    """Outputs ``(batch, outputs, *positions)``, added over input partitions."""
+    """Outputs ``(batch, outputs, *positions)``, added over input partitions: a fresh array, no view."""
+    if plan.merged:
+        return _run_merged(plan, signal, draw)
     total = _run_stage(plan, plan.stages[0], signal, draw, tap, 0)
     for index, stage in enumerate(plan.stages[1:], start=1):
         total += _run_stage(plan, stage, signal, draw, tap, index)
     return total
+
+
+def _run_merged(plan: Plan, signal: Array, draw: Draw | None) -> Array:
+    stage, driven = plan.stages[0], _without_offset(plan, signal)
+    assert isinstance(stage.readout, LinearReadout | NoisyReadout)
+    y = stage.readout.sums(driven, draw, _noise_energy(plan, stage, signal))
+    return _add_constant(y, stage.combination.constant)
 
 
 def _run_stage(plan: Plan, stage: Stage, signal: Array, draw: Draw | None, tap: Tap | None, index: int) -> Array:
@@ -176,8 +190,7 @@ def _evaluations(
     if stage.bit_planes:
         for weight, plane in _planes(plan, signal):
             yield weight, _condition(stage, stage.readout.currents(plane, draw))
-    elif isinstance(stage.readout, NoisyReadout) and plan.drive.dac.sliced:
-        energy = _plane_energy(plan, signal)
+    elif (energy := _noise_energy(plan, stage, signal)) is not None:
         yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
     else:
         yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
@@ -192,8 +205,10 @@ def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
         yield weight, fraction if plan.drive.counted else fraction * slicing.fraction_unit
 
 
-def _plane_energy(plan: Plan, signal: Array) -> Array:
-    """Squared voltages weighted as the input slices' noise adds up in the recombined current."""
+def _noise_energy(plan: Plan, stage: Stage, signal: Array) -> Array | None:
+    """Squared voltages weighted as the input slices' noise adds up in the recombined current; None: nothing special."""
+    if not (plan.drive.dac.sliced and isinstance(stage.readout, NoisyReadout)):
+        return None
     total: Any = 0.0
     for weight, plane in _planes(plan, signal):
         total = total + (weight * plane) ** 2
@@ -220,19 +235,23 @@ def _digitise(
 def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array) -> Array:
     """Digital result ``(batch, outputs, *positions)`` of one input partition."""
     combination, xp = stage.combination, backend_of(currents).xp
+    assert combination.coefficients is not None
     y = _add_banks(currents, combination.coefficients)
     if combination.units is not None:
         y = xp.take(y, combination.outputs, axis=1) - xp.take(y, combination.units, axis=1)
     if combination.offset:
         y -= combination.offset * plan.contraction.contract(driven, combination.ones)
-    if combination.constant is not None:
-        y += xp.reshape(combination.constant, (-1,) + (1,) * (y.ndim - 2))
+    return _add_constant(y, combination.constant)
+
+
+def _add_constant(y: Array, constant: Array | None) -> Array:
+    """``y`` plus a number per output; ``y`` is consumed."""
+    if constant is not None:
+        y += backend_of(y).xp.reshape(constant, (-1,) + (1,) * (y.ndim - 2))
     return y
 
 
-def _add_banks(currents: Array, coefficients: tuple[float, ...] | None) -> Array:
-    if coefficients is None:
-        return currents[:, 0]
+def _add_banks(currents: Array, coefficients: tuple[float, ...]) -> Array:
     total = currents[:, 0] * coefficients[0]
     for bank, coefficient in enumerate(coefficients[1:], start=1):
         total = backend_of(total).add_scaled(total, currents[:, bank], coefficient)

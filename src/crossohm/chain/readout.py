@@ -55,7 +55,11 @@ class LinearReadout(Readout):
     kernel: Kernel
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self._split(self.contraction.contract(v, self.kernel))
+        return self._split(self.sums(v, draw))
+
+    def sums(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
+        return self.contraction.contract(v, self.kernel)
 
     @property
     def reason(self) -> str:
@@ -74,16 +78,20 @@ class NoisyReadout(Readout):
     variance: Kernel
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self.with_energy(v, v * v, draw)
+        return self._split(self.sums(v, draw))
 
     def with_energy(self, v: Array, energy: Array, draw: Draw | None) -> Array:
         """Currents when the squared voltages that carry noise differ from ``v**2`` (several input slices at once)."""
+        return self._split(self.sums(v, draw, energy))
+
+    def sums(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
         assert draw is not None
         mean = self.contraction.contract(v, self.kernel)
-        noise = backend_of(v).root(self.contraction.contract(energy, self.variance))
+        noise = backend_of(v).root(self.contraction.contract(v * v if energy is None else energy, self.variance))
         noise *= draw.normal(mean)
         mean += noise
-        return self._split(mean)
+        return mean
 
     @property
     def reason(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossohm.chain.contraction import Dense
 from crossohm.chain.job import Job, make_job
-from crossohm.chain.lower_arrays import line_parts
+from crossohm.chain.lower_arrays import line_parts, units_of_banks
 from crossohm.chain.plan import Plan
 from crossohm.chain.programmed import Programmed
 from crossohm.params import CrossSimParameters
@@ -20,7 +20,8 @@ from crossohm.params import CrossSimParameters
 class StageTangent:
     """Derivatives of the line currents of one stage by the weights, straight through quantisation and write errors.
 
-    A changing weight moves all its slices by the same part of their range, as input slices do. In pairs of cells read
+    Currents and what drives the cells have the units of the stage's readout: those of the user, normalised ones, or
+    converter steps. A changing weight moves all its slices by the same part of their range, as input slices do. In pairs of cells read
     apart, a one-sided weight moves the cell of its sign, a two-sided one both.
 
     Attributes:
@@ -45,23 +46,27 @@ class StageTangent:
 
 def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tuple[StageTangent, ...]:
     """The derivatives of every stage of an MVM's ``plan`` on the arrays of ``record``, in the user's units."""
-    merged = plan.stages[0].combination.coefficients is None
     rows, columns = record.shape
-    if merged:
-        gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale])
+    if plan.merged:
+        gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale * plan.drive.cell_unit])
         return (StageTangent(slice(0, columns), gain, gain, np.arange(rows), rows),)
     job = make_job(record, params, plan.operation, Dense(columns), np.zeros(1), tapped=False)
     parts = line_parts(job)
     first = int(job.units is not None)
     outputs = np.concatenate([np.arange(part.start + first, part.stop) for part in parts])
-    positive, negative = _shares(job)
-    return tuple(StageTangent(part, positive, negative, outputs, parts[-1].stop) for part in job.input_parts)
+    shares = _shares(job)
+    found = []
+    for part, stage in zip(job.input_parts, plan.stages, strict=True):
+        counting = stage.digitiser.counting if stage.digitiser else None
+        units = units_of_banks(plan.drive, counting.levels if counting else None, len(shares))
+        positive, negative = (shares * units[:, np.newaxis]).T
+        found.append(StageTangent(part, positive, negative, outputs, parts[-1].stop))
+    return tuple(found)
 
 
-def _shares(job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """Change of each bank's current per weight, for weights of both signs."""
+def _shares(job: Job) -> np.ndarray:
+    """Change of each bank's normalised current per weight, for weights of both signs, ``(banks, 2)``."""
     slopes = job.mapping.slopes(np.array([1.0, -1.0])) / job.scale
     if job.mapping.signs == 2 and not job.keeps_signs:
         slopes = slopes[:, :1] - slopes[:, 1:]
-    positive, negative = slopes.reshape(-1, 2).T
-    return positive, negative
+    return np.asarray(slopes.reshape(-1, 2))

@@ -99,7 +99,7 @@ def apply_wires(
 def _double_on(like: Array, value: np.ndarray) -> Array:
     """``value`` in float64 on the device of ``like``."""
     backend = backend_of(like)
-    return backend.asarray(value, backend.astype(like[:0], "float64"))
+    return backend.asarray(value, backend.astype(backend.asarray(0.0, like), "float64"))
 
 
 @final

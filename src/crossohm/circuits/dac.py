@@ -156,9 +156,10 @@ class _Custom:
     bits: int
 
     def __call__(self, x: Array) -> Array:
-        backend = backend_of(x)
-        inside = backend.clip(x, self.low, self.high)
-        return backend.straight_through(self.function(inside, self.low, self.high, self.bits), inside)
+        return backend_of(x).convert(x, self.low, self.high, self._decide)
+
+    def _decide(self, inside: Array) -> Array:
+        return self.function(inside, self.low, self.high, self.bits)
 
 
 @final

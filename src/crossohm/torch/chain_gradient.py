@@ -40,7 +40,8 @@ def chain_product(core: AnalogCore, contraction: DifferentiableContraction, matr
     Raises:
         UnsupportedError: the arrays are solved outside of autograd.
     """
-    return core.apply(x, contraction, amend=partial(_differentiable, matrix))
+    wanted = None if matrix is None else matrix.to(x.dtype)
+    return core.apply(x, contraction, amend=partial(_differentiable, wanted))
 
 
 def _differentiable(matrix: Tensor | None, plan: Plan, block: Block) -> Plan:
@@ -158,7 +159,9 @@ class _WithMatrix(torch.autograd.Function):
     def forward(ctx: Any, whole: DifferentiableContraction, start: int, y: Tensor, banks: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         ctx.whole, ctx.columns = whole, slice(start, start + banks.shape[1])
-        return y.view_as(y)
+        # Returned as changed in place: a view made here could not be, and what follows works in place.
+        ctx.mark_dirty(y)
+        return y
 
     @staticmethod
     @once_differentiable

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crossohm._random import chip_rng
+from crossohm.backends import backend_of
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.errors import StaleArraysError
@@ -171,7 +172,9 @@ class HeldMatrix:
         key = (like.dtype, like.device, through_wires)
         if self._copy is None or self._copy[0] is not core.blocks or self._copy[1] != key:
             found = core.effective_matrix() if through_wires else core.get_matrix()
-            self._copy = (core.blocks, key, torch.as_tensor(found, dtype=like.dtype, device=like.device))
+            with backend_of(like).eager():
+                copied = torch.as_tensor(found, dtype=like.dtype, device=like.device)
+            self._copy = (core.blocks, key, copied)
         return self._copy[2]
 
     def read_for_inputs(self, core: AnalogCore) -> Tensor:

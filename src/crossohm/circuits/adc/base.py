@@ -151,6 +151,7 @@ class _Custom:
     per_line: bool = False
 
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
-        backend = backend_of(x)
-        inside = backend.clip(x, self.low, self.high)
-        return backend.straight_through(self.function(inside, self.low, self.high, self.bits), inside)
+        return backend_of(x).convert(x, self.low, self.high, self._decide)
+
+    def _decide(self, inside: Array) -> Array:
+        return self.function(inside, self.low, self.high, self.bits)

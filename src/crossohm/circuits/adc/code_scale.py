@@ -93,10 +93,11 @@ class CircuitConverter:
         dtype = backend.dtype_name(x)
         # Decision levels lie closer together than the 8 to 11 bits of a half-precision number can tell apart.
         wide = x if dtype in ("float32", "float64") else backend.astype(x, "float32")
-        inside = backend.clip(wide, self.scale.low, self.scale.high)
-        value = self.decide(inside)
-        value = backend.xp.where(backend.xp.isnan(inside), inside, value)
-        return backend.astype(backend.straight_through(value, inside), dtype)
+        return backend.astype(backend.convert(wide, self.scale.low, self.scale.high, self._value), dtype)
+
+    def _value(self, inside: Array) -> Array:
+        xp = backend_of(inside).xp
+        return xp.where(xp.isnan(inside), inside, self.decide(inside))
 
 
 def check_group_size(group_size: int, path: str) -> None:

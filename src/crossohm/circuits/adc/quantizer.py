@@ -53,11 +53,14 @@ class UniformConverter:
     def _up_or_down(self, x: Array, draw: Draw | None) -> Array:
         if draw is None:
             raise InputError("rng = None: this ADC rounds stochastically and needs random numbers; pass rng=")
-        backend, levels = backend_of(x), self.uniform
-        inside = backend.clip((x - levels.low) * levels.density, levels.first, levels.last)
-        below = backend.xp.floor(inside)
-        number = below + (draw.uniform(inside) < inside - below)
-        return backend.straight_through(number, inside) / levels.density + levels.low
+        levels = self.uniform
+
+        def up_or_down(steps: Array) -> Array:
+            below = backend_of(steps).xp.floor(steps)
+            return below + (draw.uniform(steps) < steps - below)
+
+        steps = (x - levels.low) * levels.density
+        return backend_of(x).convert(steps, levels.first, levels.last, up_or_down) / levels.density + levels.low
 
 
 @final
