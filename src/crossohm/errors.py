@@ -52,6 +52,10 @@ class KeyRangeError(CrossOhmError, IndexError):
     """An index lies outside the core, or there are too many of them."""
 
 
+class OperandError(CrossOhmError, TypeError):
+    """A function in which a core cannot take part; the message says what to use instead."""
+
+
 class UnsupportedError(CrossOhmError, NotImplementedError):
     """A combination that is meaningful but not available; the message says what is."""
 
