@@ -8,6 +8,8 @@ stochastic rounding) comes from the array library's own generator.
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
 from collections.abc import Callable
 from typing import Any, Protocol, final
 
@@ -24,6 +26,50 @@ def chip_rng(seed: int, *name: object) -> np.random.Generator:
     text = "\x1f".join(map(str, (seed, *name)))
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+@final
+class OperationStream:
+    """A core's own generator for what is drawn in every operation; no copy of the core ever repeats its numbers.
+
+    A stream starts from its key, so that a program repeats its numbers. A deep copy goes on with a stream derived from
+    the original's and the number of the copy, which a program repeats as well. What does not know its siblings, a copy
+    in a forked process or an unpickled one, goes on with a stream that nothing repeats.
+
+    Args:
+        seed: The chip.
+        *name: What is drawn.
+    """
+
+    def __init__(self, seed: int, *name: object) -> None:
+        self._start(seed, *name)
+
+    def _start(self, seed: int, *name: object) -> None:
+        self._seed, self._name, self._copies, self._process = seed, name, 0, os.getpid()
+        self._generator = chip_rng(seed, *name)
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The generator, at the place it has reached."""
+        self._own()
+        return self._generator
+
+    def _own(self) -> None:
+        """Part from the process this one was forked from."""
+        if self._process != os.getpid():
+            self._start(secrets.randbits(128), "forked")
+
+    def __deepcopy__(self, memo: object) -> OperationStream:
+        self._own()
+        self._copies += 1
+        return OperationStream(self._seed, *self._name, "copy", self._copies)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _fresh_stream, ()
+
+
+def _fresh_stream() -> OperationStream:
+    return OperationStream(secrets.randbits(128), "unpickled")
 
 
 class Draw(Protocol):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class CrossOhmError(ValueError):
     """Base of all errors raised by crossohm; catching ``ValueError`` catches them too."""
@@ -52,6 +55,10 @@ class KeyRangeError(CrossOhmError, IndexError):
     """An index lies outside the core, or there are too many of them."""
 
 
+class OperandError(CrossOhmError, TypeError):
+    """A function in which a core cannot take part; the message says what to use instead."""
+
+
 class UnsupportedError(CrossOhmError, NotImplementedError):
     """A combination that is meaningful but not available; the message says what is."""
 
@@ -82,3 +89,11 @@ class MissingDependencyError(CrossOhmError, ImportError):
         super().__init__(
             f"{purpose} needs {library}, which is not installed. Install it with: pip install 'crossohm[{extra}]'"
         )
+
+
+def warn_user(message: str) -> None:
+    """Warn at the user's line: the first frame neither of this package nor of torch, which calls layers."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("crossohm", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

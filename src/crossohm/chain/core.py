@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from crossohm._random import chip_rng
+from crossohm._random import OperationStream
 from crossohm.backends import Array, backend_of
 from crossohm.chain.blocks import (
     Block,
@@ -33,6 +33,7 @@ from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
 from crossohm.chain.profile import BlockTap, Profile, output_per_current
 from crossohm.chain.programmed import Programmed
+from crossohm.chain.siblings import siblings_of
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
 from crossohm.chain.wired import apply_wires, networks_vary
@@ -55,7 +56,8 @@ class AnalogCore(Geometry):
             (row by row over output, then input partitions). Copied: later changes to the argument have no effect.
         seed: The chip. The same seed programs the same chip in every array library; None draws one, kept in
             ``core.seed``.
-        name: Name of the core; cores of one chip need different names to have independent errors.
+        name: Name of the core; cores of one chip need different names to have independent errors. Two of one name that
+            hold different matrices warn.
         empty_matrix: Allocate only; ``matrix`` gives shape and dtype, its values are not written (all weights zero).
         row_groups: Matrix rows come in this many equal runs, and no array holds rows of two of them: front ends drive
             each run with inputs of its own (grouped convolutions).
@@ -93,6 +95,8 @@ class AnalogCore(Geometry):
         self._blocks = program_blocks(stored, self._params, self.seed, name, runs)
         for block in self._blocks:
             check_hardware(block.record, block.params)
+        if not empty_matrix:
+            self._siblings.join(self)
 
     def _begin(self, shape: tuple[int, int], dtype: str, seed: int, name: str) -> None:
         """Everything but the programmed arrays."""
@@ -100,20 +104,24 @@ class AnalogCore(Geometry):
         self.name = name
         self._dtype = dtype
         self._shape = shape
-        self._core = self
         self._region = whole(shape)
         mapping = self.params.core
         self.complex_valued = mapping.complex_matrix or mapping.complex_input
-        self._reads = chip_rng(seed, name, "reads")
+        self._siblings = siblings_of(seed, name)
+        self._reads = OperationStream(seed, name, "reads")
         self._wired: dict[str, tuple[Programmed, ...]] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
         self._profile: Profile | None = None
 
+    @property
+    def _core(self) -> AnalogCore:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
+        return self
+
     def save(self, path: str | Path) -> None:
         """Write the programmed chip (hardware, conductances, converter errors) to a safetensors file.
 
-        `load` gives a core that multiplies bit-identically; noise drawn per operation starts a new stream.
+        `load` gives a core that multiplies bit-identically; noise drawn per operation starts as in a core newly built.
         """
         Path(path).write_bytes(self.to_bytes())
 
@@ -288,7 +296,7 @@ class AnalogCore(Geometry):
         if amend is not None:
             plans = tuple(amend(plan, block) for plan, block in zip(plans, self._blocks, strict=True))
         if plans[0].needs_draw:
-            rng = backend_of(x).operation_rng(rng, self._reads, x)
+            rng = backend_of(x).operation_rng(rng, self._reads.generator, x)
         if len(plans) == 1:
             return multiply(plans[0], x, rng, self._profile)
         return self._run_blocks(operation, plans, x, rng)

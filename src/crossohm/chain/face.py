@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from crossohm.backends import Array, backend_of, is_array
+from crossohm.backends import Array, backend_of
 from crossohm.chain.indexing import Region
+from crossohm.chain.intake import as_array
+from crossohm.chain.numpy_operand import NumpyOperand
 from crossohm.errors import InputError, ShapeError
 
 if TYPE_CHECKING:
     from crossohm.chain.core import AnalogCore
 
 
-class MatrixFace:
+class MatrixFace(NumpyOperand):
     """A matrix, transposed matrix, sub-matrix or row of an `AnalogCore`, with NumPy's multiplication rules.
 
     A view multiplies by driving the whole core: inputs it does not cover are driven with zero, outputs it does not
     cover are dropped. All rows and columns of the arrays are therefore simulated, as in hardware.
     """
-
-    #: Makes ``ndarray @ core`` ask the core.
-    __array_priority__ = 101
 
     _core: AnalogCore
     _region: Region
@@ -37,7 +36,7 @@ class MatrixFace:
         return self._region.shape[::-1] if self._transposed else self._region.shape
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> int:  # type: ignore[override]
         """Number of dimensions: 2, or less for views with integer keys."""
         return len(self.shape)
 
@@ -45,6 +44,11 @@ class MatrixFace:
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape))
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the matrix, as NumPy knows it (``"bfloat16"`` as a string)."""
+        return self._core.dtype
 
     def __len__(self) -> int:
         if not self.shape:
@@ -70,7 +74,8 @@ class MatrixFace:
     def __setitem__(self, key: Any, value: Any) -> None:
         region = self._select(key)
         shape = region.shape[::-1] if self._transposed else region.shape
-        host = backend_of(value).to_numpy(value) if is_array(value) else np.asarray(value)
+        given = as_array(value)
+        host = backend_of(given).to_numpy(given)
         if host.dtype.kind not in "fiubc":
             raise InputError(f"value has dtype {host.dtype}; a core holds numbers")
         try:
@@ -99,11 +104,6 @@ class MatrixFace:
     def set_matrix(self, matrix: Any) -> None:
         """Write all values of this view."""
         self[...] = matrix
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("a core has no array to share: its matrix is read from conductances; use copy=None")
-        return np.asarray(self.get_matrix(), dtype=dtype)
 
     def __float__(self) -> float:
         return float(self._scalar())
@@ -187,21 +187,6 @@ class MatrixFace:
 
     def __rmatmul__(self, x: Any) -> Array:
         return self.rmatmul(x)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        if ufunc is not np.matmul or method != "__call__" or options:
-            return NotImplemented
-        return _multiply_pair(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function is np.dot and len(args) == 2 and not options:
-            left, right = args
-            return left.dot(right) if isinstance(left, MatrixFace) else right.rdot(left)
-        if function in (np.shape, np.ndim, np.size) and len(args) == 1 and not options:
-            return getattr(self, function.__name__)
-        if function is np.transpose and len(args) == 1 and not options:
-            return self.T
-        return NotImplemented
 
     def _sizes(self, operation: str) -> tuple[int, int]:
         if self.ndim != 2:
@@ -295,15 +280,11 @@ def _mirror(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(1 - axis for axis in axes))
 
 
-def _multiply_pair(left: Any, right: Any) -> Any:
-    return left.matmul(right) if isinstance(left, MatrixFace) else right.rmatmul(left)
-
-
 def _as_array(value: Any) -> Array:
     """Inputs as an array of a supported library; numbers only."""
     if isinstance(value, MatrixFace):
         raise InputError("both operands are analog cores; read one with get_matrix() first")
-    array = value if is_array(value) and hasattr(value, "ndim") else np.asarray(value)
+    array = as_array(value)
     name = backend_of(array).dtype_name(array)
     if not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")) or name in ("float128", "complex256"):
         raise InputError(f"input has dtype {name}; expected real, integer or complex numbers up to 64 bits per part")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crossohm.backends import backend_of, is_array
+from crossohm.backends import Array, backend_of, is_array
 from crossohm.errors import InputError, ParameterError, ShapeError
 from crossohm.params import CrossSimParameters
 
@@ -39,9 +39,28 @@ def chip_seed(seed: int | None) -> int:
     return int(seed)
 
 
+def as_array(value: Any) -> Array:
+    """Numbers in any form as an array of a supported library; sparse matrices are filled up.
+
+    Of ``numpy.matrix`` and masked arrays, whose operators mean other things, the plain array is taken.
+
+    Raises:
+        InputError: entries are masked.
+    """
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ndarray):
+        if np.ma.is_masked(value):
+            raise InputError("entries are masked, and no voltage or conductance stands for them; use x.filled(0)")
+        return np.asarray(value)
+    if is_array(value) and hasattr(value, "ndim"):
+        return value
+    return as_array(value.toarray()) if hasattr(value, "toarray") else np.asarray(value)
+
+
 def host_matrix(matrix: Any) -> tuple[np.ndarray, str]:
     """The matrix on the host, and its dtype name."""
-    given = matrix if is_array(matrix) else np.asarray(matrix)
+    given = as_array(matrix)
     backend = backend_of(given)
     if backend.is_traced(given):
         raise InputError(

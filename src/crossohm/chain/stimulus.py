@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from crossohm.backends import backend_of, is_array
+from crossohm.backends import backend_of
 from crossohm.chain.blocks import Block, block_parts
 from crossohm.chain.contraction import Dense
 from crossohm.chain.drive import Drive
 from crossohm.chain.dtypes import joint_dtype
+from crossohm.chain.intake import as_array
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.networks import Network, networks_of
 from crossohm.chain.programmed import OPERATIONS
@@ -78,7 +79,7 @@ def stimuli(core: AnalogCore, x: Any, operation: str, input_slice: int | None) -
 
 def _input_vector(core: AnalogCore, x: Any, operation: str) -> np.ndarray:
     """``x`` on the host, in the dtype in which the core would compute."""
-    given = x if is_array(x) else np.asarray(x)
+    given = as_array(x)
     backend = backend_of(given)
     dtype = backend.dtype_name(given)
     length = core.shape[1 if operation == "mvm" else 0]

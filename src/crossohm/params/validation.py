@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-
+from crossohm.errors import warn_user
 from crossohm.params.advice import ADVICE
 from crossohm.params.root import CrossSimParameters
 from crossohm.params.rules import RULES
@@ -19,12 +17,4 @@ def check(params: CrossSimParameters) -> None:
         raise found[0]
     for advise in ADVICE:
         for message in advise(params):
-            warnings.warn(message, UserWarning, stacklevel=_caller_level())
-
-
-def _caller_level() -> int:
-    """Stack level of the user's line: the first frame that is not in this package, counted from `check`."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "crossohm":
-        frame, level = frame.f_back, level + 1
-    return level
+            warn_user(message)

@@ -14,6 +14,7 @@ from crossohm._random import chip_rng
 from crossohm.backends import backend_of
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
+from crossohm.chain.siblings import replace_soon
 from crossohm.errors import StaleArraysError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.chain_gradient import chain_product
@@ -150,6 +151,7 @@ class HeldMatrix:
             seed: The chip; by default the one that follows the present chip in a fixed random sequence.
         """
         chip = next_chip(self.seed) if seed is None else seed
+        replace_soon(self._core)
         self._install(self._built(chip, self.name))
 
     def _built(self, seed: int | None, name: str) -> AnalogCore:

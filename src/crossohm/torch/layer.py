@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
+from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
@@ -250,6 +251,8 @@ class AnalogLayer(nn.Module):
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         own, checked, chip = own_hardware(params), self._checked_rows(rows), chip_seed(seed)
         expressions = list(self._expressions(checked))
+        for old in self.__dict__.get("_matrices", ()):
+            replace_soon(old.built)
         matrices = tuple(
             HeldMatrix(self, form, stored, hardware, chip, name + suffix)
             for (suffix, form, stored), hardware in zip(

@@ -94,7 +94,8 @@ class ADC:
         if spec.bits == 0:
             return Unconverted()
         check_range(low, high, "xbar.adc")
-        return self.converter(spec, float(low), float(high), mismatch)
+        own = {quantity: errors.copy() for quantity, errors in mismatch.items()}  # the chip keeps those it has
+        return self.converter(spec, float(low), float(high), own)
 
 
 ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs")
