@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, final
 
 import array_api_compat.numpy as xp
@@ -27,6 +28,11 @@ class NumpyStream:
 def _drawn(like: Array) -> type[np.float32] | type[np.float64]:
     """Dtype in which numbers for ``like`` are drawn."""
     return np.float32 if like.dtype == np.float32 else np.float64
+
+
+@cache  # NumPy puts the name together anew each time
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
 
 
 def _inverse(matrix: np.ndarray) -> Any:
@@ -55,7 +61,7 @@ class NumpyBackend:
         return np.asarray(value)
 
     def dtype_name(self, value: Array) -> str:
-        return value.dtype.name  # type: ignore[no-any-return]
+        return _name(value.dtype)
 
     def astype(self, value: Array, dtype: str) -> Array:
         return value.astype(dtype, copy=False)
@@ -69,7 +75,7 @@ class NumpyBackend:
     def round_within(self, x: Array, first: int, last: int) -> Array:
         whole = np.asarray(x)
         np.rint(whole, out=whole)
-        return np.clip(whole, first, last, out=whole)
+        return whole.clip(first, last, out=whole)
 
     def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
         total += factor * x
@@ -79,7 +85,7 @@ class NumpyBackend:
         return np.sqrt(np.maximum(x, 0))
 
     def clip(self, x: Array, low: float, high: float) -> Array:
-        return np.clip(x, low, high)
+        return np.asarray(x).clip(low, high)
 
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
@@ -97,7 +103,7 @@ class NumpyBackend:
         return found
 
     def key(self, like: Array) -> tuple[Any, ...]:
-        return ("numpy", like.dtype.name)
+        return ("numpy", like.dtype)
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return host if rng is None else rng
