@@ -1,7 +1,8 @@
 """Overhead of the analog core over plain NumPy, measured in one run with one BLAS thread.
 
 Usage: ``OMP_NUM_THREADS=1 python benchmarks/core.py [--repeats N]``. Each row times ``A @ x`` and ``core @ x`` in turn,
-several rounds, and reports the median times and the median of the rounds' ratios.
+several rounds, and reports the median times and the median of the rounds' ratios. A second table multiplies single
+vectors through converters, next to the same arithmetic in NumPy.
 """
 
 from __future__ import annotations
@@ -86,8 +87,57 @@ def measure(case: Case, rounds: int) -> tuple[float, float, float]:
     return statistics.median(p for p, _ in pairs), statistics.median(a for _, a in pairs), statistics.median(ratios)
 
 
+@dataclass(frozen=True)
+class Single:
+    """A row of the second table: one vector, on a 64x64 core with an 8-bit DAC and ADC."""
+
+    name: str
+    overrides: dict[str, object]
+    multiply: Callable[[AnalogCore, np.ndarray], object]
+    target: float
+
+
+BOTH = CONVERTERS | {path.replace("mvm", "vmm"): value for path, value in CONVERTERS.items()}
+SINGLES = (
+    Single("core @ x", {}, lambda core, x: core @ x, 2.5),
+    Single("x @ core", {}, lambda core, x: x @ core, 2.5),
+    Single("core @ x, offset weights", {"core.style": "OFFSET"}, lambda core, x: core @ x, 2.5),
+    Single("core[:32] @ x", {}, lambda core, x: core[:32] @ x, 3.5),
+    Single("core @ x, complex", {"core.complex_matrix": True}, lambda core, x: core @ x, 2.5),
+)
+
+
+def digitised(weights: np.ndarray, limit: float) -> Callable[[np.ndarray], np.ndarray]:
+    """What such a core does, by hand: 255 input levels, a product, 256 output levels."""
+    step = 2 * limit / 255
+
+    def multiply(x: np.ndarray) -> np.ndarray:
+        quantised = np.rint(np.clip(x, -1, 1) * 127) / 127
+        current = np.clip(weights @ quantised, -limit, limit)
+        return np.asarray(np.rint((current + limit) / step) * step - limit)
+
+    return multiply
+
+
+def measure_single(case: Single, rounds: int) -> tuple[float, float]:
+    """Shortest seconds of NumPy and of the core."""
+    rng = np.random.default_rng(1)
+    params = CrossSimParameters()
+    params.update({**BOTH, **case.overrides})
+    matrix, x = rng.uniform(-1, 1, (64, 64)), rng.uniform(-1, 1, 64)
+    core, stored, driven = AnalogCore(matrix, params, seed=1), matrix, x
+    if core.complex_valued:
+        stored, driven = np.block([[matrix, -matrix], [matrix, matrix]]), np.concatenate([x, x])
+        x = x + 1j * x
+    plain = digitised(stored, len(driven))
+    pairs = [
+        (seconds(lambda: plain(driven), 0.02), seconds(lambda: case.multiply(core, x), 0.02)) for _ in range(5 * rounds)
+    ]
+    return min(p for p, _ in pairs), min(a for _, a in pairs)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9, help="rounds per row")
     rounds = parser.parse_args().repeats
@@ -96,6 +146,11 @@ def main() -> None:
         plain, analog, ratio = measure(case, rounds)
         target = f"{case.target:g}" if case.target else ""
         print(f"| {case.name} | {plain * 1e6:.1f} us | {analog * 1e6:.1f} us | {ratio:.2f} | {target} |", flush=True)
+    print("\n| one vector, 64x64, 8-bit DAC and ADC | NumPy | crossohm | ratio | target |\n|---|---|---|---|---|")
+    for single in SINGLES:
+        plain, analog = measure_single(single, rounds)
+        row = f"{plain * 1e6:.1f} us | {analog * 1e6:.1f} us | {analog / plain:.2f} | {single.target:g}"
+        print(f"| {single.name} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

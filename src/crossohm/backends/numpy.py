@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, final
 
 import array_api_compat.numpy as xp
@@ -28,6 +29,11 @@ class NumpyStream:
 def _drawn(like: Array) -> type[np.float32] | type[np.float64]:
     """Dtype in which numbers for ``like`` are drawn."""
     return np.float32 if like.dtype == np.float32 else np.float64
+
+
+@cache  # NumPy puts the name together anew each time
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
 
 
 def _inverse(matrix: np.ndarray) -> Any:
@@ -56,7 +62,7 @@ class NumpyBackend:
         return np.asarray(value)
 
     def dtype_name(self, value: Array) -> str:
-        return value.dtype.name  # type: ignore[no-any-return]
+        return _name(value.dtype)
 
     def astype(self, value: Array, dtype: str) -> Array:
         return value.astype(dtype, copy=False)
@@ -70,7 +76,7 @@ class NumpyBackend:
     def round_within(self, x: Array, first: int, last: int) -> Array:
         whole = np.asarray(x)
         np.rint(whole, out=whole)
-        return np.clip(whole, first, last, out=whole)
+        return whole.clip(first, last, out=whole)
 
     def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
         return decide(np.clip(x, low, high))
@@ -83,7 +89,7 @@ class NumpyBackend:
         return np.sqrt(np.maximum(x, 0))
 
     def clip(self, x: Array, low: float, high: float) -> Array:
-        return np.clip(x, low, high)
+        return np.asarray(x).clip(low, high)
 
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
@@ -104,7 +110,7 @@ class NumpyBackend:
         return np.array(value, order="C")
 
     def key(self, like: Array) -> tuple[Any, ...]:
-        return ("numpy", like.dtype.name)
+        return ("numpy", like.dtype)
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return host if rng is None else rng

@@ -397,15 +397,13 @@ class AnalogCore(Geometry):
 
     def _remember_direct(self, x: Any) -> None:
         """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
-        if type(x) is not np.ndarray or self.complex_valued or len(self._blocks) > 1 or self._profile is not None:
+        if type(x) is not np.ndarray or self._profile is not None or x.dtype in self._direct:
             return
-        dtype = x.dtype.name
-        if not dtype == self._dtype == output_dtype(self.params.core.output_dtype, dtype, dtype):
-            return
-        if compute_dtype(dtype) == dtype:
+        dtype, kernel = x.dtype.name, None
+        own = dtype == self._dtype == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)
+        if own and not self.complex_valued and len(self._blocks) == 1:
             kernel = self._plans_of("mvm", x, Dense(self.ncol))[0].direct
-            if kernel is not None:
-                self._direct[x.dtype] = np.ascontiguousarray(kernel.weights.T)
+        self._direct[x.dtype] = None if kernel is None else np.ascontiguousarray(kernel.weights.T)
 
     # --- looking inside -----------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ def counts_steps(name: str) -> bool:
     return name == "float32"
 
 
+@cache  # asked for in every product
 def joint_dtype(matrix: str, inputs: str) -> str:
     """Dtype of the computation: double if either side needs it; integer inputs follow the matrix."""
     needed = {compute_dtype(matrix)}

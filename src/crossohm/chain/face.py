@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.indexing import Region
+from crossohm.chain.indexing import Region, is_whole
 from crossohm.chain.intake import as_array
 from crossohm.chain.numpy_operand import NumpyOperand
 from crossohm.errors import InputError, ShapeError
@@ -38,7 +40,7 @@ class MatrixFace(NumpyOperand):
     @property
     def ndim(self) -> int:  # type: ignore[override]
         """Number of dimensions: 2, or less for views with integer keys."""
-        return len(self.shape)
+        return len(self._region.kept)
 
     @property
     def size(self) -> int:
@@ -195,17 +197,18 @@ class MatrixFace(NumpyOperand):
 
     def _right(self, x: Array, rng: Any) -> Array:
         """``A @ x`` by NumPy's rules."""
-        if self.ndim == 0 or x.ndim == 0:
-            raise ShapeError(f"@ needs at least one dimension on both sides; got {self.shape} and {tuple(x.shape)}")
-        length = self.shape[-1]
+        shape = self.shape
+        if not shape or x.ndim == 0:
+            raise ShapeError(f"@ needs at least one dimension on both sides; got {shape} and {tuple(x.shape)}")
+        length = shape[-1]
         if x.shape[0 if x.ndim == 1 else -2] != length:
-            raise ShapeError(f"shapes {self.shape} and {tuple(x.shape)} do not fit for @: {length} inputs expected")
+            raise ShapeError(f"shapes {shape} and {tuple(x.shape)} do not fit for @: {length} inputs expected")
         if x.ndim == 1:
-            return self._outputs(self._drive(x[None], rng))[0]
+            return self._product(x[None], self._last_axis, rng)[0]
         xp = backend_of(x).xp
         vectors = x.T if x.ndim == 2 else xp.moveaxis(x, -2, -1)
-        y = self._outputs(self._drive(_as_vectors(vectors), rng))
-        if self.ndim == 1:
+        y = self._product(_as_vectors(vectors), self._last_axis, rng)
+        if len(shape) == 1:
             return xp.reshape(y, vectors.shape[:-1])
         if x.ndim == 2:
             return y.T
@@ -219,46 +222,68 @@ class MatrixFace(NumpyOperand):
             raise ShapeError(
                 f"shapes {tuple(x.shape)} and {self.shape} do not fit for @: {self.shape[0]} inputs expected"
             )
-        if self.ndim == 1:  # a vector has no side: the same as A @ x.T
-            xp = backend_of(x).xp
-            y = self._outputs(self._drive(_as_vectors(x), rng))
-            return xp.reshape(y, x.shape[:-1]) if x.ndim > 1 else y[0]
-        return self.T._right_transposed(x, rng)
-
-    def _right_transposed(self, x: Array, rng: Any) -> Array:
-        """``A`` times each last-axis vector of ``x``: ``(..., K, N) -> (..., K, M)``."""
         xp = backend_of(x).xp
-        y = self._outputs(self._drive(_as_vectors(x), rng))
+        y = self._product(_as_vectors(x), self._first_axis, rng)
+        if self.ndim == 1:
+            return xp.reshape(y, x.shape[:-1]) if x.ndim > 1 else y[0]
         return xp.reshape(y, (*x.shape[:-1], y.shape[1]))
 
-    @property
-    def _operation(self) -> str:
-        """The operation that consumes this view's last axis."""
+    @cached_property
+    def _last_axis(self) -> _Lines:
+        """The lines in use where inputs meet this view's last axis."""
         if self.ndim == 1:
-            return "mvm" if self._region.kept == (1,) else "vmm"
-        return "vmm" if self._transposed else "mvm"
+            operation = "mvm" if self._region.kept == (1,) else "vmm"
+        else:
+            operation = "vmm" if self._transposed else "mvm"
+        return _lines(self._region, self._core.shape, operation)
 
-    def _drive(self, vectors: Array, rng: Any) -> Array:
-        """All outputs of the core for ``(count, length)`` inputs of this view."""
-        core, operation = self._core, self._operation
-        axis = 1 if operation == "mvm" else 0
-        covered = self._region.columns if axis == 1 else self._region.rows
-        full = core.shape[axis]
-        if len(covered) != full or not bool(np.all(covered == np.arange(full))):
-            vectors = _embed(vectors, covered, full)
-        return core._vectors(operation, vectors, rng)
-
-    def _outputs(self, y: Array) -> Array:
-        """The outputs this view covers, ``(count, outputs)``; ``(count,)`` for a vector."""
-        axis = 0 if self._operation == "mvm" else 1
-        covered = self._region.rows if axis == 0 else self._region.columns
-        full = self._core.shape[axis]
+    @cached_property
+    def _first_axis(self) -> _Lines:
+        """The lines in use where inputs meet this view's first axis; a vector has but one."""
         if self.ndim == 1:
-            return y[:, int(covered[0])]
-        if len(covered) == full and bool(np.all(covered == np.arange(full))):
+            return self._last_axis
+        return _lines(self._region, self._core.shape, "mvm" if self._transposed else "vmm")
+
+    def _product(self, vectors: Array, lines: _Lines, rng: Any) -> Array:
+        """Outputs ``(count, outputs)`` of this view for inputs ``(count, length)``; ``(count,)`` of a vector."""
+        if lines.driven is not None:
+            vectors = _embed(vectors, lines.driven)
+        y = self._core._vectors(lines.operation, vectors, rng)
+        if lines.read is None:
             return y
+        if isinstance(lines.read, int):
+            return y[:, lines.read]
         backend = backend_of(y)
-        return backend.xp.take(y, backend.indices(covered, y), axis=1)
+        return backend.xp.take(y, backend.indices(lines.read, y), axis=1)
+
+
+@final
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of a core that a view drives and reads.
+
+    Attributes:
+        operation: ``"mvm"`` or ``"vmm"``.
+        driven: For every input line of the core, the input of the view that drives it, or their number for those that
+            none does; None: the view's inputs are the core's.
+        read: Output lines of the core that are the view's outputs; one line of a vector; None: all.
+    """
+
+    operation: str
+    driven: np.ndarray | None
+    read: np.ndarray | int | None
+
+
+def _lines(region: Region, shape: tuple[int, ...], operation: str) -> _Lines:
+    """How ``operation`` uses a core of ``shape`` for the part ``region``."""
+    inputs, outputs = (1, 0) if operation == "mvm" else (0, 1)
+    axes = (region.rows, region.columns)
+    driven: np.ndarray | None = None
+    if not is_whole(axes[inputs], shape[inputs]):
+        driven = np.full(shape[inputs], len(axes[inputs]))
+        driven[axes[inputs]] = np.arange(len(axes[inputs]))
+    read: np.ndarray | int | None = None if is_whole(axes[outputs], shape[outputs]) else axes[outputs]
+    return _Lines(operation, driven, int(axes[outputs][0]) if len(region.kept) == 1 else read)
 
 
 @final
@@ -286,9 +311,15 @@ def _as_array(value: Any) -> Array:
         raise InputError("both operands are analog cores; read one with get_matrix() first")
     array = as_array(value)
     name = backend_of(array).dtype_name(array)
-    if not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")) or name in ("float128", "complex256"):
+    if not _is_number(name):
         raise InputError(f"input has dtype {name}; expected real, integer or complex numbers up to 64 bits per part")
     return array
+
+
+@cache  # asked for in every product
+def _is_number(dtype: str) -> bool:
+    kinds = ("float", "int", "uint", "bool", "complex", "bfloat")
+    return dtype.startswith(kinds) and dtype not in ("float128", "complex256")
 
 
 def _as_vectors(x: Array) -> Array:
@@ -302,11 +333,9 @@ def _at_least_2d(x: Array, operation: str) -> Array:
     return x
 
 
-def _embed(vectors: Array, covered: np.ndarray, full: int) -> Array:
-    """Inputs placed at the lines a view covers; zero elsewhere."""
+def _embed(vectors: Array, driven: np.ndarray) -> Array:
+    """Inputs placed at the lines they drive; zero at the others."""
     backend = backend_of(vectors)
     xp = backend.xp
-    source = np.full(full, len(covered))
-    source[covered] = np.arange(len(covered))
     blank = backend.asarray(np.zeros((vectors.shape[0], 1)), vectors)
-    return xp.take(xp.concat([vectors, blank], axis=1), backend.indices(source, vectors), axis=1)
+    return xp.take(xp.concat([vectors, blank], axis=1), backend.indices(driven, vectors), axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -26,7 +27,7 @@ class Region:
     columns: np.ndarray
     kept: tuple[int, ...] = (0, 1)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of the matrix, vector or scalar the region is."""
         sizes = (len(self.rows), len(self.columns))
@@ -34,10 +35,7 @@ class Region:
 
     def covers(self, shape: tuple[int, int]) -> bool:
         """True if the region is the whole matrix of ``shape`` in its own order."""
-        return self.kept == (0, 1) and all(
-            len(found) == size and bool(np.all(found == np.arange(size)))
-            for found, size in zip((self.rows, self.columns), shape, strict=True)
-        )
+        return self.kept == (0, 1) and all(map(is_whole, (self.rows, self.columns), shape))
 
     def select(self, key: Any) -> Region:
         """The part of this region that ``key`` addresses, by NumPy's rules for integers and slices.
@@ -63,6 +61,11 @@ class Region:
 def whole(shape: tuple[int, int]) -> Region:
     """The region that is all of a matrix."""
     return Region(np.arange(shape[0]), np.arange(shape[1]))
+
+
+def is_whole(indices: np.ndarray, size: int) -> bool:
+    """True if ``indices``, which slices and integers have selected, are all of an axis of that size, in order."""
+    return len(indices) == size and bool(size == 0 or indices[0] == 0)  # evenly spaced: forwards or backwards
 
 
 def _complete(key: Any, axes: int) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, final
 
 from crossohm._random import Draw, OperationDraw
@@ -112,6 +113,13 @@ class Plan:
         readout = self.stages[0].readout
         return readout.kernel if self.scaled_in_arrays and isinstance(readout, LinearReadout) else None
 
+    @cached_property
+    def cached_entries(self) -> int | None:
+        """Batch entries at a time whose currents, at one position, fit the cache; None if a readout wants them all."""
+        if not isinstance(self.stages[0].readout, LinearReadout | NoisyReadout):
+            return None
+        return CACHED_ELEMENTS // max(1, *(stage.readout.banks * stage.readout.lines for stage in self.stages))
+
 
 def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> Array:
     """Run a plan.
@@ -131,19 +139,22 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
     if plan.scaled_in_arrays:
         return _run_stages(plan, x, draw, tap)
     signal, factor = plan.drive.signal(x)
-    parts = [_run_stages(plan, piece, draw, tap) for piece in _pieces(plan, signal)]
-    total = parts[0] if len(parts) == 1 else backend_of(x).xp.concat(parts, axis=0)
+    size = _piece_size(plan, signal)
+    if size >= len(signal):
+        total = _run_stages(plan, signal, draw, tap)
+    else:
+        pieces = (signal[start : start + size] for start in range(0, len(signal), size))
+        total = backend_of(x).xp.concat([_run_stages(plan, piece, draw, tap) for piece in pieces], axis=0)
     return total if factor is None else total * factor
 
 
-def _pieces(plan: Plan, signal: Array) -> Iterator[Array]:
-    """The batch in pieces whose currents fit the processor's cache, where no readout gains from the whole."""
-    size = len(signal)
-    if not backend_of(signal).is_traced(signal) and isinstance(plan.stages[0].readout, LinearReadout | NoisyReadout):
-        lines = max(stage.readout.banks * stage.readout.lines for stage in plan.stages)
-        size = max(1, CACHED_ELEMENTS // max(1, lines * math.prod(signal.shape[2:])))
-    for start in range(0, max(1, len(signal)), max(1, size)):
-        yield signal if size >= len(signal) else signal[start : start + size]
+def _piece_size(plan: Plan, signal: Array) -> int:
+    """Batch entries whose currents fit the processor's cache, where no readout gains from the whole batch."""
+    entries = plan.cached_entries
+    if entries is None or backend_of(signal).is_traced(signal):
+        return len(signal)
+    positions: int = math.prod(signal.shape[2:])
+    return max(1, entries // max(1, positions))
 
 
 def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -> Array:
