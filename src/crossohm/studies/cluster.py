@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any, final
 
 from crossohm.errors import CrossOhmError, DataError, MissingDependencyError, ParameterError
 from crossohm.studies.evaluate import compute
+from crossohm.studies.sealed import digest
 from crossohm.studies.session import Session
 from crossohm.studies.store import ResultStore
 from crossohm.studies.sweep import Outcome, explained
@@ -19,6 +21,9 @@ from crossohm.studies.units import Unit
 
 #: How often a chip may take its worker down before it counts as failed.
 _DEATHS = 3
+
+#: Chips of one process share its networks and PyTorch's random numbers: a worker's threads compute them in turn.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @final
@@ -66,7 +71,7 @@ class Dask:
             place = str(folder.resolve())
             futures = {
                 client.submit(
-                    work, unit.job, place, key=f"crossohm-{unit.key}", pure=False, retries=0,
+                    work, unit.job, place, key=f"crossohm-{digest([place, unit.key])}", pure=False, retries=0,
                     resources=self._resources or None,
                 ): unit
                 for unit in units
@@ -127,7 +132,8 @@ def work(job: Mapping[str, Any], folder: str) -> str | None:
     if not Path(folder).is_dir():
         return f"the results folder {folder} is not visible on {socket.gethostname()}; put it where all workers see it"
     try:
-        compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
+        with _ONE_AT_A_TIME:
+            compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
     except CrossOhmError as error:
         return explained(error)
     return None

@@ -73,15 +73,25 @@ class Chip:
         session.start(self.study.plugins)
         self._check_same()
         self.layers = self._layers()
-        facts = {name: job["facts"][name] for name in ("crossohm", "hardware", "model", "train", "asked", "bias_rows")}
-        self.hardware_key = digest([facts, job["cures"]])
+        self.hardware_key = digest([job["facts"], job["cures"]])
         self.network = self._on_hardware()
 
     def _check_same(self) -> None:
-        found = {"model": self.session.model_digest(self.study), "test": self.session.test_images(self.study).digest}
-        for what, seen in found.items():
-            if seen != self.job["facts"][what]:
-                raise DataError(f"{what}: changed since the study was planned; start it again")
+        if self._changed():  # this process may have read them for an earlier study
+            self.session.forget()
+        for what in self._changed():
+            raise DataError(f"{what}: changed since the study was planned; start it again")
+
+    def _changed(self) -> list[str]:
+        """What the job was not planned for: network, its code, or images."""
+        session, study, planned = self.session, self.study, self.job["facts"]
+        found = {
+            "model": session.model_digest(study),
+            "source": session.source_digest(study),
+            "test": session.test_images(study).digest,
+            "train": session.training_images(study).digest if planned["train"] else None,
+        }
+        return [what for what, seen in found.items() if seen != planned[what]]
 
     def _layers(self) -> dict[str, LayerHardware | None]:
         """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
