@@ -19,6 +19,7 @@ from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
+from crossohm.studies.failures import require_answers
 from crossohm.studies.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.plugins import load_plugin
 from crossohm.studies.sealed import digest, file_digest
@@ -151,10 +152,19 @@ class Session:
         )
 
     def digital(self, study: Study) -> NDArray[Any]:
-        """What the digital network answers, ``(images, outputs)``."""
+        """What the digital network answers, ``(images, outputs)``.
+
+        Raises:
+            DataError: it answers NaN.
+        """
         network, data = self.network(study), self.test_images(study)
         key = digest([self._network_key(study), data.digest])
-        return self._once("digital", key, lambda: network.outputs(data.images, "digital", self.progress))
+
+        def answer() -> NDArray[Any]:
+            answers = network.outputs(data.images, "digital", self.progress)
+            return require_answers(answers, len(data.labels), f"model {network_name(study, self.folder)!r}")
+
+        return self._once("digital", key, answer)
 
     def calibrated(
         self, study: Study, described: Mapping[str, CrossSimParameters], key: str
@@ -228,10 +238,18 @@ def _chosen(asked: DatasetSection, available: int) -> NDArray[np.int64]:
 
 
 def _images(data: Dataset) -> Images:
-    """Images and labels with their digest; image files are read in blocks, and not kept."""
+    """Images and labels with their digest; image files are read in blocks, and not kept.
+
+    Raises:
+        DataError: an image is not made of numbers.
+    """
     images, labels = data.images, data.labels
     found = hashlib.sha256(f"{images.dtype}{images.shape}{labels.dtype}{labels.shape}".encode())
     for start in range(0, len(images), _BLOCK):
-        found.update(np.ascontiguousarray(images[start : start + _BLOCK]).data)
+        block = np.ascontiguousarray(images[start : start + _BLOCK])
+        if not np.isfinite(block).all():
+            where = tuple(int(index) for index in np.argwhere(~np.isfinite(block))[0])
+            raise DataError(f"{data.name}: image {start + where[0]} holds {block[where]}; images are made of numbers")
+        found.update(block.data)
     found.update(np.ascontiguousarray(labels).data)
     return Images(images, labels, found.hexdigest())
