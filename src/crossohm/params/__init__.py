@@ -18,6 +18,7 @@ from crossohm.params.core import (
     WeightMappingParameters,
 )
 from crossohm.params.device import DeviceModelParameters, DeviceParameters
+from crossohm.params.effects import Advice, without_effect
 from crossohm.params.enums import (
     ADCRangeLimits,
     BalancedCoreStyle,
@@ -36,6 +37,7 @@ __all__ = [
     "ADCPair",
     "ADCParameters",
     "ADCRangeLimits",
+    "Advice",
     "AnalyticsParameters",
     "ArrayParameters",
     "BalancedCoreStyle",
@@ -64,4 +66,5 @@ __all__ = [
     "XbarParameters",
     "dnn_inference_params",
     "preset_names",
+    "without_effect",
 ]

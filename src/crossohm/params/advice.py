@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from crossohm.params.converters import ADCPair
+from crossohm.params.effects import told, without_effect
 from crossohm.params.enums import ADCRangeLimits, BalancedCoreStyle, CoreStyle
 from crossohm.params.root import CrossSimParameters
 from crossohm.params.sides import adcs, converts, range_pairs
 
-Advice = Callable[[CrossSimParameters], Iterator[str]]
+Check = Callable[[CrossSimParameters], Iterator[str]]
 
-ADVICE: list[Advice] = []
+ADVICE: list[Check] = []
 
 
-def advice(check: Advice) -> Advice:
+def advice(check: Check) -> Check:
     """Register an advice."""
     ADVICE.append(check)
     return check
@@ -57,11 +58,9 @@ def top_slice_is_used(params: CrossSimParameters) -> Iterator[str]:
 
 
 @advice
-def slices_are_one_sided(params: CrossSimParameters) -> Iterator[str]:
-    """Slices hold digits of a magnitude; the other cell of a pair always stays at the lowest conductance."""
-    core = params.core
-    if core.style is CoreStyle.BITSLICED and core.uses_pairs and core.balanced.style is BalancedCoreStyle.TWO_SIDED:
-        yield "core.balanced.style = 'TWO_SIDED' has no effect on BITSLICED weights, which are always one-sided"
+def settings_have_an_effect(params: CrossSimParameters) -> Iterator[str]:
+    """What is set was meant to do something; one piece of advice for each reason why it does not."""
+    return told(without_effect(params))
 
 
 @advice

@@ -71,12 +71,17 @@ class SimulationParameters(Group):
     analytics: AnalyticsParameters = Field(default_factory=AnalyticsParameters)
     """Recording."""
 
-    def ignored_switches(self) -> tuple[str, ...]:
-        """Paths of parameters that differ from the default but have no effect, relative to this group."""
+    def compatibility_switches(self) -> tuple[str, ...]:
+        """Paths of the parameters that have no effect, relative to this group."""
         groups = {"": self, "convolution.": self.convolution, "analytics.": self.analytics}
         return tuple(
             prefix + name
             for prefix, group in groups.items()
             for name, field in type(group).model_fields.items()
-            if (field.description or "").startswith("No effect") and getattr(group, name) != field.default
+            if (field.description or "").startswith("No effect")
         )
+
+    def ignored_switches(self) -> tuple[str, ...]:
+        """Those of `compatibility_switches` that differ from their defaults."""
+        changed = self.diff(type(self)())
+        return tuple(name for name in self.compatibility_switches() if name in changed)
