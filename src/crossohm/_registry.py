@@ -13,6 +13,11 @@ from crossohm.errors import CrossOhmError, UnknownNameError
 T = TypeVar("T")
 
 
+def is_own(code: object) -> bool:
+    """True for a class or function of crossohm itself, False for a user's."""
+    return str(getattr(code, "__module__", "")).partition(".")[0] == "crossohm"
+
+
 class Registry(Generic[T]):
     """Names to classes of one kind (devices, ADCs, DACs).
 

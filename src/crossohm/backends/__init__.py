@@ -82,6 +82,9 @@ class Backend(Protocol):
     def inverse_of_positive(self, matrices: Array) -> Array:
         """Inverses of symmetric positive definite matrices ``(..., n, n)``; NaN in place of one that is not."""
 
+    def writable(self, value: Array) -> Array:
+        """``value`` in memory of its own, for code that may write on it; itself where arrays cannot be changed."""
+
     def key(self, like: Array) -> tuple[Any, ...]:
         """What a plan's numbers depend on: library, dtype and device of ``like``."""
 

@@ -75,6 +75,9 @@ class CupyBackend:
     def inverse_of_positive(self, matrices: Array) -> Array:
         return cupy.linalg.inv(matrices)
 
+    def writable(self, value: Array) -> Array:
+        return cupy.array(value, order="C")
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("cupy", like.dtype.name, like.device.id)
 

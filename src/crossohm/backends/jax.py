@@ -87,6 +87,9 @@ class JaxBackend:
         identity = jnp.broadcast_to(jnp.eye(matrices.shape[-1], dtype=matrices.dtype), matrices.shape)
         return jax.scipy.linalg.cho_solve((factor, True), identity)
 
+    def writable(self, value: Array) -> Array:
+        return value
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("jax", str(like.dtype))
 

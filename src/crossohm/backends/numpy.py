@@ -96,6 +96,9 @@ class NumpyBackend:
             found[index] = _inverse(matrices[index])
         return found
 
+    def writable(self, value: Array) -> Array:
+        return np.array(value, order="C")
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("numpy", like.dtype.name)
 

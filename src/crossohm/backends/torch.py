@@ -88,6 +88,9 @@ class TorchBackend:
         inverse = torch.cholesky_inverse(factor)
         return torch.where(failed[..., None, None] == 0, inverse, torch.nan)
 
+    def writable(self, value: Array) -> Array:
+        return value.clone(memory_format=torch.contiguous_format)
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("torch", like.dtype, like.device)
 

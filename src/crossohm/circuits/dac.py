@@ -14,10 +14,10 @@ Your own DAC is a class with one method, found by its name in `params.xbar.dac`:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
-from crossohm._registry import Registry
+from crossohm._registry import Registry, is_own
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
 from crossohm.circuits.levels import Levels
@@ -134,7 +134,10 @@ def build_dac(spec: DACParameters, low: float, high: float, path: str) -> DACCon
         return DACConverter()
     if not low < high:
         raise ParameterError(path, (low, high), "the input range is empty", allowed="low < high")
-    return model.converter(spec, float(low), float(high), path)
+    found = model.converter(spec, float(low), float(high), path)
+    if is_own(found.quantize):
+        return found
+    return replace(found, quantize=_OnCopies(found.quantize))
 
 
 def _refuse_slicing(spec: DACParameters, path: str) -> None:
@@ -143,6 +146,17 @@ def _refuse_slicing(spec: DACParameters, path: str) -> None:
             f"{path}.model", spec.model, "this DAC model has no codes that could be sliced",
             allowed="QuantizerDAC (unsigned) or SignMagnitudeDAC with input_bitslicing",
         )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class _OnCopies:
+    """The function of a user's converter, which may write on what it is given: it is not the caller's input."""
+
+    function: Callable[[Array], Array]
+
+    def __call__(self, x: Array) -> Array:
+        return self.function(backend_of(x).writable(x))
 
 
 @final
@@ -158,7 +172,8 @@ class _Custom:
     def __call__(self, x: Array) -> Array:
         backend = backend_of(x)
         inside = backend.clip(x, self.low, self.high)
-        return backend.straight_through(self.function(inside, self.low, self.high, self.bits), inside)
+        given = backend.writable(inside)  # the function may write on it, and the gradient needs what was there
+        return backend.straight_through(self.function(given, self.low, self.high, self.bits), inside)
 
 
 @final

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
+from crossohm.devices.guarded import guarded
 from crossohm.devices.model import ROLES, Cell, Device
 from crossohm.devices.registry import get_device
 
@@ -111,7 +112,7 @@ def _lowest(device_params: DeviceParameters) -> float:
 def _checked_device(device_params: DeviceParameters, role: str) -> Device:
     model = get_device(_group(device_params, role).model, role, f"xbar.device.{role}.model")
     model.check(role, cell_of(device_params, role))
-    return model
+    return guarded(model)
 
 
 def _group(device_params: DeviceParameters, role: str) -> Any:

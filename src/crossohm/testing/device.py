@@ -44,6 +44,8 @@ def evaluations(device: Device, cell: Cell, seed: int = 0) -> dict[str, Callable
         functions["read_noise_std"] = lambda g: device.read_noise_std(g, cell)
     if device.models("nonlinear_IV"):
         functions["current"] = lambda g: device.current(g, 0.75 * g - 0.5, cell)
+    if device.has_polynomial_current:
+        functions["current_coefficients"] = lambda g: sum(device.current_coefficients(g, cell).values())
     return functions
 
 
@@ -118,12 +120,22 @@ class DeviceContract:
             assert np.all(np.isfinite(result)), name
 
     def test_leaves_the_argument_alone(self) -> None:
-        """``g`` is not modified."""
-        g = self.states()
-        before = g.copy()
+        """``g`` is not modified, in any array library; it may be read only.
+
+        A core hands copies on, so that a model that writes in place works there; but it is wrong wherever else it is
+        called.
+        """
+        before = self.states()
+        arrays = [before.copy()]
+        if importlib.util.find_spec("torch") is not None:
+            arrays.append(importlib.import_module("torch").tensor(before))
         for name, function in self.evaluations():
-            function(g)
-            assert np.array_equal(g, before), name
+            for g in arrays:
+                function(g)
+                assert np.array_equal(np.asarray(g), before), f"{name} changes g: write g = g + noise, not g += noise"
+            arrays[0].flags.writeable = False
+            function(arrays[0])
+            arrays[0].flags.writeable = True
 
     def test_off_cells_are_finite(self) -> None:
         """Even at zero conductance nothing becomes infinite or undefined."""
@@ -173,7 +185,9 @@ class DeviceContract:
         """Conductances ``(outputs, inputs)`` and voltages ``(batch, 1, inputs)`` give currents of every cell."""
         device = self._with_current()
         g, v = self.states((3, 5)), np.linspace(-1, 1, 10).reshape(2, 1, 5)
+        voltages = v.copy()
         current = device.current(g, v, self.cell)
+        assert np.array_equal(v, voltages), "current changes v: write v = v * gain, not v *= gain"
         assert current.shape == (2, 3, 5)
         _assert_close(current[1, 2, 3], device.current(g[2, 3:4], v[1, 0, 3:4], self.cell)[0], "float64")
 

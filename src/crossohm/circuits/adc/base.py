@@ -94,7 +94,8 @@ class ADC:
         if spec.bits == 0:
             return Unconverted()
         check_range(low, high, "xbar.adc")
-        return self.converter(spec, float(low), float(high), mismatch)
+        own = {quantity: errors.copy() for quantity, errors in mismatch.items()}  # the chip keeps those it has
+        return self.converter(spec, float(low), float(high), own)
 
 
 ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs")
@@ -153,4 +154,5 @@ class _Custom:
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
         backend = backend_of(x)
         inside = backend.clip(x, self.low, self.high)
-        return backend.straight_through(self.function(inside, self.low, self.high, self.bits), inside)
+        given = backend.writable(inside)  # the function may write on it, and the gradient needs what was there
+        return backend.straight_through(self.function(given, self.low, self.high, self.bits), inside)
