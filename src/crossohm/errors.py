@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 
 class CrossOhmError(ValueError):
@@ -69,6 +70,23 @@ class DataError(CrossOhmError):
 
 class StaleArraysError(CrossOhmError):
     """Parameters changed after the arrays were written, and the layer's policy is to be told."""
+
+
+class WriteError(DataError):
+    """Results cannot be written: the disk is full, or the folder is not one's own to write to."""
+
+
+class FailedChipsError(DataError):
+    """Some chips of a study have no result, and all others were computed.
+
+    Args:
+        message: What failed first, and how many more.
+        results: `crossohm.studies.Results` with all that there is; its ``failures`` say why the others are not.
+    """
+
+    def __init__(self, message: str, results: Any) -> None:
+        self.results = results
+        super().__init__(message)
 
 
 class StudyError(ParameterError):

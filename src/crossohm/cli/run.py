@@ -11,10 +11,10 @@ import typer
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
-from crossohm.cli.study import RESULTS, folder_for, refuse_options, show
+from crossohm.cli.study import RESULTS, carry_out, folder_for, refuse_options
 
 if TYPE_CHECKING:
-    from crossohm.studies import RunResult
+    from crossohm.studies import Results, RunResult
 
 
 def run(
@@ -89,9 +89,12 @@ def _run_study(
     loaded = load_study(study, overrides or ())
     folder = folder_for(loaded, output, "-run" if loaded.axes else "")
     options.use_threads(threads)
-    with progress_bar(hidden=quiet or as_json) as progress:
-        results = run_study(loaded.without_sweep(), folder, progress=progress)
-    show(results, quiet, as_json)
+
+    def computed() -> Results:
+        with progress_bar(hidden=quiet or as_json) as progress:
+            return run_study(loaded.without_sweep(), folder, progress=progress)
+
+    carry_out(computed, quiet, as_json)
 
 
 def _free_name(dataset: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,9 +74,26 @@ def refuse_options(context: typer.Context, allowed: set[str]) -> None:
             raise ParameterError(option, value, "belongs into the study file", remedy="Use --set PATH=VALUE")
 
 
+def carry_out(study: Callable[[], Results], quiet: bool, as_json: bool) -> None:
+    """Compute a study and print its points, also if some failed.
+
+    Raises:
+        FailedChipsError: some did; what there is has been printed.
+    """
+    from crossohm.errors import FailedChipsError
+
+    try:
+        results = study()
+    except FailedChipsError as error:
+        show(error.results, quiet, as_json)
+        raise
+    show(results, quiet, as_json)
+
+
 def show(results: Results, quiet: bool, as_json: bool) -> None:
     """Print the points of a study."""
     from crossohm.cli import tables
+    from crossohm.cli.failures import reasons
 
     if as_json:
         typer.echo(json.dumps(tables.points_as_dict(results), allow_nan=False))
@@ -85,4 +103,6 @@ def show(results: Results, quiet: bool, as_json: bool) -> None:
         return
     console = tables.stdout()
     console.print(tables.points_table(results))
+    for line in reasons(results):
+        typer.echo(line)
     console.print(f"Results in {results.folder}", soft_wrap=True, highlight=False, markup=False)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
-from crossohm.cli.study import executor_for, folder_for, show
+from crossohm.cli.study import carry_out, executor_for, folder_for
+
+if TYPE_CHECKING:
+    from crossohm.studies import Results
 
 
 def sweep(
@@ -27,6 +32,9 @@ def sweep(
     loaded = load_study(study, overrides or ())
     executor = executor_for(workers, scheduler, resources)
     options.use_threads(threads)
-    with progress_bar(hidden=quiet or as_json) as progress:
-        results = run_study(loaded, folder_for(loaded, output), executor=executor, progress=progress)
-    show(results, quiet, as_json)
+
+    def computed() -> Results:
+        with progress_bar(hidden=quiet or as_json) as progress:
+            return run_study(loaded, folder_for(loaded, output), executor=executor, progress=progress)
+
+    carry_out(computed, quiet, as_json)

@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from crossohm.cli.failures import failed_points, failures_as_dicts
+
 if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
@@ -111,6 +113,9 @@ def points_table(results: Results) -> Table:
             cells += [_measure(measure, found.mean, found.std), _measure(measure, chips[0].digital[measure], None)]
         settings = [_setting(chips[0].coordinates.get(path, "")) for path in paths]
         table.add_row(*settings, str(len(chips)), *cells, f"{_power_ratio(chips):.1f}")
+    for failed in failed_points(results).values():
+        settings = [_setting(failed.coordinates.get(path, "")) for path in paths]
+        table.add_row(*settings, "failed")
     return table
 
 
@@ -131,6 +136,7 @@ def points_as_dict(results: Results) -> dict[str, Any]:
             }
             for point, chips in results.points.items()
         ],
+        "failures": failures_as_dicts(results),
     }
 
 

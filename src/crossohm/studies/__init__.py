@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
-    from crossohm.studies.results import ChipResult, Results, open_results
+    from crossohm.studies.results import ChipResult, Failure, Results, open_results
     from crossohm.studies.study_file import LoadedStudy, load_study
     from crossohm.studies.sweep import calibrate_study, prepare_study, run_study
 
@@ -54,6 +54,7 @@ __all__ = [
     "ChipResult",
     "Dask",
     "ErrorBudget",
+    "Failure",
     "HardwareReport",
     "LayerReport",
     "LoadedStudy",
@@ -88,7 +89,7 @@ _LAZY = {
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
-    "results": ("ChipResult", "Results", "open_results"),
+    "results": ("ChipResult", "Failure", "Results", "open_results"),
     "study_file": ("LoadedStudy", "load_study"),
     "sweep": ("calibrate_study", "prepare_study", "run_study"),
 }

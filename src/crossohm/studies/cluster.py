@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, final
 
-from crossohm.errors import CrossOhmError, DataError, MissingDependencyError, ParameterError
+from crossohm.errors import DataError, MissingDependencyError, ParameterError, WriteError
 from crossohm.studies.evaluate import compute
+from crossohm.studies.failures import Problem, problem_of
+from crossohm.studies.sealed import digest
 from crossohm.studies.session import Session
 from crossohm.studies.store import ResultStore
-from crossohm.studies.sweep import Outcome, explained
+from crossohm.studies.sweep import Outcome
 from crossohm.studies.units import Unit
 
 #: How often a chip may take its worker down before it counts as failed.
 _DEATHS = 3
+
+#: Chips of one process share its networks and PyTorch's random numbers: a worker's threads compute them in turn.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @final
@@ -57,6 +63,7 @@ class Dask:
 
         Raises:
             DataError: the cluster cannot be reached.
+            WriteError: results cannot be written.
         """
         if not units:
             return
@@ -66,7 +73,7 @@ class Dask:
             place = str(folder.resolve())
             futures = {
                 client.submit(
-                    work, unit.job, place, key=f"crossohm-{unit.key}", pure=False, retries=0,
+                    work, unit.job, place, key=f"crossohm-{digest([place, unit.key])}", pure=False, retries=0,
                     resources=self._resources or None,
                 ): unit
                 for unit in units
@@ -109,27 +116,36 @@ def _connected(scheduler: str) -> Iterator[Any]:
         yield client
 
 
-def _failure(future: Any) -> str | None:
+def _failure(future: Any) -> Problem | None:
     """Why there is no result, None if there is one."""
     error = future.exception()
-    if error is None:
-        said: str | None = future.result()
-        return said
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, WriteError):
+        raise error
+    if error is not None:  # of Dask itself: workers that died
+        return Problem(f"{type(error).__name__}: {error}")
+    said: Problem | None = future.result()
+    return said
 
 
-def work(job: Mapping[str, Any], folder: str) -> str | None:
+def work(job: Mapping[str, Any], folder: str) -> Problem | None:
     """What a worker does: compute one unit into the results folder.
 
     Returns:
         None, or why there is no result. Errors travel as text: they are not all made to be pickled.
+
+    Raises:
+        WriteError: the result cannot be written.
     """
     if not Path(folder).is_dir():
-        return f"the results folder {folder} is not visible on {socket.gethostname()}; put it where all workers see it"
+        host = socket.gethostname()
+        return Problem(f"the results folder {folder} is not visible on {host}; put it where all workers see it")
     try:
-        compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
-    except CrossOhmError as error:
-        return explained(error)
+        with _ONE_AT_A_TIME:
+            compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
+    except WriteError:
+        raise
+    except Exception as error:  # networks and models are the user's and may raise anything
+        return problem_of(error)
     return None
 
 

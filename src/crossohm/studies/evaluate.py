@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from crossohm.calibration.network import LayerHardware
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
+from crossohm.studies.failures import require_answers, require_finite
 from crossohm.studies.files import provenance
 from crossohm.studies.measures import measures
 from crossohm.studies.nonidealities import without
@@ -63,7 +65,7 @@ class Chip:
         hardware_key: Name of the layer descriptions, which chips of a point have in common.
 
     Raises:
-        CrossOhmError: the point is not possible, or network or data are not those the job was planned for.
+        DataError: network or data are not those the job was planned for.
     """
 
     def __init__(self, job: Job, session: Session) -> None:
@@ -72,18 +74,27 @@ class Chip:
         self.job = job
         session.start(self.study.plugins)
         self._check_same()
-        self.layers = self._layers()
-        facts = {name: job["facts"][name] for name in ("crossohm", "hardware", "model", "train", "asked", "bias_rows")}
-        self.hardware_key = digest([facts, job["cures"]])
-        self.network = self._on_hardware()
+        self.hardware_key = digest([job["facts"], job["cures"]])
 
     def _check_same(self) -> None:
-        found = {"model": self.session.model_digest(self.study), "test": self.session.test_images(self.study).digest}
-        for what, seen in found.items():
-            if seen != self.job["facts"][what]:
-                raise DataError(f"{what}: changed since the study was planned; start it again")
+        if self._changed():  # this process may have read them for an earlier study
+            self.session.forget()
+        for what in self._changed():
+            raise DataError(f"{what}: changed since the study was planned; start it again")
 
-    def _layers(self) -> dict[str, LayerHardware | None]:
+    def _changed(self) -> list[str]:
+        """What the job was not planned for: network, its code, or images."""
+        session, study, planned = self.session, self.study, self.job["facts"]
+        found = {
+            "model": session.model_digest(study),
+            "source": session.source_digest(study),
+            "test": session.test_images(study).digest,
+            "train": session.training_images(study).digest if planned["train"] else None,
+        }
+        return [what for what, seen in found.items() if seen != planned[what]]
+
+    @cached_property
+    def layers(self) -> dict[str, LayerHardware | None]:
         """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
         described = unpacked(self.job["described"])
         depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
@@ -96,7 +107,9 @@ class Chip:
     def _cures(self, name: str) -> list[str]:
         return [cause for layer, cause in self.job["cures"] if layer in ("*", name)]
 
-    def _on_hardware(self) -> TorchNetwork:
+    @cached_property
+    def network(self) -> TorchNetwork:
+        """The network on calibrated and programmed hardware."""
         network, bits = self.session.network(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
         analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
@@ -105,21 +118,25 @@ class Chip:
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""
         study, data = self.study, self.session.test_images(self.study)
-        digital = self.session.digital(study)
-        measures(digital, data.labels, study.metric)  # an impossible metric must not wait for the chip
+        digital = self.session.digital(study)  # what is impossible for it must not wait for the chip
+        wanted = require_finite(measures(digital, data.labels, study.metric), "the digital network")
+        chip = f"chip {self.job['seed']}"
         with Taps(study.save, self.network, self.session.network(study)) as taps:
-            analog = self.network.outputs(data.images, f"chip {self.job['seed']}", self.session.progress)
+            analog = self.network.outputs(data.images, chip, self.session.progress)
+        require_answers(analog, len(data.labels), chip)
         record = {
             "facts": dict(self.job["facts"]),
             "seed": self.job["seed"],
             "cures": self.job["cures"],
             "images": len(data.labels),
-            "analog": measures(analog, data.labels, study.metric),
-            "digital": measures(digital, data.labels, study.metric),
+            "analog": require_finite(measures(analog, data.labels, study.metric), chip),
+            "digital": wanted,
             "output": _deviation(digital, analog),
             "hardware": self.hardware_key,
             **taps.record(),
         }
+        for name, powers in record["layers"].items():
+            require_finite(powers, f"{chip}, layer {name}")
         answers = {"outputs": analog, "digital": digital, "labels": data.labels} if study.save.outputs else {}
         return record, {**answers, **taps.arrays()}
 

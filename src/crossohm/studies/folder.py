@@ -37,11 +37,11 @@ def new_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         part.rename(path)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
-        _remove_empty(missing)
+        remove_empty(missing)
         raise
 
 
-def _remove_empty(folders: Iterable[Path]) -> None:
+def remove_empty(folders: Iterable[Path]) -> None:
     """Remove folders, innermost first, until one is in use."""
     with suppress(OSError):
         for folder in folders:

@@ -15,6 +15,7 @@ from crossohm.calibration.model import LayerHardware, Progress, calibrate_networ
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
+from crossohm.studies.failures import require_answers
 from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.settings import RunSettings
 from crossohm.studies.statistics import Spread, spread, top_k_accuracy
@@ -125,13 +126,15 @@ def run_inference(settings: RunSettings, progress: Progress = silent) -> RunResu
     images = ready.test.images
     with watch.measure("digital"):
         digital = ready.network.outputs(images, "digital", progress)
+        require_answers(digital, len(images), f"model {settings.model!r}")
     top_k_accuracy(digital, ready.test.labels, settings.top_k)  # a bad top_k must not wait for the last chip
     chips = []
     for seed in settings.seeds:
         with watch.measure("program"):
             chip = ready.network.on_hardware(ready.hardware, seed)
         with watch.measure("analog"):
-            chips.append(chip.outputs(images, f"chip {seed}", progress))
+            answers = chip.outputs(images, f"chip {seed}", progress)
+            chips.append(require_answers(answers, len(images), f"chip {seed}"))
     return RunResult(
         settings=settings,
         hardware={name: core.params for name, core in chip.cores.items()},

@@ -29,9 +29,14 @@ def network_name(study: Study, folder: Path) -> str:
 
 def placed(name: str, folder: Path) -> str:
     """A name with the folder before it if it is that of a file: ``file.py:function``, ``net.pt2``, ``data.npz``."""
+    return name if file_of(name, folder) is None else str(folder / name)
+
+
+def file_of(name: str, folder: Path) -> Path | None:
+    """The file that a name means: of a function ``file.py:function``, or ``net.pt2``, ``data.npz``; None: no file."""
     source, colon, _ = name.rpartition(":")
-    is_file = source.endswith(".py") if colon else Path(name).suffix in _OWN_FILES
-    return str(folder / name) if is_file else name
+    path = Path(source if colon else name)
+    return folder / path if path.suffix in ((".py",) if colon else _OWN_FILES) else None
 
 
 def preprocessing_of(study: Study, folder: Path) -> Preprocessing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +90,30 @@ class ChipResult:
 
 
 @final
+@dataclass(frozen=True)
+class Failure:
+    """A chip that was tried and has no result. Running the study again tries it again.
+
+    Attributes:
+        key: Its name in the store.
+        point: Number of the point, from 0.
+        coordinates: The settings of the point, ``{path: value}``.
+        seed: The chip.
+        cures: Causes of errors that were taken away, see `ChipResult`.
+        reason: Why, in one line.
+        details: Where, if a user's model or network is the cause: a traceback. Otherwise empty.
+    """
+
+    key: str
+    point: int
+    coordinates: dict[str, Any]
+    seed: int
+    cures: tuple[tuple[str, str], ...]
+    reason: str
+    details: str
+
+
+@final
 class Results:
     """What is there of a study.
 
@@ -104,6 +127,7 @@ class Results:
         text: The study file as it was written.
         axes: What was varied, in order; the last one varied fastest.
         chips: Everything computed so far, in the order of the points, chips of a point together.
+        failures: Chips that were tried and have no result, in the same order, with the reason.
         planned: Number of chips in all; ``len(chips)`` is smaller while a study is not complete.
     """
 
@@ -116,16 +140,19 @@ class Results:
         self.text: str = index["text"]
         self.axes = tuple(Axis(axis["name"], tuple(axis["paths"]), tuple(axis["positions"])) for axis in index["axes"])
         self.planned = len(index["units"])
-        self.chips = tuple(self._chips(index["units"]))
+        found = [self._found(unit) for unit in index["units"]]
+        self.chips = tuple(one for one in found if isinstance(one, ChipResult))
+        self.failures = tuple(one for one in found if isinstance(one, Failure))
 
-    def _chips(self, units: list[dict[str, Any]]) -> Iterator[ChipResult]:
-        for unit in units:
-            record = self._store.read(unit["key"])
-            if record is not None:
-                cures = tuple((layer, cause) for layer, cause in unit["cures"])
-                yield ChipResult(
-                    unit["key"], unit["point"], unit["coordinates"], unit["seed"], cures, record
-                )  # fmt: skip
+    def _found(self, unit: dict[str, Any]) -> ChipResult | Failure | None:
+        """What became of a chip; None if it was not tried yet."""
+        cures = tuple((layer, cause) for layer, cause in unit["cures"])
+        which = (unit["key"], unit["point"], unit["coordinates"], unit["seed"], cures)
+        record = self._store.read(unit["key"])
+        if record is not None:
+            return ChipResult(*which, record)
+        why = self._store.read_failure(unit["key"])
+        return None if why is None else Failure(*which, why["reason"], why["details"])
 
     @property
     def complete(self) -> bool:
@@ -167,13 +194,13 @@ class Results:
         return self._store.read_arrays(chip.key)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table: one row per chip, one column per swept path and measure; values that are no numbers as text."""
+        """The table: one row per chip, one column per swept path and measure; values that are no numbers as text.
+
+        Rows of chips that failed come last; instead of measures they have the column ``failure``.
+        """
         return [
             {
-                "point": chip.point,
-                **{path: _cell(value) for path, value in chip.coordinates.items()},
-                **({"cures": _cures(chip.cures)} if chip.cures else {}),
-                "chip": chip.seed,
+                **_which(chip),
                 **chip.analog,
                 **{f"digital_{name}": value for name, value in chip.digital.items()},
                 "output_snr": chip.output_snr,
@@ -183,7 +210,7 @@ class Results:
                 "key": chip.key,
             }
             for chip in self.chips
-        ]
+        ] + [{**_which(failed), "key": failed.key, "failure": failed.reason} for failed in self.failures]
 
     def to_dataframe(self) -> pd.DataFrame:
         """The table as pandas has it; see `rows`.
@@ -210,7 +237,7 @@ class Results:
         shape = (*map(len, self.axes), len(seeds))
         names = [*self.measures, *(f"digital_{name}" for name in self.measures), "output_snr"]
         found = {name: np.full(shape, np.nan) for name in names}
-        for chip, row in zip(self.chips, self.rows(), strict=True):
+        for chip, row in zip(self.chips, self.rows(), strict=False):  # rows of failed chips follow
             for name in names:
                 found[name].reshape(-1, len(seeds))[chip.point, seeds.index(chip.seed)] = row[name]
         dimensions = [*(axis.name for axis in self.axes), "chip"]
@@ -251,6 +278,16 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     except ImportError:
         raise MissingDependencyError("pandas", "sweep", "to_dataframe") from None
     return pandas.DataFrame(rows)
+
+
+def _which(chip: ChipResult | Failure) -> dict[str, Any]:
+    """The columns that tell chips apart."""
+    return {
+        "point": chip.point,
+        **{path: _cell(value) for path, value in chip.coordinates.items()},
+        **({"cures": _cures(chip.cures)} if chip.cures else {}),
+        "chip": chip.seed,
+    }
 
 
 def _cell(value: Any) -> Any:

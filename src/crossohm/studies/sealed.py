@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from crossohm.errors import DataError
+from crossohm.errors import DataError, WriteError
 
 #: Names of unfinished files start with this.
 PART = ".part-"
@@ -22,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
     A crash at any moment leaves the old file or the new one. Several processes may write the same file at once.
 
     Raises:
-        DataError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     part = path.with_name(f"{PART}{path.name}-{secrets.token_hex(6)}")
     try:
@@ -38,7 +38,7 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
         _settle(path.parent)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _settle(folder: Path) -> None:
@@ -55,6 +55,18 @@ def digest(value: Any) -> str:
     """SHA-256 of plain values, whatever the order of the entries in their tables."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def write_sealed(path: Path, form: str, body: Any) -> None:

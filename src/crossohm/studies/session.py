@@ -19,9 +19,10 @@ from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
-from crossohm.studies.pairing import network_name, placed, preprocessing_of
+from crossohm.studies.failures import require_answers
+from crossohm.studies.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.plugins import load_plugin
-from crossohm.studies.sealed import digest
+from crossohm.studies.sealed import digest, file_digest
 from crossohm.studies.sections import DatasetSection, Study
 from crossohm.torch.network import TorchNetwork
 
@@ -69,20 +70,44 @@ class Session:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         for name in plugins:
-            path = str((self.folder / name).resolve())
-            self._once("plugin", path, lambda path=path: load_plugin(path))  # type: ignore[misc]
+            path = (self.folder / name).resolve()
+            self._once("plugin", digest([str(path), _stamp(path)]), lambda path=path: load_plugin(path))  # type: ignore[misc]
+
+    def forget(self) -> None:
+        """Read network and data anew when they are asked for: their files have changed."""
+        for kind in self._kept.keys() - {"plugin"}:
+            del self._kept[kind]
 
     def network(self, study: Study) -> TorchNetwork:
         """The network of a study, digital."""
 
         def load() -> TorchNetwork:
             model, run = study.model, study.run
-            checkpoint = None if model.checkpoint is None else self.folder / model.checkpoint
-            module = load_model(network_name(study, self.folder), checkpoint=checkpoint, options=model.options)
+            module = load_model(
+                network_name(study, self.folder), checkpoint=self._checkpoint(study), options=model.options
+            )
             return TorchNetwork(module, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=run.device)
 
-        asked = [study.model.model_dump(), study.dataset.name, study.run.model_dump()]
-        return self._once("network", digest(asked), load)
+        return self._once("network", self._network_key(study), load)
+
+    def _network_key(self, study: Study) -> str:
+        """Stands for everything that decides what the digital network answers to an image."""
+        stamps = [_stamp(path) for path in (self._source(study), self._checkpoint(study))]
+        return digest([study.model.model_dump(), study.dataset.name, study.run.model_dump(), stamps])
+
+    def source_digest(self, study: Study) -> str | None:
+        """SHA-256 of the user's file that has the network's code; None if it is not in a file of his."""
+        path = self._source(study)
+        if path is None:
+            return None
+        return self._once("source", digest([str(path), _stamp(path)]), lambda: file_digest(path))
+
+    def _source(self, study: Study) -> Path | None:
+        return None if study.model.name is None else file_of(study.model.name, self.folder)
+
+    def _checkpoint(self, study: Study) -> Path | None:
+        name = study.model.checkpoint
+        return None if name is None else self.folder / name
 
     def model_digest(self, study: Study) -> str:
         """SHA-256 of the network's architecture and weights."""
@@ -127,10 +152,19 @@ class Session:
         )
 
     def digital(self, study: Study) -> NDArray[Any]:
-        """What the digital network answers, ``(images, outputs)``."""
+        """What the digital network answers, ``(images, outputs)``.
+
+        Raises:
+            DataError: it answers NaN.
+        """
         network, data = self.network(study), self.test_images(study)
-        key = digest([self.model_digest(study), data.digest, study.run.model_dump()])
-        return self._once("digital", key, lambda: network.outputs(data.images, "digital", self.progress))
+        key = digest([self._network_key(study), data.digest])
+
+        def answer() -> NDArray[Any]:
+            answers = network.outputs(data.images, "digital", self.progress)
+            return require_answers(answers, len(data.labels), f"model {network_name(study, self.folder)!r}")
+
+        return self._once("digital", key, answer)
 
     def calibrated(
         self, study: Study, described: Mapping[str, CrossSimParameters], key: str
@@ -182,6 +216,14 @@ class Session:
         return found
 
 
+def _stamp(path: Path | None) -> list[int] | None:
+    """Changes when a file does; None if there is none."""
+    if path is None or not path.is_file():
+        return None
+    found = path.stat()
+    return [found.st_mtime_ns, found.st_size]
+
+
 def _chosen(asked: DatasetSection, available: int) -> NDArray[np.int64]:
     count = available - asked.first if asked.images is None else asked.images
     if count < 1 or asked.first + count > available:
@@ -196,10 +238,18 @@ def _chosen(asked: DatasetSection, available: int) -> NDArray[np.int64]:
 
 
 def _images(data: Dataset) -> Images:
-    """Images and labels with their digest; image files are read in blocks, and not kept."""
+    """Images and labels with their digest; image files are read in blocks, and not kept.
+
+    Raises:
+        DataError: an image is not made of numbers.
+    """
     images, labels = data.images, data.labels
     found = hashlib.sha256(f"{images.dtype}{images.shape}{labels.dtype}{labels.shape}".encode())
     for start in range(0, len(images), _BLOCK):
-        found.update(np.ascontiguousarray(images[start : start + _BLOCK]).data)
+        block = np.ascontiguousarray(images[start : start + _BLOCK])
+        if not np.isfinite(block).all():
+            where = tuple(int(index) for index in np.argwhere(~np.isfinite(block))[0])
+            raise DataError(f"{data.name}: image {start + where[0]} holds {block[where]}; images are made of numbers")
+        found.update(block.data)
     found.update(np.ascontiguousarray(labels).data)
     return Images(images, labels, found.hexdigest())

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.errors import DataError
+from crossohm.errors import DataError, WriteError
+from crossohm.studies.folder import remove_empty
 from crossohm.studies.sealed import PART, read_sealed, write_sealed, write_whole
 
 FOLDER_FORM = "crossohm study results 1"
 RECORD_FORM = "crossohm chip 1"
+FAILURE_FORM = "crossohm failed chip 1"
 HARDWARE_FORM = "crossohm layer hardware 1"
 
 #: Seconds after which an unfinished file belongs to a process that has died.
@@ -41,14 +45,17 @@ class ResultStore:
         """The store in a folder, which is made if there is none; other processes may be making it, too.
 
         Raises:
-            DataError: something else is in the folder, or it cannot be made.
+            DataError: something else is in the folder.
+            WriteError: it cannot be made, or not be written to.
         """
         store = cls(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = [path.name for path in folder.iterdir() if not path.name.startswith(PART)]
+            with tempfile.TemporaryFile(prefix=PART, dir=folder):
+                pass
         except OSError as error:
-            raise DataError(f"{folder}: cannot hold results ({error.strerror or error})") from error
+            raise WriteError(f"{folder}: cannot hold results ({error.strerror or error})") from error
         if found and not store._index.exists():
             raise DataError(f"{folder}: holds something else than results of a study. Choose another folder")
         store._sweep_up()
@@ -129,6 +136,22 @@ class ResultStore:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: damaged ({error})") from error
 
+    def write_failure(self, key: str, body: Mapping[str, Any]) -> None:
+        """Keep why there is no record of a key."""
+        write_sealed(self._failure(key), FAILURE_FORM, dict(body))
+
+    def read_failure(self, key: str) -> dict[str, Any] | None:
+        """What `write_failure` wrote; None if nothing is known."""
+        try:
+            body: dict[str, Any] = read_sealed(self._failure(key), FAILURE_FORM)
+        except DataError:  # missing, as a rule; a damaged one is as good as none
+            return None
+        return body
+
+    def forget_failure(self, key: str) -> None:
+        """There is a record now."""
+        self._failure(key).unlink(missing_ok=True)
+
     def write_hardware(self, key: str, body: Mapping[str, Any]) -> None:
         """Keep layer descriptions, which all chips of a point share."""
         if not self.has_hardware(key):
@@ -157,6 +180,9 @@ class ResultStore:
     def _arrays(self, key: str) -> Path:
         return self.folder / "chips" / key[:2] / f"{key}.npz"
 
+    def _failure(self, key: str) -> Path:
+        return self.folder / "failed" / f"{key}.json"
+
     def _hardware(self, key: str) -> Path:
         return self.folder / "hardware" / f"{key}.json"
 
@@ -168,3 +194,19 @@ class ResultStore:
                     part.unlink()
             except OSError:  # another process was faster
                 continue
+
+
+@contextmanager
+def created(folder: Path) -> Iterator[ResultStore]:
+    """`ResultStore.create`; folders that were made for it go again if the ``with`` block fails.
+
+    Raises:
+        DataError: something else is in the folder.
+        WriteError: it cannot be made, or not be written to.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield ResultStore.create(folder)
+    except BaseException:
+        remove_empty(new)
+        raise

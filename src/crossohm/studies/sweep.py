@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
 from crossohm.calibration import Calibration
 from crossohm.calibration.network import Progress, silent
-from crossohm.errors import CrossOhmError, DataError, StudyError
+from crossohm.errors import FailedChipsError, StudyError, WriteError
 from crossohm.studies.evaluate import Chip, compute
+from crossohm.studies.failures import Problem, problem_of
 from crossohm.studies.files import provenance
 from crossohm.studies.results import Results, open_results
 from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
+from crossohm.studies.store import ResultStore, created
 from crossohm.studies.study_file import LoadedStudy
 from crossohm.studies.tables import write_tables
 from crossohm.studies.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
@@ -26,14 +27,18 @@ class Outcome:
     """What became of a unit: ``failure`` is None, or why there is no result."""
 
     unit: Unit
-    failure: str | None = None
+    failure: Problem | None = None
 
 
 class Executor(Protocol):
     """Something that computes units, wherever it does."""
 
     def outcomes(self, units: Sequence[Unit], folder: Path) -> Iterator[Outcome]:
-        """Compute units into a results folder; yields each as it is done, in any order."""
+        """Compute units into a results folder; yields each as it is done, in any order.
+
+        Raises:
+            WriteError: results cannot be written, now or later.
+        """
 
 
 @final
@@ -53,15 +58,12 @@ class Here:
         for unit in units:
             try:
                 compute(unit.job, store, self._session)
-            except CrossOhmError as error:
-                yield Outcome(unit, explained(error))
+            except WriteError:
+                raise
+            except Exception as error:  # networks and models are the user's and may raise anything
+                yield Outcome(unit, problem_of(error))
             else:
                 yield Outcome(unit)
-
-
-def explained(error: CrossOhmError) -> str:
-    """The message of an error with its notes."""
-    return " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []))])
 
 
 def run_study(
@@ -75,7 +77,8 @@ def run_study(
     """Compute what is missing of a study in a results folder.
 
     May be stopped at any moment, by any means, and called again: every chip that was finished stays. Chips are found
-    again by what they depend on, so a study may also be extended, or shared by several processes.
+    again by what they depend on, so a study may also be extended, or shared by several processes. A chip that fails
+    does not stop the others; it is kept why it did (`Results.failures`), and the next call tries it again.
 
     Args:
         loaded: The study; see `load_study`.
@@ -85,29 +88,35 @@ def run_study(
         points: Causes of errors to take away, instead of the sweep of the study; see `crossohm.studies.budget`.
 
     Raises:
-        CrossOhmError: study, network or data are not as they must be, or some points failed; all others are kept.
+        FailedChipsError: some chips failed; all others are kept. Has the results.
+        WriteError: results cannot be written.
+        CrossOhmError: study, network or data are not as they must be.
     """
     session = Session(loaded.source.folder, progress)
-    units = plan(loaded, session, points)
-    store = ResultStore.create(folder)
+    with created(folder) as store:  # a folder that cannot be written to must not wait for the plan
+        units = plan(loaded, session, points)
     store.write_index(_index(loaded, units))
     missing = [
         unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key, thorough=True) is None
     ]
     total = len({unit.key for unit in units})
     done = total - len(missing)
-    failed = []
+    failed: list[Outcome] = []
     progress("chips", done, total)
     try:
         for outcome in (executor or Here(session)).outcomes(missing, folder):
             done += 1
-            failed += [outcome] if outcome.failure else []
+            if outcome.failure is None:
+                store.forget_failure(outcome.unit.key)
+            else:
+                store.write_failure(outcome.unit.key, {**asdict(outcome.failure), "provenance": provenance()})
+                failed.append(outcome)
             progress("chips", done, total)
     finally:
         results = open_results(folder)
         write_tables(results)
     if failed:
-        raise _failure(failed, folder)
+        raise FailedChipsError(_failure(failed[0], len(failed) - 1, folder), results)
     return results
 
 
@@ -118,7 +127,9 @@ def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
         CrossOhmError: study, network or data are not as they must be.
     """
     session = Session(loaded.source.folder, progress)
-    return Chip(plan(loaded, session)[0].job, session)
+    chip = Chip(plan(loaded, session)[0].job, session)
+    _ = chip.network  # programmed now, so that errors come from here
+    return chip
 
 
 def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibration:
@@ -156,8 +167,8 @@ def _index(loaded: LoadedStudy, units: Iterable[Unit]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _failure(failed: Sequence[Outcome], folder: Path) -> CrossOhmError:
-    first = failed[0]
+def _failure(first: Outcome, more: int, folder: Path) -> str:
     at = ", ".join(f"{path} = {value!r}" for path, value in first.unit.coordinates.items()) or "the only point"
-    others = f" {len(failed) - 1} more failed." if len(failed) > 1 else ""
-    return DataError(f"{at}, chip {first.unit.seed}: {first.failure}.{others} All others are in {folder}")
+    others = f" {more} more failed." if more else ""
+    why = first.failure.reason if first.failure else ""
+    return f"{at}, chip {first.unit.seed}: {why}.{others} All others are in {folder}; failed ones are tried again"

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, final
 
 import crossohm
-from crossohm.errors import DataError, UnknownNameError
+from crossohm.errors import UnknownNameError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.axes import combinations
 from crossohm.studies.hardware import describe
-from crossohm.studies.sealed import digest
+from crossohm.studies.sealed import digest, file_digest
 from crossohm.studies.sections import LayerSection, Study
 from crossohm.studies.session import Session
 from crossohm.studies.study_file import LoadedStudy
 
 #: Part of every key; raised when the same settings give other numbers for a reason that no version shows.
-METHOD = 1
+METHOD = 2
 
 #: Causes of errors taken away: pairs of a layer name (``"*"``: all) and a name in `NONIDEALITIES`.
 Cures = tuple[tuple[str, str], ...]
@@ -96,6 +94,7 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
         "crossohm": crossohm.__version__,
         "asked": asked,
         "model": session.model_digest(study),
+        "source": session.source_digest(study),
         "test": session.test_images(study).digest,
         "train": session.training_images(study).digest if calibrates else None,
         "ranges": None if saved is None else file_digest(loaded.source.folder / saved),
@@ -104,18 +103,6 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
         "plugins": [file_digest(loaded.source.folder / name) for name in study.plugins],
     }
     return facts, described
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def layer_hardware(study: Study, loaded: LoadedStudy, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, int]]:
