@@ -71,11 +71,15 @@ class ConversionReport:
 
 def conversion_report(model: nn.Module) -> ConversionReport:
     """Find out what of ``model`` runs on arrays, before or after conversion."""
-    return ConversionReport(tuple(_layers(model)))
+    return ConversionReport(tuple(_layers(model, set())))
 
 
-def _layers(module: nn.Module, name: str = "") -> Iterator[ReportedLayer]:
+def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[ReportedLayer]:
+    """Every place of a digital layer, as each gets arrays of its own, and every analog layer once."""
     if isinstance(module, AnalogLayer):
+        if id(module) in seen:
+            return
+        seen.add(id(module))
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
         yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
@@ -86,8 +90,9 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[ReportedLayer]:
         yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
     if convertible or isinstance(module, nn.MultiheadAttention):
         return
-    for key, child in module.named_children():
-        yield from _layers(child, f"{name}.{key}" if name else key)
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from _layers(child, seen, f"{name}.{key}" if name else key)
 
 
 def _obstacle(module: nn.Module) -> str:
