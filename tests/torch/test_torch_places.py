@@ -31,7 +31,6 @@ from crossohm.torch import (
 )
 from crossohm.torch.comparison import compared
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:BatchNorm stays digital:RuntimeWarning")
 
 

@@ -92,17 +92,18 @@ class _Follower:
             if keys is None and values is not None:
                 value.update(zip(list(value), values, strict=True))
             elif keys is not None:
-                items = list(zip(keys, values or list(value.values()), strict=True))
+                pairs = dict(zip(keys, values or list(value.values()), strict=True))
                 value.clear()
-                value.update(items)
+                value.update(pairs)
             return
         items = self._all(value)
-        if items is not None and isinstance(value, set):
-            value.clear()
+        if items is None:
+            return
+        value.clear()
+        if isinstance(value, set):
             value.update(items)
-        elif items is not None:
-            for index, item in enumerate(items):
-                value[index] = item
+        else:
+            value.extend(items)
 
     def _all(self, values: Iterable[Any]) -> list[Any] | None:
         """What takes the places of ``values``; None if they stay."""

@@ -15,11 +15,13 @@ from crossohm.torch.aliases import follow
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
+from crossohm.torch.first_pass import unwatch, warn_of, watch
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
+from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
 from crossohm.torch.layer import AnalogLayer, Gradient, Sync
 from crossohm.torch.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.report import MULTIPLYING, conversion_report
+from crossohm.torch.report import conversion_report
+from crossohm.torch.trial import try_out
 
 
 def from_torch(
@@ -32,6 +34,7 @@ def from_torch(
     gradient: Gradient = "programmed",
     grouping: str | Sequence[str] | Mapping[str, str] = "dense",
     name: str = "",
+    example: Any = None,
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
 
@@ -55,6 +58,10 @@ def from_torch(
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
+        example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
+            analog model answers it, and what does not run on arrays is named in a warning: layers that data do not
+            reach, and products that other code computes digitally from their parameters. Without it, the first pass
+            of the model is watched for the latter (not where it is compiled or traced).
 
     Returns:
         The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A layer
@@ -67,7 +74,8 @@ def from_torch(
         UnknownNameError: a pattern matches no layer.
 
     Warns:
-        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them.
+        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them, or, see
+            ``example``, because they are not called.
     """
     analog = copy_of(model)
     if fuse_batchnorm:
@@ -93,8 +101,13 @@ def from_torch(
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
+    unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
+    if example is None:
+        watch(analog)
+    else:
+        warn_of(analog, try_out(analog, example), of_unreached=True)
     return analog
 
 
@@ -137,6 +150,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
                     value, memo
                 )  # hooks and attributes refer to the copy, not to ``model``
     follow(twin, table)
+    unwatch(twin)
     merge(twin)
     return twin
 

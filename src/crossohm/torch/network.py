@@ -16,6 +16,7 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.ranges import output_step
 from crossohm.torch.batchnorm import _evaluating, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.first_pass import unwatch, watch
 from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.held import HeldMatrix
 from crossohm.torch.layer import AnalogLayer
@@ -56,6 +57,7 @@ class TorchNetwork:
         self.seed = seed
         self.grouping = grouping
         self.fold_batchnorm = fold_batchnorm
+        self._warned = False
 
     @property
     def convertible(self) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ class TorchNetwork:
                 already keep theirs.
         """
         if self.layers:
-            return self._with(_moved(self.module, hardware, seed), seed)
+            return self._watched(_moved(self.module, hardware, seed), seed)
         chosen = {name: params for name, params in zip(self.convertible, hardware, strict=True) if params is not None}
         if not chosen:
             return self._with(copy_of(self.module), seed)
@@ -130,7 +132,7 @@ class TorchNetwork:
             fuse_batchnorm=self.fold_batchnorm,
             grouping=self.grouping,
         )
-        return self._with(analog, seed)
+        return self._watched(analog, seed)
 
     def folded(self) -> TorchNetwork:
         """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.
@@ -171,8 +173,16 @@ class TorchNetwork:
                         layer.bias.copy_(torch.round(layer.bias / step) * step)
         return twin
 
+    def _watched(self, analog: Any, seed: int) -> TorchNetwork:
+        """A copy on hardware; the first one watches its first pass and warns of what stays digital."""
+        (unwatch if self._warned else watch)(analog)
+        self._warned = True
+        return self._with(analog, seed)
+
     def _with(self, module: Any, seed: int) -> TorchNetwork:
-        return TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
+        twin = TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
+        twin._warned = self._warned
+        return twin
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
         """Answers of the network, ``(images, outputs)``."""
