@@ -51,7 +51,8 @@ def compared(analog: TorchNetwork, digital: TorchNetwork) -> Iterator[dict[str, 
             effective = torch.relu if name in rectified else _as_it_is
             hooks.enter_context(twin.register_forward_hook(_keep(expected[name], effective)))
             hooks.enter_context(layer.register_forward_hook(_compare(expected[name], found[name], effective)))
-        hooks.enter_context(analog.module.register_forward_pre_hook(lambda _, inputs: _answer(digital, inputs)))
+        answer = analog.module.register_forward_pre_hook(lambda _, inputs: _answer(digital, inputs), prepend=True)
+        hooks.enter_context(answer)
         yield found
 
 

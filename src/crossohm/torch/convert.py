@@ -5,19 +5,23 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.torch.aliases import follow
 from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
+from crossohm.torch.first_pass import unwatch, warn_of, watch
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
+from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
 from crossohm.torch.layer import AnalogLayer, Gradient, Sync
-from crossohm.torch.report import MULTIPLYING, conversion_report
+from crossohm.torch.places import analog_places, copy_of, merge, separate, sites
+from crossohm.torch.report import conversion_report
+from crossohm.torch.trial import try_out
 
 
 def from_torch(
@@ -29,6 +33,8 @@ def from_torch(
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
     grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    name: str = "",
+    example: Any = None,
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
 
@@ -50,39 +56,58 @@ def from_torch(
             `AnalogLayer.gradient`.
         grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
+        name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
+            keys the errors, together with the names inside ``model``. Patterns do not see it.
+        example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
+            analog model answers it, and what does not run on arrays is named in a warning: layers that data do not
+            reach, and products that other code computes digitally from their parameters. Without it, the first pass
+            of the model is watched for the latter (not where it is compiled or traced).
 
     Returns:
-        The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A
-        module used under two names becomes two layers with independent errors and common parameters.
+        The analog model. Converted layers keep parameters, training flag, device, dtype, hooks and attributes. A layer
+        registered under two names, or in a container that is, becomes two layers with independent errors and common
+        parameters; `to_torch` makes it one again. References to layers in lists, tuples, dictionaries and the like
+        follow, to the layer of the first place if there are several.
 
     Raises:
         ParameterError: a list has the wrong length, or the hardware description contradicts itself.
         UnknownNameError: a pattern matches no layer.
 
     Warns:
-        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them.
+        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them, or, see
+            ``example``, because they are not called.
     """
-    analog = copy.deepcopy(model)
+    analog = copy_of(model)
     if fuse_batchnorm:
         fold_batchnorm(analog)
-    sites = list(_sites(analog))
-    names = [name for name, _, _ in sites]
+    separate(analog)
+    modules = dict(sites(analog))
+    names = list(modules)
     whole = names == [""]
     hardware = {"": params} if whole else choice_of_layers("params", params, names)
     rows = choice_of_layers("bias_rows", bias_rows, names)
     groupings = choice_of_layers("grouping", grouping, names)
     chip = secrets.randbits(63) if seed is None else seed
-    for name, parent, module in sites:
-        if name not in hardware:
+    layers: dict[int, nn.Module] = {}
+    for place, module in modules.items():
+        if place not in hardware:
             continue
-        choices = {"grouping": groupings[name]} if name in groupings and _has_groups(module) else {}
-        layer = _converted(module, name, hardware[name], rows.get(name, 0), chip, choices)
+        choices = {"grouping": groupings[place]} if place in groupings and _has_groups(module) else {}
+        layer = _converted(
+            module, ".".join(filter(None, (name, place))), hardware[place], rows.get(place, 0), chip, choices
+        )
         layer.sync, layer.gradient = sync, gradient
-        if parent is None:
+        if module is analog:
             return layer
-        setattr(parent, name.rpartition(".")[2], layer)
+        layers |= _replacements(module, layer)
+    follow(analog, layers)
+    unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
+    if example is None:
+        watch(analog)
+    else:
+        warn_of(analog, try_out(analog, example), of_unreached=True)
     return analog
 
 
@@ -106,24 +131,38 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
             f"the model has {len(layers)} analog layers",
             allowed=f"True, False, or a list of {len(layers)}",
         )
-    # What deepcopy finds in its memo it does not copy: plain layers take the places of the analog ones.
+    # What deepcopy finds in its memo it does not copy.
     memo: dict[int, Any] = {}
+    table: dict[int, nn.Module] = {}
     for layer, held in zip(layers, physical, strict=True):
         plain = layer.to_torch(physical_weights=held)
+        if layer is model:
+            return plain
         if not held:
             _keep_ties(layer, plain, memo)
-        memo[id(layer)] = plain
-    return copy.deepcopy(model, memo)
+        memo |= {id(value): value for value in (*layer.modules(), *plain.modules(), *plain.parameters())}
+        table |= _replacements(layer, plain)
+    twin = copy_of(model, memo)
+    for plain in table.values():
+        for key, value in vars(plain).items():
+            if key not in ("_parameters", "_modules"):
+                vars(plain)[key] = copy.deepcopy(
+                    value, memo
+                )  # hooks and attributes refer to the copy, not to ``model``
+    follow(twin, table)
+    unwatch(twin)
+    merge(twin)
+    return twin
 
 
 def convertible_modules(model: nn.Module) -> list[nn.Module]:
     """The modules `from_torch` converts, in order of definition; one that is used under two names is listed twice."""
-    return [module for _, _, module in _sites(model)]
+    return [module for _, module in sites(model)]
 
 
 def analog_modules(model: nn.Module) -> list[AnalogLayer]:
     """The analog layers of ``model``, in order of definition."""
-    return [module for module in model.modules() if isinstance(module, AnalogLayer)]
+    return list(analog_places(model).values())
 
 
 def inconvertible_modules(model: nn.Module) -> list[nn.Module]:
@@ -148,18 +187,6 @@ def reinitialize(model: nn.Module, seed: int | None = None) -> None:
         layer.reinitialize(seed)
 
 
-def _sites(
-    module: nn.Module, name: str = "", parent: nn.Module | None = None
-) -> Iterator[tuple[str, nn.Module | None, nn.Module]]:
-    """Name, parent and module of everything convertible, depth first. Unlike torch's iterators, repeats are kept."""
-    if is_convertible(module):
-        yield name, parent, module
-        return
-    for key, child in module._modules.items():
-        if child is not None:
-            yield from _sites(child, f"{name}.{key}" if name else key, module)
-
-
 def _has_groups(module: nn.Module) -> bool:
     return issubclass(ANALOG_KINDS[type(module)], AnalogConvolution)
 
@@ -174,6 +201,12 @@ def _converted(
     except CrossOhmError as error:
         error.add_note(f"while converting {name or 'the model'!r}: {module}")
         raise
+
+
+def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
+    """For ``module`` and all its parts, by identity, what stands in their place in ``other``."""
+    old, new = (part.named_modules(remove_duplicate=False) for part in (module, other))
+    return {id(before): after for (_, before), (_, after) in zip(old, new, strict=True)}
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

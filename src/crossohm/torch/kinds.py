@@ -33,6 +33,8 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogGRUCell,
     AnalogMultiheadAttention,
 )
+#: Modules with matrix products.
+MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 #: Analog layer kinds by the exact torch type they stand for.
 ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, final
@@ -17,9 +16,11 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.ranges import output_step
 from crossohm.torch.batchnorm import _evaluating, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.first_pass import unwatch, watch
 from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.held import HeldMatrix
 from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.places import analog_places, copy_of, separate, sites
 from crossohm.torch.rectified import floors_of
 
 
@@ -56,11 +57,12 @@ class TorchNetwork:
         self.seed = seed
         self.grouping = grouping
         self.fold_batchnorm = fold_batchnorm
+        self._warned = False
 
     @property
     def convertible(self) -> tuple[str, ...]:
         """Names of the layers that are on hardware; if there are none, of those that can be put on it."""
-        return tuple(self.layers) or self._names(convertible_modules(self.module))
+        return tuple(self.layers) or tuple(name for name, _ in sites(self.module))
 
     @property
     def hardware(self) -> tuple[LayerHardware, ...]:
@@ -78,9 +80,8 @@ class TorchNetwork:
 
     @property
     def layers(self) -> dict[str, AnalogLayer]:
-        """Every analog layer."""
-        found = analog_modules(self.module)
-        return dict(zip(self._names(found), found, strict=True))
+        """Every analog layer, by its first name."""
+        return analog_places(self.module)
 
     @property
     def cores(self) -> dict[str, AnalogCore]:
@@ -117,10 +118,10 @@ class TorchNetwork:
                 already keep theirs.
         """
         if self.layers:
-            return self._with(_moved(self.module, hardware, seed), seed)
+            return self._watched(_moved(self.module, hardware, seed), seed)
         chosen = {name: params for name, params in zip(self.convertible, hardware, strict=True) if params is not None}
         if not chosen:
-            return self._with(copy.deepcopy(self.module), seed)
+            return self._with(copy_of(self.module), seed)
         # A model that is one layer takes its own description; a list would have one per array.
         one = list(chosen) == [""]
         analog = from_torch(
@@ -131,13 +132,17 @@ class TorchNetwork:
             fuse_batchnorm=self.fold_batchnorm,
             grouping=self.grouping,
         )
-        return self._with(analog, seed)
+        return self._watched(analog, seed)
 
     def folded(self) -> TorchNetwork:
-        """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should."""
-        module = copy.deepcopy(self.module).eval()
+        """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.
+
+        As on hardware, a layer that is used under two names is two.
+        """
+        module = copy_of(self.module).eval()
         if self.fold_batchnorm:
             fold_batchnorm(module)
+        separate(module)
         return self._with(module, self.seed)
 
     def with_bias_bits(self, bits: int) -> TorchNetwork:
@@ -158,7 +163,7 @@ class TorchNetwork:
         Raises:
             ParameterError: conversions of a layer have no common step (sliced weights, inputs digitised by slices).
         """
-        twin = self._with(copy.deepcopy(self.module), self.seed)
+        twin = self._with(copy_of(self.module), self.seed)
         with torch.no_grad():
             for layer in twin.layers.values():
                 if layer.bias_kinds == 1 and layer.bias is not None and not layer.analog_bias:
@@ -168,8 +173,16 @@ class TorchNetwork:
                         layer.bias.copy_(torch.round(layer.bias / step) * step)
         return twin
 
+    def _watched(self, analog: Any, seed: int) -> TorchNetwork:
+        """A copy on hardware; the first one watches its first pass and warns of what stays digital."""
+        (unwatch if self._warned else watch)(analog)
+        self._warned = True
+        return self._with(analog, seed)
+
     def _with(self, module: Any, seed: int) -> TorchNetwork:
-        return TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
+        twin = TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
+        twin._warned = self._warned
+        return twin
 
     def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
         """Answers of the network, ``(images, outputs)``."""
@@ -204,12 +217,6 @@ class TorchNetwork:
             for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
         }
 
-    def _names(self, layers: Sequence[Any]) -> tuple[str, ...]:
-        """Names of the layers, in their order; a layer used under two names has both."""
-        wanted = {id(layer) for layer in layers}
-        found = self.module.named_modules(remove_duplicate=False)
-        return tuple(name for name, layer in found if id(layer) in wanted)
-
 
 def _rounded(bias: torch.Tensor, bits: int) -> torch.Tensor:
     """The nearest of ``2**bits`` levels from the lowest to the highest entry."""
@@ -222,7 +229,7 @@ def _rounded(bias: torch.Tensor, bits: int) -> torch.Tensor:
 
 def _moved(module: Any, hardware: Sequence[Any], seed: int) -> Any:
     """A copy whose analog layers are on other hardware and on another chip."""
-    twin = copy.deepcopy(module)
+    twin = copy_of(module)
     for layer, params in zip(analog_modules(twin), hardware, strict=True):
         layer.params = params
         layer.reinitialize(seed)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
+from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
 from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.trial import Trial, is_layer, try_out
 
-#: Modules with matrix products.
-MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
 
 
@@ -25,10 +24,12 @@ class ReportedLayer:
     Attributes:
         name: Place in the model.
         kind: Its class.
-        shapes: Matrices it holds in arrays, ``(outputs, inputs with bias columns)`` each; empty if it is digital.
+        shapes: Matrices it holds in arrays, ``(outputs, inputs with bias columns)`` each; empty if it has none.
         arrays: Physical arrays they occupy.
-        reason: Why it is digital; empty if it is analog.
+        reason: Why its products are digital; empty if they are analog.
         convertible: True if `from_torch` can convert it.
+        driven: Whether data of the example reached it; None without an example, and for modules of unknown kinds.
+        readers: Digital products that other code computed with its parameters for the example.
     """
 
     name: str
@@ -37,6 +38,18 @@ class ReportedLayer:
     arrays: int
     reason: str
     convertible: bool
+    driven: bool | None = None
+    readers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shapes = ", ".join(f"{rows} x {columns}" for rows, columns in self.shapes)
+        where = [f"{shapes} in {self.arrays} arrays"] if self.shapes else []
+        where += [self.reason] if self.reason else []
+        if self.driven is False and not self.readers:
+            where.append("not reached by the example")
+        if self.readers and (self.driven or not self.shapes):
+            where.append(_read_by(self.readers))
+        return f"{self.name or '(model)'} ({self.kind}): {'; '.join(where)}"
 
 
 @final
@@ -46,9 +59,11 @@ class ConversionReport:
 
     Attributes:
         layers: All of them.
+        others: Digital products of the example with parameters that no module of the model has.
     """
 
     layers: tuple[ReportedLayer, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def analog(self) -> tuple[ReportedLayer, ...]:
@@ -62,20 +77,54 @@ class ConversionReport:
 
     def __str__(self) -> str:
         lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital"]
-        for layer in self.layers:
-            shapes = ", ".join(f"{rows} x {columns}" for rows, columns in layer.shapes)
-            where = layer.reason or f"{shapes} in {layer.arrays} arrays"
-            lines.append(f"  {layer.name or '(model)'} ({layer.kind}): {where}")
+        lines += [f"  {layer}" for layer in self.layers]
+        lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
         return "\n".join(lines)
 
 
-def conversion_report(model: nn.Module) -> ConversionReport:
-    """Find out what of ``model`` runs on arrays, before or after conversion."""
-    return ConversionReport(tuple(_layers(model)))
+def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport:
+    """Find out what of ``model`` runs on arrays, before or after conversion.
+
+    Args:
+        model: Digital or analog.
+        example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
+            model answers it, in eval mode, and the report says which layers its data reach, and which products other
+            code computes digitally from the parameters of layers. Layers in arrays that are only read like that
+            count as digital.
+
+    Raises:
+        ParameterError: ``example`` is no input.
+    """
+    layers = tuple(_layers(model, set()))
+    if example is None:
+        return ConversionReport(layers)
+    trial = try_out(model, example)
+    others = tuple(
+        f"{product}, shape {shape}" for shape, products in trial.strangers.items() for product in sorted(products)
+    )
+    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others)
 
 
-def _layers(module: nn.Module, name: str = "") -> Iterator[ReportedLayer]:
+def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLayer:
+    """The entry with what a pass did with the layer."""
+    module = model.get_submodule(layer.name)
+    readers = tuple(sorted(trial.readers_of(layer.name, module)))
+    driven = layer.name in trial.reached if is_layer(module) else None
+    passed_by = bool(layer.shapes and readers and not driven)
+    reason = f"its arrays are not used: {_read_by(readers)}" if passed_by else layer.reason
+    return replace(layer, reason=reason, driven=driven, readers=readers)
+
+
+def _read_by(readers: tuple[str, ...]) -> str:
+    return f"read digitally by {', '.join(readers)}"
+
+
+def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[ReportedLayer]:
+    """Every place of a digital layer, as each gets arrays of its own, and every analog layer once."""
     if isinstance(module, AnalogLayer):
+        if id(module) in seen:
+            return
+        seen.add(id(module))
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
         yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
@@ -86,8 +135,9 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[ReportedLayer]:
         yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
     if convertible or isinstance(module, nn.MultiheadAttention):
         return
-    for key, child in module.named_children():
-        yield from _layers(child, f"{name}.{key}" if name else key)
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from _layers(child, seen, f"{name}.{key}" if name else key)
 
 
 def _obstacle(module: nn.Module) -> str:

@@ -1,0 +1,307 @@
+"""What one pass does with the layers of a model: drives them, passes them by, or reads their parameters digitally.
+
+A module's own code may multiply with the weight of a layer instead of calling the layer:
+``F.linear(x, self.qkv.weight)``. Such products are digital whatever hardware the layer has. They are found by watching
+all torch functions of a pass: what is computed from parameters alone is followed, and noted where it meets data.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from crossohm.errors import ParameterError
+from crossohm.torch.batchnorm import _evaluating
+from crossohm.torch.kinds import MULTIPLYING, is_convertible
+from crossohm.torch.layer import AnalogLayer
+
+#: Where the operands of products are among the positional arguments; others (biases) are added.
+_OPERANDS = {
+    name: where
+    for where, names in (
+        (slice(2), "matmul __matmul__ __rmatmul__ __imatmul__ linalg_matmul mm bmm mv dot vdot inner linalg_vecdot"),
+        (slice(2), "tensordot linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+        (slice(1, 3), "addmm addmm_ addmv addmv_ addbmm addbmm_ baddbmm baddbmm_"),
+        (slice(3), "bilinear"),
+        (slice(1, None), "einsum"),
+        (slice(None), "linalg_multi_dot chain_matmul multi_head_attention_forward"),
+        (slice(None), "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+    )
+    for name in names.split()
+}
+#: Products of single numbers: of matrices they are written-out matrix products.
+_ELEMENTWISE = ("mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "__imul__")
+#: Table look-ups: their results are data.
+_LOOKUPS = ("embedding", "embedding_bag")
+#: Mark of what depends on the inputs.
+_DATA = "data"
+#: What a tensor was made of: data, or parameters (by identity; none: buffers alone). None: of nothing that is watched.
+Mark = str | frozenset[int] | None
+
+#: The models a thread watches.
+_watched = threading.local()
+
+
+@final
+@dataclass
+class Trial:
+    """What a pass did.
+
+    Attributes:
+        reached: Names of the layers that data drove.
+        reads: By name of a parameter: the digital products with it outside of the layer that owns it, as
+            ``"linear in blocks.0 (Block)"``.
+        strangers: The same for parameters that no module of the model has, by their shape.
+    """
+
+    reached: set[str] = field(default_factory=set)
+    reads: dict[str, set[str]] = field(default_factory=dict)
+    strangers: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
+
+    def readers_of(self, layer: str, module: nn.Module) -> set[str]:
+        """The digital products with parameters of a layer."""
+        names = module.named_parameters(layer, recurse=is_layer(module), remove_duplicate=False)
+        return set().union(*(self.reads.get(name, ()) for name, _ in names))
+
+
+def is_watched(model: nn.Module) -> bool:
+    """True during a pass of ``model`` that a `Recorder` watches."""
+    return any(one is model for one in _models_watched())
+
+
+def _models_watched() -> list[nn.Module]:
+    found: list[nn.Module] = _watched.__dict__.setdefault("models", [])
+    return found
+
+
+def is_layer(module: nn.Module) -> bool:
+    """True if products inside of the forward of ``module`` are its own, analog or known to be digital."""
+    return isinstance(module, (AnalogLayer, *MULTIPLYING)) or is_convertible(module)
+
+
+def try_out(model: nn.Module, example: Any) -> Trial:
+    """Let ``model`` answer an example, in eval mode and without gradient, and see what that does.
+
+    The model's modes and torch's generators are left as they were.
+
+    Args:
+        model: Digital or analog.
+        example: The input: a tensor, a tuple of positional inputs or a dictionary of keyword inputs.
+
+    Raises:
+        ParameterError: ``example`` is none of these.
+    """
+    args, kwargs = _arguments(example)
+    layers = {name: module for name, module in model.named_modules(remove_duplicate=False) if is_layer(module)}
+    recorder = Recorder(model)
+    driven: set[int] = set()
+    with ExitStack() as stack:
+        devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        for block in (torch.no_grad(), _evaluating(model), _without_fused_kernels(), _counting(layers, driven)):
+            stack.enter_context(block)
+        try:
+            with recorder.running((args, kwargs)):
+                model(*args, **kwargs)
+        except Exception as error:
+            error.add_note("while the model answered the example")
+            raise
+    recorder.trial.reached.update(name for name, module in layers.items() if id(module) in driven)
+    return recorder.trial
+
+
+def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example, Tensor):
+        return (example,), {}
+    if isinstance(example, tuple):
+        return example, {}
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    allowed = "a tensor, a tuple of positional inputs, or a dictionary of keyword inputs"
+    raise ParameterError("example", type(example).__name__, "is no input of a model", allowed=allowed)
+
+
+@contextmanager
+def _without_fused_kernels() -> Iterator[None]:
+    """Without torch's fused transformer kernels, which read the weights of layers past their forward."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _counting(layers: Mapping[str, nn.Module], driven: set[int]) -> Iterator[None]:
+    """Note layers, by identity, that something passes: analog ones by the vectors their arrays multiply."""
+    analog = {id(layer): layer for layer in layers.values() if isinstance(layer, AnalogLayer)}
+    matrices = [matrix for layer in analog.values() for matrix in layer.matrices]
+    before = [matrix.vectors for matrix in matrices]
+    with ExitStack() as hooks:
+        for layer in {id(layer): layer for layer in layers.values()}.values():
+            if id(layer) not in analog:
+                note = partial(_note, driven)
+                hooks.callback(layer.register_forward_pre_hook(note, with_kwargs=True).remove)
+        for matrix in matrices:
+            matrix.vectors = 0
+        try:
+            yield
+            driven.update(key for key, layer in analog.items() if any(matrix.vectors for matrix in layer.matrices))
+        finally:
+            for matrix, vectors in zip(matrices, before, strict=True):
+                matrix.vectors = vectors
+
+
+def _note(driven: set[int], layer: nn.Module, args: Any, kwargs: Any) -> None:
+    if any(tensor.numel() for tensor in tensors_in((args, kwargs))):
+        driven.add(id(layer))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in nested lists, tuples, dictionaries and objects of inputs."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, Mapping):
+        yield from tensors_in(list(value.values()))
+    elif hasattr(value, "__dataclass_fields__"):
+        yield from tensors_in([getattr(value, name) for name in value.__dataclass_fields__])
+
+
+@final
+class Recorder(TorchFunctionMode):
+    """Watches the torch functions of one pass.
+
+    Args:
+        model: Its parameters are followed.
+        frame: The call during which the pass takes place, where nothing else tells that it ended.
+
+    Attributes:
+        trial: What was seen; layers that were reached are not noted.
+    """
+
+    def __init__(self, model: nn.Module, frame: FrameType | None = None) -> None:
+        super().__init__()
+        self.trial = Trial()
+        self._frame = frame
+        self._model = model
+        self._names: dict[int, list[str]] = {}
+        self._matrices: set[int] = set()  # parameters of layers that could be in arrays
+        self._modules = {id(module): name for name, module in model.named_modules()}
+        self._layers = [module for module in model.modules() if is_layer(module)]
+        self._marks: Any = WeakIdKeyDictionary()
+        self._strangers: dict[int, Tensor] = {}
+        self._depth = 0
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            self._names.setdefault(id(parameter), []).append(name)
+            self._marks[parameter] = frozenset([id(parameter)])
+        for buffer in model.buffers():
+            self._marks[buffer] = frozenset()
+        for layer in self._layers:
+            if isinstance(layer, AnalogLayer) or is_convertible(layer):
+                self._matrices.update(id(parameter) for parameter in layer.parameters() if parameter.ndim > 1)
+
+    @contextmanager
+    def running(self, inputs: Any) -> Iterator[None]:
+        """Watch what is done in the ``with`` block, which is a pass with these inputs."""
+        with ExitStack() as stack:
+            for tensor in tensors_in(inputs):
+                self._marks[tensor] = _DATA
+            watched = _models_watched()
+            watched.append(self._model)
+            stack.callback(watched.remove, self._model)
+            for layer in self._layers:
+                stack.callback(layer.register_forward_pre_hook(self._enter, prepend=True).remove)
+                stack.callback(layer.register_forward_hook(self._leave, always_call=True).remove)
+            stack.enter_context(self)
+            yield
+
+    def is_over(self) -> bool:
+        """True if the pass was left without a word, as by Ctrl-C, of which hooks are not told."""
+        return self._frame is not None and all(frame is not self._frame for frame in _frames())
+
+    def _enter(self, layer: nn.Module, args: Any) -> None:
+        self._depth += 1
+
+    def _leave(self, layer: nn.Module, args: Any, outputs: Any) -> None:
+        self._depth -= 1
+        if not self._depth:
+            for tensor in tensors_in(outputs):
+                self._marks[tensor] = _DATA
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute, and follow parameters through what was computed."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if not self._depth and not self.is_over():
+            self._follow(func.__name__, args, kwargs, result)
+        return result
+
+    def _follow(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Note a product, and mark its result."""
+        marks = [self._mark(operand) for operand in tensors_in((args, kwargs))]
+        is_data, read = _DATA in marks or function in _LOOKUPS, frozenset[int]()
+        if function in _OPERANDS:
+            named = {key: value for key, value in kwargs.items() if "bias" not in key}
+            factors = [self._mark(factor) for factor in tensors_in((args[_OPERANDS[function]], named))]
+            if not all(isinstance(factor, frozenset) for factor in factors):
+                read = _parameters(factors)
+        elif function in _ELEMENTWISE and is_data:
+            read = _parameters(marks) & self._matrices
+        if read:
+            self._record(function, read)
+        mark: Mark = _DATA if is_data or read else _parameters(marks)
+        if mark or any(isinstance(one, frozenset) for one in marks):
+            for tensor in tensors_in(result):
+                self._marks[tensor] = mark
+
+    def _mark(self, tensor: Tensor) -> Mark:
+        if tensor not in self._marks and isinstance(tensor, nn.Parameter):
+            self._strangers[id(tensor)] = tensor
+            self._marks[tensor] = frozenset([id(tensor)])
+        return self._marks.get(tensor)
+
+    def _record(self, function: str, parameters: frozenset[int]) -> None:
+        module = self._caller()
+        if is_layer(module):
+            return  # its own business, though it was not called as a module
+        where = f"{function} in {self._modules[id(module)] or 'the model'} ({type(module).__name__})"
+        for key in parameters:
+            if key in self._strangers:
+                self.trial.strangers.setdefault(tuple(self._strangers[key].shape), set()).add(where)
+            for name in self._names.get(key, ()):
+                self.trial.reads.setdefault(name, set()).add(where)
+
+    def _caller(self) -> nn.Module:
+        """The innermost module of the model whose code is running."""
+        for frame in _frames():
+            module = frame.f_locals.get("self")
+            if isinstance(module, nn.Module) and id(module) in self._modules:
+                return module
+        return self._model
+
+
+def _frames() -> Iterator[FrameType]:
+    """The running calls, from the innermost one."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _parameters(marks: list[Mark]) -> frozenset[int]:
+    return frozenset().union(*(mark for mark in marks if isinstance(mark, frozenset)))
