@@ -1,4 +1,4 @@
-"""Folded BatchNorm answers inputs of every number of axes as the original network does, or refuses them as torch does."""
+"""Folded BatchNorm answers inputs of every number of axes as the original network does, or refuses them like torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYERS = {
     "transposed2d": (lambda bias: nn.ConvTranspose2d(INPUTS, CHANNELS, 3, padding=1, bias=bias), nn.BatchNorm2d),
     "transposed3d": (lambda bias: nn.ConvTranspose3d(INPUTS, CHANNELS, 3, padding=1, bias=bias), nn.BatchNorm3d),
 }
-#: The channels of the layer are those of the normalisation in the first shape of each; sizes are equal where they can be.
+#: In the first shape of each, the normalisation sees the channels of the layer; sizes are equal where they can be.
 SHAPES = {
     "linear": [(3, 5), (3, CHANNELS, 5), (1, CHANNELS, 5), (CHANNELS, 5), (3, 2, 5), (5,), (2, 3, CHANNELS, 5)],
     "conv1d": [(3, 5, 4), (5, CHANNELS), (5, 3), (1, 5, 4)],
