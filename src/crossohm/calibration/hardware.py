@@ -28,6 +28,20 @@ def without_random_errors(params: CrossSimParameters) -> CrossSimParameters:
     return switched_off(params, {**cells, "xbar.adc.mvm.bits": 0, "xbar.adc.vmm.bits": 0})
 
 
+def is_reached(seen: Profile) -> bool:
+    """True if anything was multiplied: layers of a network may get no data, or empty batches only."""
+    return "mvm" in seen.inputs and seen.inputs["mvm"].total > 0
+
+
+def unreached(params: CrossSimParameters) -> CrossSimParameters:
+    """The hardware of a layer that no data reached: as described, or, where that waits for ranges, with the widest."""
+    kept = params.copy()
+    adc = kept.xbar.adc.mvm
+    if takes_adc_range(kept) and adc.adc_range_option is ADCRangeLimits.CALIBRATED and not adc.calibrated_range:
+        kept.update({"xbar.adc.mvm.adc_range_option": "MAX"})
+    return kept
+
+
 def input_range(
     params: CrossSimParameters, seen: Profile, objective: Objective, zero_level: bool, layer: str
 ) -> ChosenRange | None:
@@ -68,9 +82,9 @@ def takes_adc_range(params: CrossSimParameters) -> bool:
 def adc_ranges(
     params: CrossSimParameters, seen: Profile, objective: Objective, zero_level: bool
 ) -> tuple[ChosenRange, ...]:
-    """The ADC range of a layer, or one per weight slice; empty if it converts nothing or its range is given."""
+    """The ADC range of a layer, or one per weight slice; empty if it converts nothing or its range is kept."""
     scale = adc_scale(params.xbar.adc.mvm, zero_level)
-    if scale is None or not takes_adc_range(params):
+    if scale is None or not takes_adc_range(params) or not is_reached(seen):
         return ()
     slices = params.core.bit_sliced.num_slices if params.core.style is CoreStyle.BITSLICED else 1
     signals = _signals(seen, slices, params.xbar.dac.mvm.slice_size)
@@ -83,11 +97,14 @@ def adc_ranges(
 def _signals(seen: Profile, slices: int, slice_size: int) -> list[Signal]:
     """What the converters of each weight slice see; errors of an input slice count by its significance."""
     keys = seen.by_slice("mvm", slices)
+    # Where a ReLU removes everything, there is nothing to weigh but the floors themselves.
+    dead = not any(record.total for record in seen.conversions.values())
+    records, floors = (seen.floors, {}) if dead else (seen.conversions, seen.floors)
     return [
         Signal(
-            tuple(seen.conversions[key] for number, key in keys if number == slice_),
+            tuple(records[key] for number, key in keys if number == slice_),
             tuple(2.0 ** (slice_size * key.plane) for number, key in keys if number == slice_),
-            tuple(seen.floors[key] for number, key in keys if number == slice_ and key in seen.floors),
+            tuple(floors[key] for number, key in keys if number == slice_ and key in floors),
         )
         for slice_ in range(slices)
     ]

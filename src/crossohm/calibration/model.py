@@ -7,7 +7,8 @@ recorded on cells without random errors: a range is a design decision, which no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from crossohm.calibration.hardware import (
     adc_ranges,
     input_range,
+    is_reached,
     takes_adc_range,
+    unreached,
     with_ranges,
     without_random_errors,
 )
@@ -73,8 +76,11 @@ def calibrate(
         ShapeError: not one description per layer.
         UnknownNameError: a layer of the table does not exist, or one is missing.
         ParameterError: a DAC without sign meets negative inputs, or an option is out of range.
-        InputError: there are no images, or a signal is not finite.
+        InputError: there are no images, a signal is not finite, or the network does not take the data.
         UnsupportedError: no front end knows such a model.
+
+    Warns:
+        RuntimeWarning: no data reached some layers, whose ranges stay as described.
     """
     network = network_of(model)
     described = _described(network, params)
@@ -84,19 +90,36 @@ def calibrate(
     seen, count = recorder.record([CrossSimParameters() for _ in described], "input ranges")
     layers = {
         matrix: LayerRanges(layer, input_range(own, seen[matrix], inputs_chosen, zero_level, matrix), (), own.copy())
+        if is_reached(seen[matrix])
+        else LayerRanges(layer, None, (), unreached(own))
         for layer, given in described.items()
         for matrix, own in by_matrix(layer, given, matrices_of(layer, seen)).items()
     }
-    if keep_adc_ranges or not any(takes_adc_range(found.hardware) for found in layers.values()):
-        return Calibration(_ranged(layers), chosen, count)
+    missed = {name for name in layers if not is_reached(seen[name])}
+    found = Calibration(_ranged(layers), chosen, count)
+    if not keep_adc_ranges and any(takes_adc_range(one.hardware) for one in layers.values()):
+        seen, _ = recorder.record(found.each(without_random_errors), "ADC ranges", relu_aware)
+        adc = {
+            matrix: replace(one, adc=adc_ranges(one.hardware, seen[matrix], chosen, zero_level))
+            if is_reached(seen[matrix])
+            else replace(one, hardware=unreached(one.hardware))
+            for matrix, one in found.layers.items()
+        }
+        missed |= {name for name in layers if not is_reached(seen[name])}
+        found = Calibration(_ranged(adc), chosen, count)
+    _report_unreached(name for name in layers if name in missed)
+    return found
 
-    driven = Calibration(_ranged(layers), chosen, count)
-    seen, _ = recorder.record(driven.each(without_random_errors), "ADC ranges", relu_aware)
-    adc = {
-        matrix: replace(found, adc=adc_ranges(found.hardware, seen[matrix], chosen, zero_level))
-        for matrix, found in driven.layers.items()
-    }
-    return Calibration(_ranged(adc), chosen, count)
+
+def _report_unreached(matrices: Iterable[str]) -> None:
+    """Warn of matrices whose ranges nothing is known about."""
+    names = ", ".join(name or "the model" for name in matrices)
+    if names:
+        message = (
+            f"no data reached {names} during calibration: their converter ranges stay as described. Calibrate with data "
+            "that the network sends there, or leave these layers digital"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _ranged(layers: Mapping[str, LayerRanges]) -> dict[str, LayerRanges]:

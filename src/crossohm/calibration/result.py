@@ -51,7 +51,7 @@ class LayerRanges:
 
     Attributes:
         layer: Name of the layer.
-        inputs: Input range in the layer's units; None: kept, each vector has its own.
+        inputs: Input range in the layer's units; None: kept, as each vector has its own or no data reached the layer.
         adc: ADC range in normalised current, one per weight slice, least significant first; empty: kept as described.
         hardware: The description with these ranges.
     """

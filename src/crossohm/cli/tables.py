@@ -194,7 +194,9 @@ def ranges_table(found: Calibration) -> Table:
     table = _table(f"Converter ranges: {ends}", ("layer", "inputs"), ("error",))
     table.add_column("ADC inputs, least significant slice first", overflow="fold")
     for name, layer in found.layers.items():
-        inputs = ("a range per vector", "") if layer.inputs is None else _limits(layer.inputs)
+        own = layer.hardware.core.mapping.inputs.mvm.percentile
+        kept = "as described" if own is None else "a range per vector"
+        inputs = (kept, "") if layer.inputs is None else _limits(layer.inputs)
         adcs = ", ".join("{} (error {})".format(*_limits(one)) for one in layer.adc) or "as described"
         table.add_row(name, *inputs, adcs)
     return table

@@ -79,6 +79,8 @@ class Taps:
     def _histograms(self, name: str, seen: Profile) -> list[dict[str, Any]]:
         core = self._chip.cores[name].params.core
         slices = core.bit_sliced.num_slices if core.style is CoreStyle.BITSLICED else 1
+        if not seen.conversions:  # the network sent nothing there
+            return [_plain(StreamingHistogram(BINS))] * slices
         return [_plain(histogram) for histogram in seen.adc_slices("mvm", slices)]
 
 

@@ -2,13 +2,16 @@
 
 A trace of the model shows which normalisations are computed directly from the output of a linear or convolution layer
 that nothing else uses. Order of definition would not do: a functional activation between the two is invisible to it.
+What no trace shows, how many axes the inputs have, is looked up in an example, or decided at every input by
+`FoldedNorm`, which stays where a normalisation was.
 """
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from crossohm.torch.folded import FoldedNorm, proper_axes
 from crossohm.torch.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
@@ -30,45 +34,76 @@ FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def fold_batchnorm(model: nn.Module) -> None:
-    """Fold every BatchNorm of ``model`` that can be, in place, and put `torch.nn.Identity` where it was.
+def fold_batchnorm(
+    model: nn.Module, axes: Mapping[str, int] | None = None, wanted: Callable[[nn.Module], bool] = lambda layer: True
+) -> None:
+    """Fold every BatchNorm of ``model`` that can be, in place, and put a `FoldedNorm` where it was.
 
-    Running statistics are folded, so the result equals the model in eval mode. A BatchNorm1d after a linear layer is
-    taken to see vectors, ``(batch, features)``. What stays digital is named in a RuntimeWarning with the reason.
+    Running statistics are folded, so the result equals the model in eval mode. What stays digital although it is wanted
+    is named in a RuntimeWarning with the reason.
+
+    Args:
+        model: The model.
+        axes: How many axes the input of each normalisation has, by name, where that is known; see `axes_of_norms`.
+        wanted: True for layers that a normalisation may be folded into.
     """
     norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
     if not norms:
         return
     kept = {}
     try:
-        flow = _DataFlow(model)
+        flows = _data_flows(model)
     except Exception as error:  # tracing runs the user's forward; whatever it raises means: unknown data flow
         kept = dict.fromkeys(norms, f"the model cannot be traced: {type(error).__name__}: {error}")
     else:
         for name, norm in norms.items():
-            layer, obstacle = flow.layer_before(norm)
+            layer, obstacle = _layer_before(flows, norm)
+            seen = (axes or {}).get(name)
+            obstacle = obstacle or ("" if seen is None else _wrong_axis(seen, layer, norm))
             if obstacle:
                 kept[name] = obstacle
-                continue
-            _fold(layer, norm)
-            _replace(model, norm, nn.Identity().train(norm.training))
+            elif wanted(layer):
+                folded = FoldedNorm(norm, layer, name, *_fold(layer, norm), certain=seen is not None)
+                _replace(model, norm, folded)
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
+def axes_of_norms(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:
+    """How many axes the input of each BatchNorm of ``model`` has, by name, while ``run(model)`` works in eval mode."""
+    found: dict[str, int] = {}
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if isinstance(module, _BatchNorm):
+                hooks.enter_context(module.register_forward_pre_hook(_note_axes(found, name)))
+        if any(isinstance(module, _BatchNorm) for module in model.modules()):
+            with torch.no_grad(), _evaluating(model):
+                run(model)
+    return found
+
+
+def _note_axes(found: dict[str, int], name: str) -> Any:
+    return lambda norm, inputs: found.__setitem__(name, inputs[0].ndim)
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AnalogLayer) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, AnalogLayer | FoldedNorm) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _DataFlow:
-    """Which module feeds which, in eval mode."""
+    """Which module feeds which, in eval mode.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: The model.
+        given: Arguments of its forward that have these values; the others are unknown.
+    """
+
+    def __init__(self, model: nn.Module, given: Mapping[str, Any]) -> None:
         with _evaluating(model):
-            graph = _Tracer().trace(model)
+            graph = _Tracer().trace(model, concrete_args=dict(given) or None)
         self._model = model
         self._attributes = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
         self._calls: dict[int, list[fx.Node]] = {}
@@ -112,6 +147,26 @@ class _DataFlow:
         return owners > 1 or any(a.startswith(path + ".") for path in paths for a in self._attributes)
 
 
+def _data_flows(model: nn.Module) -> list[_DataFlow]:
+    """The data flow with all arguments of the model, and that without those which it does not need."""
+    arguments = inspect.signature(model.forward).parameters.values()
+    omitted = {one.name: one.default for one in arguments if one.default is not one.empty}
+    flows = [_DataFlow(model, {})]
+    return [*flows, _DataFlow(model, omitted)] if omitted else flows
+
+
+def _layer_before(flows: list[_DataFlow], norm: nn.Module) -> tuple[Any, str]:
+    """The layer a normalisation can be folded into however the model is called, or what speaks against it."""
+    found = [flow.layer_before(norm) for flow in flows]
+    obstacle = next((reason for _, reason in found if reason), "")
+    return found[0][0], obstacle
+
+
+def _wrong_axis(axes: int, layer: nn.Module, norm: nn.Module) -> str:
+    proper = proper_axes(layer, norm)
+    return "" if axes == proper else f"it normalises axis 1 of {axes}, which is not that of the channels of its layer"
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode inside the block, every module's own mode again afterwards."""
@@ -125,21 +180,27 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _fold(layer: Any, norm: Any) -> None:
-    """``W' = s W``, ``b' = s (b - mean) + beta`` with ``s = gamma / sqrt(var + eps)``, computed in double precision."""
+def _fold(layer: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """``W' = s W``, ``b' = s (b - mean) + beta`` with ``s = gamma / sqrt(var + eps)``, computed in double precision.
+
+    Returns:
+        ``s``, and ``beta - s mean``.
+    """
     weight = layer.weight
     scale = (norm.running_var.double() + norm.eps).rsqrt()
     if norm.weight is not None:
         scale = scale * norm.weight.double()
-    bias = -norm.running_mean.double() if layer.bias is None else layer.bias.double() - norm.running_mean.double()
-    bias = bias * scale
+    shift = -norm.running_mean.double() * scale
     if norm.bias is not None:
-        bias = bias + norm.bias.double()
+        shift = shift + norm.bias.double()
+    bias = shift if layer.bias is None else layer.bias.double() * scale + shift
     weight.copy_(weight.double() * _along_outputs(scale, layer))
     if layer.bias is None:
         layer.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=weight.requires_grad)
     else:
         layer.bias.copy_(bias)
+    layer.batchnorm_folded = True
+    return scale, shift
 
 
 def _along_outputs(scale: torch.Tensor, layer: Any) -> torch.Tensor:

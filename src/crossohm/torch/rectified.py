@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from crossohm.torch.batchnorm import _evaluating, _Tracer
 from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.folded import FoldedNorm
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
 
@@ -61,10 +62,15 @@ def _is_rectified(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 def _users(node: fx.Node, modules: dict[str, nn.Module]) -> Iterator[fx.Node]:
     """Who uses a value, behind modules that pass it on."""
     for user in node.users:
-        if user.op == "call_module" and isinstance(modules[str(user.target)], _TRANSPARENT):
+        if user.op == "call_module" and _passes_on(modules[str(user.target)]):
             yield from _users(user, modules)
         else:
             yield user
+
+
+def _passes_on(module: nn.Module) -> bool:
+    """True if a module's output is its input, whatever that is."""
+    return isinstance(module, _TRANSPARENT) and not (isinstance(module, FoldedNorm) and not module.certain)
 
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
