@@ -83,6 +83,5 @@ def show(results: Results, quiet: bool, as_json: bool) -> None:
     if quiet:
         typer.echo(f"{results.name}: {len(results.chips)} of {results.planned} chips; results in {results.folder}")
         return
-    console = tables.stdout()
-    console.print(tables.points_table(results))
-    console.print(f"Results in {results.folder}", soft_wrap=True, highlight=False, markup=False)
+    tables.points_table(results).write()
+    typer.echo(f"Results in {results.folder}")
