@@ -87,7 +87,7 @@ def _inputs(plan: Plan) -> str:
 def _dac(plan: Plan) -> str:
     dac = plan.drive.dac
     if dac.levels is None:
-        return "ideal"
+        return "ideal" if dac.ideal else "user model"
     text = f"{dac.levels} levels, LSB {dac.lsb:.4g} of full scale"
     if not dac.sliced:
         return text

@@ -52,20 +52,25 @@ class DACConverter:
         return cls(levels.nearest, levels, slicing)
 
     @property
+    def ideal(self) -> bool:
+        """True if inputs are applied as they are."""
+        return self.uniform is None and self.quantize is _identity
+
+    @property
     def levels(self) -> int | None:
-        """Number of levels, None if continuous."""
+        """Number of levels, None if unknown or continuous."""
         return None if self.uniform is None else self.uniform.count
 
     @property
     def lsb(self) -> float | None:
-        """Distance of neighbouring levels, None if continuous."""
+        """Distance of neighbouring levels, None if unknown or continuous."""
         return None if self.uniform is None else self.uniform.step
 
     @property
     def keeps_zero(self) -> bool:
         """True if an input of zero certainly becomes a voltage of zero."""
         if self.uniform is None:
-            return self.quantize is _identity
+            return self.ideal
         return self.uniform.low == 0 and self.uniform.first <= 0
 
     @property

@@ -48,6 +48,5 @@ def budget(
         worst = max(found.contributions, key=lambda one: one.share)
         typer.echo(f"{loaded.name}: most noise from {worst.label}, {100 * worst.share:.0f} %; results in {folder}")
         return
-    console = tables.stdout()
-    console.print(tables.budget_table(found))
-    console.print(f"Results in {folder}", soft_wrap=True, highlight=False, markup=False)
+    tables.budget_table(found).write()
+    typer.echo(f"Results in {folder}")

@@ -35,5 +35,5 @@ def calibrate(
     if not quiet:
         from crossohm.cli import tables
 
-        tables.stdout().print(tables.ranges_table(found))
+        tables.ranges_table(found).write()
     typer.echo(f"Ranges in {output}")

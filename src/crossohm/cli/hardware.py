@@ -79,4 +79,4 @@ def _show(report: HardwareReport, title: str, as_json: bool) -> None:
         return
     from crossohm.cli import tables
 
-    tables.stdout().print(tables.hardware_table(report, title))
+    tables.hardware_table(report, title).write()

@@ -9,4 +9,4 @@ def presets() -> None:
     from crossohm.params import CrossSimParameters, preset_names
 
     found = {name: CrossSimParameters.from_json(name) for name in preset_names()}
-    tables.stdout().print(tables.presets_table(found))
+    tables.presets_table(found).write()

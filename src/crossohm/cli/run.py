@@ -113,7 +113,6 @@ def _show(result: RunResult, hardware: str, folder: Path, quiet: bool, as_json: 
     if quiet:
         typer.echo(f"{tables.accuracy_line(result)}; results in {folder}")
         return
-    console = tables.stdout()
-    console.print(tables.hardware_table(result.report, f"Hardware {hardware}"))
-    console.print(tables.accuracy_table(result))
-    console.print(f"Results in {folder}", soft_wrap=True, highlight=False, markup=False)
+    tables.hardware_table(result.report, f"Hardware {hardware}").write()
+    tables.accuracy_table(summary(result)).write()
+    typer.echo(f"Results in {folder}")

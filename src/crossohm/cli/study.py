@@ -101,8 +101,7 @@ def show(results: Results, quiet: bool, as_json: bool) -> None:
     if quiet:
         typer.echo(f"{results.name}: {len(results.chips)} of {results.planned} chips; results in {results.folder}")
         return
-    console = tables.stdout()
-    console.print(tables.points_table(results))
+    tables.points_table(results).write()
     for line in reasons(results):
         typer.echo(line)
-    console.print(f"Results in {results.folder}", soft_wrap=True, highlight=False, markup=False)
+    typer.echo(f"Results in {results.folder}")

@@ -3,54 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from crossohm.cli.failures import failed_points, failures_as_dicts
+from crossohm.cli.sheet import Kind, Sheet
 
 if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
-    from crossohm.studies import (
-        ChipResult,
-        ErrorBudget,
-        HardwareReport,
-        LayerReport,
-        Results,
-        RunResult,
-    )
-
-#: Wide enough for every table where the width is unknown: in a pipe or a log file.
-_LOG_WIDTH = 120
+    from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results, RunResult
 
 
-def stdout() -> Console:
-    """The console for tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_LOG_WIDTH)
-
-
-def hardware_table(report: HardwareReport, title: str) -> Table:
+def hardware_table(report: HardwareReport, title: str) -> Sheet:
     """What every layer occupies."""
-    table = _table(title, ("layer", "kind", "matrix"), ("arrays", "size", "cells", "MVMs", "levels"))
-    table.add_column("DAC", overflow="fold")
-    table.add_column("ADC", overflow="fold")
-    for layer in report.layers:
-        table.add_row(*_layer_cells(layer))
-    rows, columns = report.largest_array
-    totals = (f"{report.arrays:,}", f"{rows}x{columns}", f"{report.devices:,}", f"{report.mvms:,}")
-    table.add_section()
-    table.add_row("total", "", "", *totals, "", "", "")
-    table.caption = (
+    counts = ("matrix", "arrays", "size", "cells", "MVMs", "levels")
+    headings = _headings(("layer",), ("kind",), counts, ("DAC", "ADC"))
+    caption = (
         "matrix: outputs x inputs; size: rows x columns of the largest array; MVMs: array operations per image; "
         "levels: of a cell; ranges: DAC in the layer's units, ADC in currents of one fully driven cell"
     )
-    table.caption_justify = "left"
-    return table
+    rows, columns = report.largest_array
+    totals = (f"{report.arrays:,}", f"{rows}x{columns}", f"{report.devices:,}", f"{report.mvms:,}")
+    return Sheet(
+        title, headings, caption, list(map(_layer_cells, report.layers)), ("total", "", "", *totals, "", "", "")
+    )
 
 
 def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
@@ -63,71 +40,96 @@ def _layer_cells(layer: LayerReport) -> tuple[str, ...]:
         f"{layer.devices:,}",
         f"{layer.mvms:,}",
         f"{layer.cell_levels}" if layer.cell_levels else "continuous",
-        _converter(layer.dac_levels, [layer.input_range] if layer.input_range else []),
-        _converter(layer.adc_levels, layer.adc_ranges),
+        _converter(layer.dac, layer.dac_levels, [layer.input_range] if layer.input_range else []),
+        _converter(layer.adc, layer.adc_levels, layer.adc_ranges),
     )
 
 
-def _converter(levels: int | None, ranges: Iterable[tuple[float, float]]) -> str:
-    """Levels and limits, e.g. ``255, ±1.5``."""
-    if levels is None:
-        return "ideal"
+def _converter(model: str, levels: int | None, ranges: Iterable[tuple[float, float]]) -> str:
+    """Levels and limits, e.g. ``255, ±1.5``; the model where it does not tell its levels."""
+    if model == "ideal":
+        return model
     texts = [f"±{high:.3g}" if high == -low else f"{low:.3g}..{high:.3g}" for low, high in ranges]
     limits = texts[0] if len(set(texts)) == 1 else ", ".join(texts)
-    return f"{levels}, {limits}" if limits else str(levels)
+    return ", ".join(filter(None, (str(levels or model), limits)))
 
 
-def accuracy_table(result: RunResult) -> Table:
-    """Digital and analog accuracy side by side."""
-    settings = result.settings
-    title = f"{settings.model} on {len(result.labels):,} test images of {settings.dataset}"
-    table = _table(title, ("accuracy",), ("digital", _chips(settings.draws), "loss (points)"))
-    for k in sorted({1, settings.top_k}):
-        digital, analog = result.digital_accuracy(k), result.analog_accuracy(k)
-        table.add_row(
-            f"top-{k}", _percent(digital), _spread(analog.mean, analog.std), f"{100 * (digital - analog.mean):.2f}"
-        )
+def accuracy_table(found: Mapping[str, Any]) -> Sheet:
+    """Digital and analog accuracy side by side.
+
+    Args:
+        found: The summary of a run; see `crossohm.studies.files.summary`.
+    """
+    from crossohm.report.measure import measure
+    from crossohm.studies import spread
+
+    title = f"{found['settings']['model']} on {found['images']:,} test images of {found['settings']['dataset']}"
+    columns = ("digital", _chips(len(found["seeds"])), "loss (points)")
+    table = Sheet(title, _headings(("accuracy",), numbers=columns))
+    for name, digital in found["digital"].items():
+        kind, analog = measure(name), spread(found["analog"][name]["values"])
+        loss = f"{100 * (digital - analog.mean):.2f}"
+        table.rows.append((name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss))
     return table
 
 
 def accuracy_line(result: RunResult) -> str:
     """The main result in one line."""
-    analog = result.analog_accuracy()
+    from crossohm.report.measure import measure
+
+    kind, settings = measure("top1"), result.settings
     return (
-        f"{result.settings.model}: digital {_percent(result.digital_accuracy())}, "
-        f"analog {_spread(analog.mean, analog.std)} ({_chips(result.settings.draws)})"
+        f"{settings.model}: digital {kind.text(result.digital_accuracy())}, "
+        f"analog {kind.cell(result.analog_accuracy())} ({_chips(settings.draws)})"
     )
 
 
-def points_table(results: Results) -> Table:
-    """Every point of a study: its settings, and the measures over its chips."""
-    paths = [path for axis in results.axes for path in axis.paths]
-    names = [name for measure in results.measures for name in (measure, f"digital {measure}")]
+def points_table(results: Results) -> Sheet:
+    """Every point of a study: its settings, or what is wrong with its hardware, and the measures over its chips."""
+    from crossohm.report.budget import budget_labels
+    from crossohm.report.measure import SNR, measure
+
+    paths, labels = [path for axis in results.axes for path in axis.paths], budget_labels(results)
+    measures = list(map(measure, results.measures))
     missing = "" if results.complete else f", {results.planned - len(results.chips)} chips missing"
-    title = f"{results.name}: {len(results.points)} points{missing}"
-    table = _table(title, [_brief(path, paths) for path in paths], ["chips", *names, "output SNR (dB)"])
+    names = ["hardware"] if labels else [_brief(path, paths) for path in paths]
+    numbers = [name for each in measures for name in (each.name, f"digital {each.name}")]
+    table = Sheet(
+        f"{results.name}: {'error budget, ' if labels else ''}{len(results.points)} points{missing}",
+        _headings(names, numbers=("chips", *numbers, "output SNR (dB)")),
+    )
     for point, chips in results.points.items():
         cells = []
-        for measure in results.measures:
-            found = results.spread(point, measure)
-            cells += [_measure(measure, found.mean, found.std), _measure(measure, chips[0].digital[measure], None)]
-        settings = [_setting(chips[0].coordinates.get(path, "")) for path in paths]
-        table.add_row(*settings, str(len(chips)), *cells, f"{_power_ratio(chips):.1f}")
-    for failed in failed_points(results).values():
-        settings = [_setting(failed.coordinates.get(path, "")) for path in paths]
-        table.add_row(*settings, "failed")
+        for each in measures:
+            cells += [each.cell(results.spread(point, each.name)), each.text(chips[0].digital[each.name])]
+        ratio = results.spread(point, SNR.name).mean
+        table.rows.append((*_settings(results, point, paths, labels), str(len(chips)), *cells, _decibels(ratio)))
+    for point in failed_points(results):
+        empty = [""] * (len(numbers) + 1)
+        table.rows.append((*_settings(results, point, paths, labels), "failed", *empty))
     return table
+
+
+def _settings(results: Results, point: int, paths: Sequence[str], labels: Mapping[int, str]) -> list[str]:
+    """What a point of a study is: its settings, or what an error budget changed."""
+    texts = results.settings(point)
+    return [labels.get(point, f"point {point + 1}")] if labels else [texts.get(path, "") for path in paths]
 
 
 def points_as_dict(results: Results) -> dict[str, Any]:
     """The same as plain values; no noise at all is an output SNR of None."""
-    ratios = {point: _power_ratio(chips) for point, chips in results.points.items()}
+    from crossohm.report.budget import budget_labels
+    from crossohm.studies.results import OUTPUT_SNR
+
+    labels = budget_labels(results)
+    ratios = {point: results.spread(point, OUTPUT_SNR).mean for point in results.points}
     return {
         "name": results.name,
         "folder": str(results.folder),
         "complete": results.complete,
         "points": [
             {
+                **({"hardware": labels[point]} if labels else {}),
                 "settings": chips[0].coordinates,
                 "seeds": [chip.seed for chip in chips],
                 "analog": {name: results.spread(point, name).as_dict() for name in results.measures},
@@ -140,13 +142,6 @@ def points_as_dict(results: Results) -> dict[str, Any]:
     }
 
 
-def _power_ratio(chips: Sequence[ChipResult]) -> float:
-    """Output SNR of all chips of a point together, dB."""
-    from crossohm.studies.results import decibels
-
-    return decibels({name: sum(chip.record["output"][name] for chip in chips) for name in ("signal", "noise")})
-
-
 def _brief(path: str, others: Sequence[str]) -> str:
     """As many last names of a path as tell it from the others."""
     names = path.split(".")
@@ -157,48 +152,43 @@ def _brief(path: str, others: Sequence[str]) -> str:
     return path
 
 
-def budget_table(budget: ErrorBudget) -> Table:
+def budget_table(budget: ErrorBudget) -> Sheet:
     """What each cause of errors does, alone and by its absence."""
-    name = budget.measure
+    from crossohm.report.measure import measure
+    from crossohm.studies.nonidealities import EVERYWHERE
+
+    kind = measure(budget.measure)
     ends = " ".join(
-        f"{title} {_measure(name, found.mean, found.std)}"
+        f"{title} {kind.cell(found)}"
         for title, found in (("complete hardware", budget.complete), ("perfect", budget.perfect))
     )
-    title = f"{name}: digital {_measure(name, budget.digital, None)}, {ends}; output {budget.snr_complete:.1f} dB"
-    table = _table(
-        title, ("cause", "layer"), ("alone", "loss alone", "absent", "gain absent", "SNR alone (dB)", "noise share")
-    )
-    for one in budget.contributions:
-        changes = (_change(name, one.loss_alone), _change(name, one.gain_absent))
-        table.add_row(
-            one.label, "all" if one.layer == "*" else one.layer,
-            _measure(name, one.alone.mean, one.alone.std), changes[0],
-            _measure(name, one.absent.mean, one.absent.std), changes[1],
-            f"{one.snr_alone:.1f}", f"{100 * one.share:.1f} %",
-        )  # fmt: skip
-    table.caption = (
+    title = f"{kind.name}: digital {kind.text(budget.digital)}, {ends}; output {_decibels(budget.snr_complete)} dB"
+    caption = (
         "alone: nothing else wrong; absent: everything else wrong; losses and gains in points of accuracy; "
         "noise share: noise power alone over that of the complete hardware"
     )
-    table.caption_justify = "left"
+    columns = ("alone", "loss alone", "absent", "gain absent", "SNR alone (dB)", "noise share")
+    table = Sheet(title, _headings(("cause", "layer"), numbers=columns), caption)
+    for one in budget.contributions:
+        table.rows.append((
+            one.label, "all" if one.layer == EVERYWHERE else one.layer,
+            kind.cell(one.alone), kind.amount(one.loss_alone), kind.cell(one.absent), kind.amount(one.gain_absent),
+            _decibels(one.snr_alone), f"{100 * one.share:.1f} %",
+        ))  # fmt: skip
     return table
 
 
-def _setting(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def ranges_table(found: Calibration) -> Table:
+def ranges_table(found: Calibration) -> Sheet:
     """Converter ranges of every layer, with what they lose."""
     ends = f"objective {found.objective.measure}, {found.images:,} training images"
-    table = _table(f"Converter ranges: {ends}", ("layer", "inputs"), ("error",))
-    table.add_column("ADC inputs, least significant slice first", overflow="fold")
+    headings = _headings(("layer",), (), ("inputs", "error"), ("ADC inputs, least significant slice first",))
+    table = Sheet(f"Converter ranges: {ends}", headings)
     for name, layer in found.layers.items():
         own = layer.hardware.core.mapping.inputs.mvm.percentile
         kept = "as described" if own is None else "a range per vector"
         inputs = (kept, "") if layer.inputs is None else _limits(layer.inputs)
         adcs = ", ".join("{} (error {})".format(*_limits(one)) for one in layer.adc) or "as described"
-        table.add_row(name, *inputs, adcs)
+        table.rows.append((name, *inputs, adcs))
     return table
 
 
@@ -207,22 +197,11 @@ def _limits(chosen: ChosenRange) -> tuple[str, str]:
     return f"{chosen.low:.4g}..{chosen.high:.4g}", f"{chosen.error:.2g}"
 
 
-def _measure(name: str, mean: float, std: float | None) -> str:
-    if name.startswith("top"):
-        return _spread(mean, std)
-    return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
-
-
-def _change(name: str, value: float) -> str:
-    return f"{100 * value:.2f}" if name.startswith("top") else f"{value:.4g}"
-
-
-def presets_table(presets: dict[str, CrossSimParameters]) -> Table:
+def presets_table(presets: Mapping[str, CrossSimParameters]) -> Sheet:
     """The hardware descriptions that come with crossohm, in a few words each."""
-    table = _table("", ("preset", "mapping", "arrays", "cells", "DAC", "ADC", "errors"), ())
-    for name, params in presets.items():
-        table.add_row(name, *_preset_cells(params))
-    return table
+    columns = ("mapping", "arrays", "cells", "DAC", "ADC", "errors")
+    rows = [(name, *_preset_cells(params)) for name, params in presets.items()]
+    return Sheet("", _headings(("preset",), columns), rows=rows)
 
 
 def _preset_cells(params: CrossSimParameters) -> tuple[str, ...]:
@@ -243,21 +222,16 @@ def _preset_cells(params: CrossSimParameters) -> tuple[str, ...]:
     )
 
 
-def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for name in left:
-        table.add_column(name)
-    for name in right:
-        table.add_column(name, justify="right")
-    return table
+def _headings(
+    names: Iterable[str], texts: Iterable[str] = (), numbers: Iterable[str] = (), last: Iterable[str] = ()
+) -> tuple[tuple[str, Kind], ...]:
+    """Columns of names, texts and numbers, and texts at the end."""
+    kinds = ((Kind.NAME, names), (Kind.TEXT, texts), (Kind.NUMBER, numbers), (Kind.TEXT, last))
+    return tuple((heading, kind) for kind, headings in kinds for heading in headings)
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
-
-
-def _spread(mean: float, std: float | None) -> str:
-    return _percent(mean) if std is None else f"{100 * mean:.2f} ± {100 * std:.2f} %"
+def _decibels(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _chips(count: int) -> str:

@@ -11,13 +11,13 @@ from crossohm.report.data import (
     Axis,
     Histogram,
     LayerHardware,
-    Measure,
     Point,
     ReportData,
 )
 from crossohm.report.figures import write_figures
 from crossohm.report.gather import from_results, from_run, report_of
 from crossohm.report.html import render, write_report
+from crossohm.report.measure import Measure
 
 __all__ = [
     "Axis",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from crossohm.studies import ChipResult, Results
-from crossohm.studies.budget import EVERYWHERE
-from crossohm.studies.nonidealities import NONIDEALITIES
+from crossohm.studies.nonidealities import EVERYWHERE, NONIDEALITIES
 
 
 def budget_labels(results: Results) -> dict[int, str]:
-    """What every point of an error budget has, by number: everything, nothing, all but one cause, or one only."""
+    """What every point of an error budget has, by number: everything, nothing, all but one cause, or one only.
+
+    Empty for results that are none.
+    """
+    if not any(chip.cures for chip in results.chips):
+        return {}
     everything = {cause for chip in results.chips for layer, cause in chip.cures if layer == EVERYWHERE}
     layers = {layer for chip in results.chips for layer, _ in chip.cures} - {EVERYWHERE}
     return {chip.point: _label(chip, everything, layers) for chip in results.chips}

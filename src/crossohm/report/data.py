@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from crossohm.studies import spread
-from crossohm.studies.statistics import Spread
-
-
-@final
-@dataclass(frozen=True)
-class Measure:
-    """Something that was measured of every chip.
-
-    Attributes:
-        name: As results call it, e.g. ``"top1"``.
-        label: As people call it.
-        unit: ``"%"`` for shares (kept as 0..1), ``"dB"``, or nothing.
-    """
-
-    name: str
-    label: str
-    unit: str = ""
-
-    def text(self, value: float) -> str:
-        """A value as people write it."""
-        if not math.isfinite(value):
-            return "undefined" if math.isnan(value) else f"{'−' if value < 0 else ''}∞ {self.unit}".rstrip()
-        if self.unit == "%":
-            return f"{100 * value:.2f} %"
-        return f"{value:.4g} {self.unit}".rstrip()
-
-    def spread_text(self, found: Spread) -> str:
-        """Mean and standard deviation as people write them; the mean alone of a single chip, or if it is infinite."""
-        if found.std is None or not math.isfinite(found.std):
-            return self.text(found.mean)
-        return f"{self.text(found.mean)} ± {self.text(found.std)}"
+from crossohm.report.measure import SNR, Measure
+from crossohm.studies.statistics import Spread, spread
 
 
 @final
@@ -118,7 +87,11 @@ class Point:
 
     def spread(self, measure: str) -> Spread:
         """A measure over the chips."""
-        return spread(self.analog[measure])
+        return spread(self.analog[measure], decibels=measure == SNR.name)
+
+    def layer_spread(self, layer: str) -> Spread:
+        """The signal-to-noise ratio of a layer over the chips, dB."""
+        return spread(self.layer_snr[layer], decibels=True)
 
 
 @final

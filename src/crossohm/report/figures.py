@@ -13,7 +13,8 @@ import numpy as np
 
 from crossohm._functions import unknown
 from crossohm.errors import DataError, MissingDependencyError
-from crossohm.report.data import Histogram, Measure, Point, ReportData
+from crossohm.report.data import Histogram, Point, ReportData
+from crossohm.report.measure import Measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,12 @@ import numpy as np
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters, Group
 from crossohm.report.budget import budget_labels
-from crossohm.report.data import Axis, Histogram, LayerHardware, Measure, Point, ReportData
+from crossohm.report.data import Axis, Histogram, LayerHardware, Point, ReportData
+from crossohm.report.measure import SNR, measure
 from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
+from crossohm.studies.axes import Axis as StudyAxis
+from crossohm.studies.files import holds_run
 from crossohm.studies.settings import default_model
-
-SNR = Measure("output_snr", "Output signal-to-noise ratio", "dB")
-_ERRORS = {
-    "rmse": "Root-mean-square error",
-    "mae": "Mean absolute error",
-    "nrmse": "Error relative to the spread of the targets",
-}
 
 
 def report_of(folder: str | os.PathLike[str]) -> ReportData:
@@ -34,7 +31,7 @@ def report_of(folder: str | os.PathLike[str]) -> ReportData:
         DataError: the folder holds neither, or nothing was computed yet.
     """
     place = Path(folder)
-    return from_run(read_result(place)) if (place / "results.json").exists() else from_results(open_results(place))
+    return from_run(read_result(place)) if holds_run(place) else from_results(open_results(place))
 
 
 def from_results(results: Results) -> ReportData:
@@ -45,12 +42,15 @@ def from_results(results: Results) -> ReportData:
     """
     if not results.chips:
         raise DataError(f"{results.folder}: no chip has been computed yet; run the study")
-    budget = budget_labels(results) if any(chip.cures for chip in results.chips) else {}
+    budget = budget_labels(results)
     axes = _axes(results, budget)
     keys = list(dict.fromkeys(chip.record["hardware"] for chip in results.chips))
     first = {chip.record["hardware"]: chip for chip in reversed(results.chips)}
     shape = tuple(len(axis.labels) for axis in axes)
-    points = tuple(_point(chips, shape, keys, budget) for chips in results.points.values())
+    points = tuple(
+        _point(chips, budget.get(number) or _together(results.settings(number)), shape, keys)
+        for number, chips in results.points.items()
+    )
     missing = results.planned - len(results.chips)
     return ReportData(
         title=results.name,
@@ -70,7 +70,7 @@ def from_results(results: Results) -> ReportData:
 def from_run(run: SavedRun) -> ReportData:
     """The report of a single inference run."""
     found, names = run.results, list(run.results["analog"])
-    settings = found["settings"]
+    asked = found["settings"]
     point = Point(
         label="",
         positions=(),
@@ -81,23 +81,16 @@ def from_run(run: SavedRun) -> ReportData:
         histograms={},
         hardware=0,
     )
-    facts = (("Network", settings["model"]), ("Data", f"{settings['dataset']}, {found['images']} test images"))
+    facts = (("Network", asked["model"]), ("Data", f"{asked['dataset']}, {found['images']} test images"))
     return ReportData(
-        title=f"{settings['model']} on {settings['dataset']}",
+        title=f"{asked['model']} on {asked['dataset']}",
         facts=(*facts, ("Chips", str(len(point.seeds))), *_origin(found)),
         measures=tuple(map(measure, names)),
         axes=(),
         points=(point,),
         hardware=(layer_hardware(found["hardware"]["layers"], dict(run.layers)),),
-        study=json.dumps(settings, indent=2),
+        study=json.dumps(asked, indent=2),
     )
-
-
-def measure(name: str) -> Measure:
-    """The measure that results call by this name."""
-    if name.startswith("top"):
-        return Measure(name, f"Top-{name.removeprefix('top')} accuracy", "%")
-    return Measure(name, _ERRORS.get(name, name))
 
 
 def layer_hardware(layers: Iterable[Mapping[str, Any]], described: Mapping[str, Any]) -> LayerHardware:
@@ -139,27 +132,27 @@ def _axes(results: Results, budget: Mapping[int, str]) -> tuple[Axis, ...]:
     if budget:
         numbered = (budget.get(point, "not computed") for point in range(max(budget) + 1))
         return (Axis("hardware", tuple(numbered), None),)
-    return tuple(_axis(axis.name, axis.paths, axis.positions) for axis in results.axes)
+    return tuple(map(_axis, results.axes))
 
 
-def _axis(name: str, paths: tuple[str, ...], positions: tuple[dict[str, Any], ...]) -> Axis:
-    if len(paths) > 1:
-        labels = [", ".join(f"{path} = {_text(value)}" for path, value in position.items()) for position in positions]
-        return Axis(name, tuple(labels), None)
-    values = [position.get(paths[0]) for position in positions]
+def _axis(axis: StudyAxis) -> Axis:
+    texts = axis.texts()
+    if len(axis.paths) > 1:
+        return Axis(axis.name, tuple(map(_together, texts)), None)
+    (path,) = axis.paths
+    values = [position[path] for position in axis.positions]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return Axis(paths[0], tuple(map(_text, values)), tuple(map(float, values)) if numbers else None)  # type: ignore[arg-type]
+    return Axis(path, tuple(own[path] for own in texts), tuple(map(float, values)) if numbers else None)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _together(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{path} = {text}" for path, text in found.items())
 
 
-def _point(chips: tuple[ChipResult, ...], shape: tuple[int, ...], keys: list[str], budget: Mapping[int, str]) -> Point:
+def _point(chips: tuple[ChipResult, ...], label: str, shape: tuple[int, ...], keys: list[str]) -> Point:
     first = chips[0]
-    settings = ", ".join(f"{path} = {_text(value)}" for path, value in first.coordinates.items())
     return Point(
-        label=budget.get(first.point, settings),
+        label=label,
         positions=tuple(int(index) for index in np.unravel_index(first.point, shape)) if shape else (),
         seeds=tuple(chip.seed for chip in chips),
         analog={
@@ -194,5 +187,14 @@ def _facts(results: Results) -> tuple[tuple[str, str], ...]:
 
 
 def _origin(made: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    versions = ", ".join(f"{library} {version}" for library, version in made["versions"].items())
-    return ("Computed", made["created"]), ("Versions", versions)
+    versions = ", ".join(f"{library}\N{NO-BREAK SPACE}{version}" for library, version in made["versions"].items())
+    return ("Computed", _moment(made["created"])), ("Versions", versions)
+
+
+def _moment(created: str) -> str:
+    """A time as people write it, in one piece: day, hour and minute."""
+    try:
+        text = f"{datetime.fromisoformat(created).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:  # of another version
+        text = created
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

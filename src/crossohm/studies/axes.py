@@ -15,6 +15,7 @@ from crossohm.params.text import join
 from crossohm.studies.problems import shown
 from crossohm.studies.sections import SweepSection
 from crossohm.studies.tree import HARDWARE_GROUPS
+from crossohm.studies.wording import settings
 
 #: More combinations than anyone waits for; a slip of the pen.
 MOST_POINTS = 100_000
@@ -40,6 +41,14 @@ class Axis:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def texts(self) -> tuple[dict[str, str], ...]:
+        """The settings of every position as people write them."""
+        columns = {}
+        for path in self.paths:
+            values = [position[path] for position in self.positions if path in position]
+            columns[path] = iter(settings(values))
+        return tuple({path: next(columns[path]) for path in self.paths if path in own} for own in self.positions)
 
 
 def axes_of(sweep: SweepSection) -> tuple[Axis, ...]:

@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING, Any, final
 
 from crossohm.calibration.model import Progress, silent
 from crossohm.errors import StudyError
-from crossohm.studies.nonidealities import NONIDEALITIES
-from crossohm.studies.results import ChipResult, Results, decibels
+from crossohm.studies.nonidealities import EVERYWHERE, NONIDEALITIES
+from crossohm.studies.results import OUTPUT_SNR, ChipResult, Results, spread_of
 from crossohm.studies.session import Session
-from crossohm.studies.statistics import Spread, spread
+from crossohm.studies.statistics import Spread
 from crossohm.studies.study_file import LoadedStudy
 from crossohm.studies.sweep import Executor, run_study
 from crossohm.studies.units import Cures, layer_hardware, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: All layers together.
-EVERYWHERE = "*"
 
 
 @final
@@ -195,14 +192,13 @@ def _budget(chips: Mapping[Variant, Sequence[ChipResult]], switches: Cures, resu
     better = 1.0 if measure.startswith("top") else -1.0  # accuracies rise, errors fall
 
     def over(name: Variant) -> Spread:
-        return spread(chip.analog[measure] for chip in chips[name])
+        return spread_of(chips[name], measure)
 
     complete, perfect = over(("complete", "", "")), over(("perfect", "", ""))
-    total = _power(chips["complete", "", ""])
+    total = _noise(chips["complete", "", ""])
 
     def contribution(layer: str, cause: str) -> Contribution:
         alone, absent = over(("alone", layer, cause)), over(("absent", layer, cause))
-        noise = _power(chips["alone", layer, cause])
         return Contribution(
             cause=cause,
             layer=layer,
@@ -210,9 +206,9 @@ def _budget(chips: Mapping[Variant, Sequence[ChipResult]], switches: Cures, resu
             absent=absent,
             loss_alone=better * (perfect.mean - alone.mean),
             gain_absent=better * (absent.mean - complete.mean),
-            snr_alone=decibels(noise),
-            snr_absent=decibels(_power(chips["absent", layer, cause])),
-            share=noise["noise"] / total["noise"] if total["noise"] else 0.0,
+            snr_alone=spread_of(chips["alone", layer, cause], OUTPUT_SNR).mean,
+            snr_absent=spread_of(chips["absent", layer, cause], OUTPUT_SNR).mean,
+            share=_noise(chips["alone", layer, cause]) / total if total else 0.0,
         )
 
     return ErrorBudget(
@@ -220,12 +216,12 @@ def _budget(chips: Mapping[Variant, Sequence[ChipResult]], switches: Cures, resu
         digital=chips["complete", "", ""][0].digital[measure],
         complete=complete,
         perfect=perfect,
-        snr_complete=decibels(total),
+        snr_complete=spread_of(chips["complete", "", ""], OUTPUT_SNR).mean,
         contributions=tuple(contribution(layer, cause) for layer, cause in switches),
         results=results,
     )
 
 
-def _power(chips: Sequence[ChipResult]) -> dict[str, float]:
-    """Powers of signal and noise at the network's outputs, over all chips."""
-    return {name: math.fsum(chip.record["output"][name] for chip in chips) for name in ("signal", "noise")}
+def _noise(chips: Sequence[ChipResult]) -> float:
+    """Power of the noise at the network's outputs, over all chips."""
+    return math.fsum(chip.record["output"]["noise"] for chip in chips)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from crossohm.studies.inference import RunResult
 
 FORMAT = "crossohm run 1"
+_RESULTS = "results.json"
+_SUMMARY = ("settings", "images", "seeds", "digital", "analog", "hardware", "seconds")
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "pydantic", "array-api-compat")
 
@@ -66,7 +68,7 @@ def _write_files(result: RunResult, folder: Path) -> None:
     }
     everything = {"format": FORMAT, **provenance(), **summary(result), **trees}
     text = json.dumps(everything, indent=2, allow_nan=False)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    (folder / _RESULTS).write_text(text + "\n", encoding="utf-8")
     result.settings.hardware.to_json(folder / "hardware.json")
     _write_table(folder / "hardware.csv", [_flat(layer.as_dict()) for layer in result.report.layers])
     _write_table(folder / "accuracy.csv", _accuracies(result))
@@ -96,6 +98,16 @@ class SavedRun:
     layers: dict[str, CrossSimParameters]
     outputs: dict[str, NDArray[Any]]
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What `summary` said of the run when it was made."""
+        return {name: self.results[name] for name in _SUMMARY}
+
+
+def holds_run(folder: Path) -> bool:
+    """True if a folder has the results of a run, and not of a study."""
+    return (folder / _RESULTS).exists()
+
 
 def read_result(folder: Path) -> SavedRun:
     """A run written by `write_result`.
@@ -104,7 +116,7 @@ def read_result(folder: Path) -> SavedRun:
         DataError: a file is missing, damaged or of another format.
     """
     try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results = json.loads((folder / _RESULTS).read_text(encoding="utf-8"))
         if results.get("format") != FORMAT:
             raise DataError(f"{folder}: results of format {results.get('format')!r}; this version reads {FORMAT!r}")
         with np.load(folder / "outputs.npz", allow_pickle=False) as arrays:

@@ -9,6 +9,9 @@ from typing import Any, final
 from crossohm.calibration.network import LayerHardware
 from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters, switched_off
 
+#: In place of a layer's name: all layers together.
+EVERYWHERE = "*"
+
 
 @final
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from crossohm.chain import AnalogCore, Dense, Plan, lower
 from crossohm.chain.programmed import subtracts_in_array
 from crossohm.chain.ranges import Limits, adc_limits
 from crossohm.mapping import build_mapping
-from crossohm.params import CrossSimParameters
+from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
 
 if TYPE_CHECKING:
     from crossohm.torch import TorchNetwork
@@ -34,10 +34,12 @@ class LayerReport:
         mvms: Array operations per image: input vectors times arrays (an operation covers all input slices).
         cell_levels: Conductance levels of a cell; None: continuous.
         input_range: Lowest and highest input, in the layer's units; None: a range per vector.
-        dac_levels: Levels of the inputs; None: not quantised.
-        adc_levels: Levels of the outputs; None: not quantised.
+        dac_levels: Levels of the inputs; None: not quantised, or the DAC model does not tell.
+        adc_levels: Levels of the outputs; None: not quantised, or the ADC model does not tell.
         adc_ranges: Limits of the ADCs for each weight slice, least significant first, in normalised current; empty: no
             ADC.
+        dac: The DAC in words: ``ideal``, or model and bits.
+        adc: The ADC in words.
     """
 
     layer: str
@@ -54,6 +56,8 @@ class LayerReport:
     dac_levels: int | None
     adc_levels: int | None
     adc_ranges: tuple[tuple[float, float], ...]
+    dac: str
+    adc: str
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
@@ -129,7 +133,13 @@ def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerR
         dac_levels=plan.drive.dac.levels,
         adc_levels=_adc_levels(plan),
         adc_ranges=_adc_ranges(core),
+        dac="ideal" if plan.drive.dac.ideal else _in_words(core.params.xbar.dac.mvm),
+        adc="ideal" if plan.stages[0].digitiser is None else _in_words(core.params.xbar.adc.mvm),
     )
+
+
+def _in_words(converter: ADCParameters | DACParameters) -> str:
+    return f"{converter.model}, {converter.bits} {'bit' if converter.bits == 1 else 'bits'}"
 
 
 def _plan(core: AnalogCore) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,10 @@ from crossohm.studies.store import ResultStore
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+
+#: What signal-to-noise ratios of the network's outputs are called in tables of results.
+OUTPUT_SNR = "output_snr"
 
 
 def decibels(power: dict[str, float]) -> float:
@@ -173,8 +178,17 @@ class Results:
         return tuple(self.chips[0].analog) if self.chips else ()
 
     def spread(self, point: int, measure: str | None = None) -> Spread:
-        """A measure over the chips of a point; by default the main one."""
-        return spread(chip.analog[measure or self.measures[0]] for chip in self.points[point])
+        """A measure, or ``"output_snr"``, over the chips of a point; by default the main measure."""
+        return spread_of(self.points[point], measure or self.measures[0])
+
+    def settings(self, point: int) -> dict[str, str]:
+        """The settings of a point as people write them, ``{path: text}``."""
+        at = np.unravel_index(point, tuple(map(len, self.axes))) if self.axes else ()
+        return {path: text for texts, index in zip(self._texts, at, strict=True) for path, text in texts[index].items()}
+
+    @cached_property
+    def _texts(self) -> tuple[tuple[dict[str, str], ...], ...]:
+        return tuple(axis.texts() for axis in self.axes)
 
     def hardware(self, chip: ChipResult) -> dict[str, Any]:
         """Full description of every layer with the ranges used.
@@ -203,7 +217,7 @@ class Results:
                 **_which(chip),
                 **chip.analog,
                 **{f"digital_{name}": value for name, value in chip.digital.items()},
-                "output_snr": chip.output_snr,
+                OUTPUT_SNR: chip.output_snr,
                 **{f"snr/{name}": value for name, value in chip.layer_snr.items()},
                 "images": chip.record["images"],
                 "seconds": chip.provenance["seconds"],
@@ -235,7 +249,7 @@ class Results:
             raise MissingDependencyError("xarray", "sweep", "to_xarray") from None
         seeds = sorted({chip.seed for chip in self.chips})
         shape = (*map(len, self.axes), len(seeds))
-        names = [*self.measures, *(f"digital_{name}" for name in self.measures), "output_snr"]
+        names = [*self.measures, *(f"digital_{name}" for name in self.measures), OUTPUT_SNR]
         found = {name: np.full(shape, np.nan) for name in names}
         for chip, row in zip(self.chips, self.rows(), strict=False):  # rows of failed chips follow
             for name in names:
@@ -248,6 +262,13 @@ class Results:
                 coordinates[path] = (axis.name, values)
         variables = {name: (dimensions, values) for name, values in found.items()}
         return xarray.Dataset(variables, coordinates, {"study": self.name, "settings": self.text})
+
+
+def spread_of(chips: Sequence[ChipResult], measure: str) -> Spread:
+    """A measure, or ``"output_snr"``, over some chips."""
+    if measure == OUTPUT_SNR:
+        return spread((chip.output_snr for chip in chips), decibels=True)
+    return spread(chip.analog[measure] for chip in chips)
 
 
 def open_results(folder: str | os.PathLike[str]) -> Results:
