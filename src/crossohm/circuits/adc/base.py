@@ -97,7 +97,7 @@ class ADC:
         return self.converter(spec, float(low), float(high), mismatch)
 
 
-ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs")
+ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs", ADC)
 adc = ADCS.register
 
 
