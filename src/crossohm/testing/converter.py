@@ -15,6 +15,8 @@ Tests that need an array library which is not installed are skipped.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -66,10 +68,12 @@ class ADCContract:
 
     def build(self, seed: int = 0, **fields: Any) -> Converter:
         """A converter for the limits, with the errors of chip ``seed``."""
-        spec: Any = SimpleNamespace(**{**_IDEAL_CIRCUIT, "bits": self.bits, **self.fields, **fields})
-        model = self.make()
+        spec, model = self._spec(**fields), self.make()
         model.check(spec, *self.limits, "xbar.adc.mvm")
         return model.build(spec, *self.limits, model.mismatch(spec, self.lines, np.random.default_rng(seed)))
+
+    def _spec(self, **fields: Any) -> Any:
+        return SimpleNamespace(**{**_IDEAL_CIRCUIT, "bits": self.bits, **self.fields, **fields})
 
     def currents(self, *positions: int, batch: int = 7, dtype: str = "float64") -> np.ndarray:
         """Currents over the range and 20 % beyond it, (batch, lines, *positions)."""
@@ -94,11 +98,26 @@ class ADCContract:
                 assert y.dtype == x.dtype
 
     def test_does_not_change_its_input(self) -> None:
-        """The caller's array stays as it was."""
-        x = self.currents()
-        before = x.copy()
-        self.build()(x)
-        np.testing.assert_array_equal(x, before)
+        """The caller's array stays as it was, in any array library; it may be read only."""
+        before = self.currents()
+        for converter in self.variants():
+            held, locked = before.copy(), before.copy()
+            locked.flags.writeable = False
+            np.testing.assert_array_equal(converter(held), converter(locked))
+            np.testing.assert_array_equal(held, before)
+            if importlib.util.find_spec("torch") is not None:
+                tensor = importlib.import_module("torch").tensor(before)
+                converter(tensor)
+                np.testing.assert_array_equal(tensor.numpy(), before)
+
+    def test_leaves_the_errors_of_the_chip_alone(self) -> None:
+        """Converters are built from one chip again and again, for other limits and array libraries."""
+        spec, model = self._spec(**self.noisy), self.make()
+        mismatch = model.mismatch(spec, self.lines, np.random.default_rng(0))
+        before = {name: errors.copy() for name, errors in mismatch.items()}
+        model.build(spec, *self.limits, mismatch)(self.currents())
+        for name, errors in before.items():
+            np.testing.assert_array_equal(mismatch[name], errors)
 
     def test_batches_do_not_matter(self) -> None:
         """Each vector and position is converted on its own."""
