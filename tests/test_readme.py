@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,19 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             # Line numbers in a traceback are those of the page.
             exec(compile("\n" * line + source, str(page), "exec"), namespace)
         assert expected is None or printed.getvalue() == expected
+
+
+def test_the_models_of_the_page_pass_the_tests_it_tells_its_reader_to_run(tmp_path: Path) -> None:
+    sources = [source for _, source, _ in _blocks(ROOT / "docs" / "extending.md")]
+    models = [source for source in sources if "(Device):" in source or "(ADC):" in source or "Contract" in source]
+    (tmp_path / "test_lab.py").write_text("\n".join(models), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_lab.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert all(f"Test{name}" in "".join(models) for name in ("HfO2Lab7", "CompandingADC"))
+    assert "passed" in done.stdout
 
 
 def test_readme_has_examples() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from crossohm.errors import CrossOhmError, UnknownNameError
+from crossohm._signatures import misfit
+from crossohm.errors import CrossOhmError, ParameterError, UnknownNameError, warn_user
 
 T = TypeVar("T")
 
@@ -24,19 +25,25 @@ class Registry(Generic[T]):
     Args:
         kind: Word used in messages, e.g. ``"device model"``.
         group: Entry-point group searched for plug-ins, e.g. ``"crossohm.devices"``.
+        base: Class that all of them derive from, and that says how their methods are called.
+        parts: Names that are no arguments of methods, because an argument holds what they stand for.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, base: type[T], parts: Collection[str] = ()) -> None:
         self._kind = kind
         self._group = group
+        self._base = base
+        self._parts = parts
         self._classes: dict[str, type[T]] = {}
+        self._refused: dict[str, str] = {}
         self._plugins_loaded = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that makes the class available under ``name``.
 
         Registering a name again replaces the class only if it is a redefinition of the same class (a re-run
-        notebook cell); another class under a taken name raises `CrossOhmError`.
+        notebook cell); another class under a taken name raises `CrossOhmError`. A class that cannot be called as
+        models of this kind are is refused: a warning now, and an error where it is used, say what is wanted.
         """
 
         def add(cls: type[T]) -> type[T]:
@@ -46,7 +53,14 @@ class Registry(Generic[T]):
                     f"{self._kind} {name!r} is already registered by {known.__module__}.{known.__qualname__}; "
                     "choose another name"
                 )
-            self._classes[name] = cls
+            problem = misfit(cls, self._base, self._parts)
+            for table in (self._classes, self._refused):
+                table.pop(name, None)
+            if problem:
+                self._refused[name] = problem
+                warn_user(f"{self._kind} {name!r} is refused: {problem}")
+            else:
+                self._classes[name] = cls
             return cls
 
         return add
@@ -56,9 +70,12 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: no such model; lists the nearest and all known names.
+            ParameterError: the model cannot be called as models of this kind are.
         """
         if name not in self._classes:
             self._load_plugins()
+        if name in self._refused:
+            raise ParameterError(path, name, f"this {self._kind} is refused: {self._refused[name]}")
         if name not in self._classes:
             near = difflib.get_close_matches(name, self._classes, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Register it with a decorator of this {self._kind} kind"

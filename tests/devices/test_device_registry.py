@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -186,21 +187,113 @@ class Anonymous(HfO2Lab7):
     source = ""
 
 
-@pytest.mark.parametrize(
-    ("model", "test"),
-    [
-        (InPlace, DeviceContract.test_leaves_the_argument_alone),
-        (HiddenGenerator, DeviceContract.test_same_draw_same_result),
-        (Neighbours, DeviceContract.test_cells_are_independent),
-        (Widens, lambda contract: contract.test_keeps_shape_and_dtype((3, 5), "float32")),
-        (Singular, DeviceContract.test_off_cells_are_finite),
-        (NotTheSlope, DeviceContract.test_current_starts_with_the_conductance),
-        (Anonymous, DeviceContract.test_names_its_source),
-        (Device, DeviceContract.test_has_a_role),
-    ],
-)
-def test_the_contract_catches(model: type[Device], test: Any) -> None:
+class OnlyNumPy(HfO2Lab7):
+    """Calls NumPy on whatever comes."""
+
+    def programming_error(self, g: Any, cell: Cell, draw: Any) -> Any:
+        return np.exp(np.log(g + 1)) - 1
+
+
+class Scalar(HfO2Lab7):
+    """Returns one number for all cells."""
+
+    def programming_error(self, g: Any, cell: Cell, draw: Any) -> Any:
+        return g.sum()
+
+
+class Rough(HfO2Lab7):
+    """Another model in single precision."""
+
+    def programming_error(self, g: Any, cell: Cell, draw: Any) -> Any:
+        return g * (0.99 if str(g.dtype) == "float32" else 0.98)
+
+
+class NegativeSpread(Device):
+    """A standard deviation below zero."""
+
+    def read_noise_std(self, g: Any, cell: Cell) -> Any:
+        return g - 0.5
+
+
+class Picky(HfO2Lab7):
+    """Valid nowhere."""
+
+    def check(self, role: str, cell: Cell) -> None:
+        raise ParameterError("xbar.device.Vread", cell.v_read, "never measured")
+
+
+class Hides(HfO2Lab7):
+    """Has a method and denies it."""
+
+    def models(self, role: str) -> bool:
+        return False
+
+
+class NeverIdeal(HfO2Lab7):
+    """Has an error even without magnitude."""
+
+    def programming_error(self, g: Any, cell: Cell, draw: Any) -> Any:
+        return 0.9 * g
+
+
+class Leaks(NotTheSlope):
+    """A current without voltage."""
+
+    def current_coefficients(self, g: Any, cell: Cell) -> dict[int, Any]:
+        return {0: 0.1 * g, 1: g}
+
+
+class Rigid(Device):
+    """Multiplies matrices, not cells."""
+
+    def current(self, g: Any, v: Any, cell: Cell) -> Any:
+        return (g * v).sum(axis=-1, keepdims=True) if np.ndim(v) > 2 else g * v
+
+
+class Steep(HfO2Lab7):
+    """A slope that is infinite at g = 0."""
+
+    def programming_error(self, g: Any, cell: Cell, draw: Any) -> Any:
+        return g**0.5
+
+
+Contract = DeviceContract
+CAUGHT: list[tuple[type[Device], Any, str]] = [
+    (InPlace, Contract.test_leaves_the_argument_alone, "programming_error.*write g = g "),
+    (HiddenGenerator, Contract.test_same_draw_same_result, r"programming_error.*draw\.normal\(g\)"),
+    (Neighbours, Contract.test_cells_are_independent, "programming_error.*use nothing of g but the cell's own value"),
+    (Widens, lambda test: test.test_keeps_shape_and_dtype((3, 5), "float32"), "float64 of a g of float32.*Python num"),
+    (Scalar, lambda test: test.test_keeps_shape_and_dtype((3, 5), "float64"), "return one number for every cell"),
+    (Singular, lambda test: test.test_off_cells_are_finite(), r"at g = 0.*xp\.where"),
+    (NotTheSlope, Contract.test_current_starts_with_the_conductance, "divide the curve by its slope"),
+    (Leaks, Contract.test_current_starts_with_the_conductance, "leave power 0 out of current_coefficients"),
+    (Rigid, Contract.test_current_broadcasts, "combine them with operators only"),
+    (Anonymous, Contract.test_names_its_source, "add the class attribute source"),
+    (Device, Contract.test_has_a_role, r"define at least one of programming_error\(self, g, cell, draw\)"),
+    (Picky, Contract.test_accepts_the_cell, "never measured.*Set `cell` of the test"),
+    (Hides, lambda test: test.test_absent_role_says_so("programming_error"), r"leave models\(\) to the base class"),
+    (NegativeSpread, Contract.test_gaussian_read_noise_is_mean_and_spread, "return a standard deviation, 0 or more"),
+    (Rough, Contract.test_float32_agrees_with_float64, "do not branch on the dtype"),
+    (NeverIdeal, Contract.test_ideal_cell_is_ideal, r"scale every error.*cell\.magnitude"),
+    (OnlyNumPy, lambda test: test.test_torch_agrees("float64"), r"PyTorch tensor fails.*backend_of\(g\)\.xp"),
+    (Steep, lambda test: test.test_torch_agrees("float64"), "gradient of programming_error.*an argument away from 0"),
+    (OnlyNumPy, Contract.test_jax_agrees, r"backend_of\(g\)\.xp"),
+]
+
+
+@pytest.mark.parametrize(("model", "test", "message"), CAUGHT, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_contract_catches_and_says_what_to_do(model: type[Device], test: Any, message: str) -> None:
     """Each broken model fails the contract test that is about its fault."""
-    contract = type("Contract", (DeviceContract,), {"make": lambda self: model(), "cell": CELL})()
-    with pytest.raises(AssertionError):
+    if test is Contract.test_jax_agrees:
+        pytest.importorskip("jax")
+    if "torch" in message.lower() or model is Steep:
+        pytest.importorskip("torch")
+    contract = type("Contract", (DeviceContract,), {"make": lambda self: model(), "cell": CELL, "ideal_cell": CELL})()
+    with pytest.raises(AssertionError, match=f"(?s){message}"):
         test(contract)
+
+
+@pytest.mark.parametrize("name", sorted(ROLES_OF))
+def test_the_models_that_are_shipped_name_their_source_in_their_text(name: str) -> None:
+    model = type(DEVICES.create(name, PATH))
+    assert model.source in " ".join((inspect.getdoc(model) or "").split())

@@ -112,7 +112,7 @@ class DAC:
         return DACConverter(_Custom(self.quantize, low, high, spec.bits))
 
 
-DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs")
+DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs", DAC)
 dac = DACS.register
 
 

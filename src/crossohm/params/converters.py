@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -38,6 +39,8 @@ def _not_a_range(value: Any) -> ParameterError:
 
 
 Range = Annotated[list[float] | list[list[float]], BeforeValidator(_range_list)]
+Limits = Annotated[Sequence[float], BeforeValidator(_range_list)]
+Ranges = Annotated[Sequence[float] | Sequence[Sequence[float]], BeforeValidator(_range_list)]
 Gain = Annotated[NonNegative, Field(le=400)]
 SliceBits = Annotated[PositiveCount, Field(le=24)]
 

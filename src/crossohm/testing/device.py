@@ -10,14 +10,14 @@ In a test file of your own package::
         def make(self):
             return HfO2Lab7()
 
-Tests of a role the model does not have are skipped; those of an array library that is not installed as well.
+Tests of a role the model does not have are skipped; those of an array library that is not installed as well. A test
+that fails says which method did what, and what to write.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,11 +26,16 @@ import pytest
 
 from crossohm._random import ChipDraw
 from crossohm.devices.model import ROLES, Cell, Device
-from crossohm.errors import UnsupportedError
+from crossohm.errors import CrossOhmError, UnsupportedError
 
 # Relative to full scale: rounding of a few operations, amplified by a fit of high degree.
 _TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 _DRAWN = ("programming_error", "drift_error", "read_noise")
+_PORTABLE = (
+    "use operators (+, *, **, abs) and, for functions, xp = crossohm.backends.backend_of(g).xp in place of numpy, "
+    "torch or math"
+)
+_DEFINED = "divide, take roots and logarithms only where they exist (xp.where(g > 0, ..., 0 * g), safe inside too)"
 _SHAPES = ((), (7,), (3, 5), (2, 3, 4), (0, 3))
 
 
@@ -53,8 +58,22 @@ def _drawn(method: Callable[..., Any], cell: Cell, seed: int) -> Callable[[Any],
     return lambda g: method(g, cell, ChipDraw(np.random.default_rng(seed)))
 
 
-def _assert_close(actual: Any, expected: Any, dtype: str) -> None:
-    np.testing.assert_allclose(actual, expected, rtol=_TOLERANCE[dtype], atol=_TOLERANCE[dtype])
+def _assert_close(actual: Any, expected: Any, dtype: str, message: str) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=_TOLERANCE[dtype], atol=_TOLERANCE[dtype], err_msg=message)
+
+
+def _assert_like(result: Any, g: Any, name: str) -> None:
+    """The result has the library, shape and dtype of ``g``."""
+    library, found = (type(array).__module__.partition(".")[0] for array in (g, result))
+    assert found == library, f"{name} turns an array of {library} into one of {found}: {_PORTABLE}"
+    assert tuple(result.shape) == tuple(g.shape), (
+        f"{name} makes shape {tuple(result.shape)} of a g of shape {tuple(g.shape)}: return one number for every cell; "
+        "do not sum, stack or fix a size"
+    )
+    assert result.dtype == g.dtype, (
+        f"{name} makes {result.dtype} of a g of {g.dtype}: multiply by Python numbers rather than by arrays of another "
+        "dtype, start others from g (0 * g, xp.zeros_like(g)), and draw with draw.normal(g) or draw.uniform(g)"
+    )
 
 
 class DeviceContract:
@@ -86,18 +105,30 @@ class DeviceContract:
     def test_names_its_source(self) -> None:
         """A result must be traceable to a paper, a data set or the statement that there is none."""
         device = self.make()
-        assert device.source, "set the class attribute `source`"
-        assert device.source in " ".join((inspect.getdoc(type(device)) or "").split())
+        assert device.source, (
+            f"{type(device).__name__} does not say where its numbers come from: add the class attribute source = "
+            "'paper, figure', 'lab, wafer, date', or 'assumed'"
+        )
 
     def test_has_a_role(self) -> None:
         """A model without any role cannot be chosen for anything."""
-        assert any(map(self.make().models, ROLES))
+        assert any(map(self.make().models, ROLES)), (
+            f"{type(self.make()).__name__} has no role: define at least one of programming_error(self, g, cell, draw), "
+            "drift_error(self, g, cell, draw), read_noise_std(self, g, cell), read_noise(self, g, cell, draw), "
+            "current_coefficients(self, g, cell), current(self, g, v, cell)"
+        )
 
     def test_accepts_the_cell(self) -> None:
         """The validity check of every role the model has lets the stated cell pass."""
         device = self.make()
         for role in filter(device.models, ROLES):
-            device.check(role, self.cell)
+            try:
+                device.check(role, self.cell)
+            except CrossOhmError as error:
+                raise AssertionError(
+                    f"check({role!r}, cell) refuses the cell of this test, {self.cell}: {error}. Set `cell` of the "
+                    "test to one the model is valid for, or correct check()"
+                ) from error
 
     @pytest.mark.parametrize("role", _DRAWN)
     def test_absent_role_says_so(self, role: str) -> None:
@@ -105,8 +136,12 @@ class DeviceContract:
         device = self.make()
         if device.models(role):
             pytest.skip(f"models {role}")
-        with pytest.raises(UnsupportedError, match=role):
+        try:
             getattr(device, role)(self.states(), self.cell, ChipDraw(np.random.default_rng(0)))
+        except UnsupportedError as error:
+            assert role in str(error), f"the error for a role that is absent does not name it ({role}): {error}"
+        else:
+            raise AssertionError(f"models({role!r}) is False, but {role} is there: leave models() to the base class")
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("shape", _SHAPES)
@@ -115,9 +150,8 @@ class DeviceContract:
         g = np.asarray(self.states(shape, dtype))
         for name, function in self.evaluations():
             result = function(g)
-            assert result.shape == shape, name
-            assert result.dtype == g.dtype, name
-            assert np.all(np.isfinite(result)), name
+            _assert_like(result, g, name)
+            assert np.all(np.isfinite(result)), f"{name} gives {_not_finite(result, g)}: {_DEFINED}"
 
     def test_leaves_the_argument_alone(self) -> None:
         """``g`` is not modified, in any array library; it may be read only.
@@ -140,28 +174,40 @@ class DeviceContract:
     def test_off_cells_are_finite(self) -> None:
         """Even at zero conductance nothing becomes infinite or undefined."""
         for name, function in self.evaluations():
-            assert np.all(np.isfinite(function(np.zeros(4)))), name
+            assert np.all(np.isfinite(function(np.zeros(4)))), (
+                f"{name} is not finite at g = 0: cells that are off, and zeros of grouped layers, are there. {_DEFINED}"
+            )
 
     def test_same_draw_same_result(self) -> None:
         """All randomness comes from the draw: no hidden state."""
         g = self.states()
         for name, function in self.evaluations():
-            assert np.array_equal(function(g), function(g)), name
+            assert np.array_equal(function(g), function(g)), (
+                f"{name} gives other numbers in a second call with the same draw: take all random numbers from "
+                "draw.normal(g) and draw.uniform(g), none from np.random, torch or random, and keep nothing in self"
+            )
 
     def test_cells_are_independent(self) -> None:
         """What a cell does depends on itself only, so arrays may be cut and reshaped at will."""
         g = self.states((4, 6))
         for name, function in self.evaluations():
             whole = function(g)
-            _assert_close(function(g.ravel()).reshape(4, 6), whole, "float64")
-            _assert_close(function(g[:2]), whole[:2], "float64")
-            assert name
+            message = (
+                f"{name} of a cell depends on other cells: arrays are cut into parts and reshaped, so use nothing of g "
+                "but the cell's own value (no mean, max, sort, shape or position)"
+            )
+            _assert_close(function(g.ravel()).reshape(4, 6), whole, "float64", message)
+            _assert_close(function(g[:2]), whole[:2], "float64", message)
 
     def test_float32_agrees_with_float64(self) -> None:
         """Single precision is a rounding, not another model."""
         g = self.states(dtype="float32")
-        for _, function in self.evaluations():
-            _assert_close(function(g), function(g.astype("float64")), "float32")
+        for name, function in self.evaluations():
+            message = (
+                f"{name} in single precision is not the rounded result in double precision: avoid differences of large "
+                "numbers, evaluate polynomials by Horner's rule in units of about 1, and do not branch on the dtype"
+            )
+            _assert_close(function(g), function(g.astype("float64")), "float32", message)
 
     def test_gaussian_read_noise_is_mean_and_spread(self) -> None:
         """A read is the stored conductance plus `read_noise_std` times a standard normal number."""
@@ -169,17 +215,27 @@ class DeviceContract:
         if not device.has_gaussian_read_noise:
             pytest.skip("no Gaussian read noise")
         g, sigma = self.states(), device.read_noise_std(self.states(), self.cell)
-        assert np.all(sigma >= 0)
+        assert np.all(sigma >= 0), (
+            f"read_noise_std is negative at g = {g[sigma < 0].ravel()[:1]}: return a standard deviation, 0 or more; "
+            "limit a fit with xp.where(sigma > 0, sigma, 0 * sigma)"
+        )
         noise = ChipDraw(np.random.default_rng(0)).normal(g)
-        _assert_close(evaluations(device, self.cell)["read_noise"](g), g + sigma * noise, "float64")
+        message = "read_noise is not g + read_noise_std * draw.normal(g): leave read_noise to the base class"
+        _assert_close(evaluations(device, self.cell)["read_noise"](g), g + sigma * noise, "float64", message)
 
     def test_current_starts_with_the_conductance(self) -> None:
         """No current without voltage, and ``g`` is the slope of the I-V curve at zero voltage."""
         device = self._with_current()
         g, step = self.states(), 1e-6
-        assert np.array_equal(device.current(g, np.zeros_like(g), self.cell), np.zeros_like(g))
+        assert np.array_equal(device.current(g, np.zeros_like(g), self.cell), np.zeros_like(g)), (
+            "a current flows at v = 0: subtract it from the curve, or leave power 0 out of current_coefficients"
+        )
         slope = (device.current(g, step, self.cell) - device.current(g, -step, self.cell)) / (2 * step)
-        np.testing.assert_allclose(slope, g, rtol=1e-6, atol=1e-6)
+        message = (
+            "the slope of the current at v = 0 is not g: divide the curve by its slope there, so that the coefficient "
+            "of power 1 is g; currents are normalised (1 = a linear cell of g = 1 at v = 1)"
+        )
+        np.testing.assert_allclose(slope, g, rtol=1e-6, atol=1e-6, err_msg=message)
 
     def test_current_broadcasts(self) -> None:
         """Conductances ``(outputs, inputs)`` and voltages ``(batch, 1, inputs)`` give currents of every cell."""
@@ -188,8 +244,12 @@ class DeviceContract:
         voltages = v.copy()
         current = device.current(g, v, self.cell)
         assert np.array_equal(v, voltages), "current changes v: write v = v * gain, not v *= gain"
-        assert current.shape == (2, 3, 5)
-        _assert_close(current[1, 2, 3], device.current(g[2, 3:4], v[1, 0, 3:4], self.cell)[0], "float64")
+        message = (
+            "current does not broadcast g (3, 5) and v (2, 1, 5): combine them with operators only, so that every cell "
+            "(last two axes) meets its voltage in every input (first axis)"
+        )
+        assert current.shape == (2, 3, 5), message
+        _assert_close(current[1, 2, 3], device.current(g[2, 3:4], v[1, 0, 3:4], self.cell)[0], "float64", message)
 
     def test_polynomial_is_the_current(self) -> None:
         """`current_coefficients` and `current` describe one curve."""
@@ -198,7 +258,8 @@ class DeviceContract:
             pytest.skip("the I-V curve is not a polynomial")
         g, v = self.states(), 0.7
         total = sum(c * v**power for power, c in device.current_coefficients(g, self.cell).items())
-        _assert_close(device.current(g, v, self.cell), total, "float64")
+        message = "current is not the sum of coefficient * v**power: leave current to the base class"
+        _assert_close(device.current(g, v, self.cell), total, "float64", message)
 
     def test_ideal_cell_is_ideal(self) -> None:
         """Without magnitude there is no error."""
@@ -207,7 +268,10 @@ class DeviceContract:
         g = self.states()
         for name, function in evaluations(self.make(), self.ideal_cell).items():
             expected = {"read_noise_std": 0 * g, "current": g * (0.75 * g - 0.5)}.get(name, g)
-            assert np.array_equal(function(g), expected), name
+            assert np.array_equal(function(g), expected), (
+                f"{name} is not ideal in ideal_cell = {self.ideal_cell}: scale every error with what is zero there "
+                "(cell.magnitude, cell.time), or do not state ideal_cell"
+            )
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     def test_torch_agrees(self, dtype: str) -> None:
@@ -217,13 +281,15 @@ class DeviceContract:
         g.flat[1] = 0.0
         for name, function in self.evaluations():
             tensor = torch.tensor(g, requires_grad=True)
-            result = function(tensor)
-            assert isinstance(result, torch.Tensor), name
-            assert result.dtype == tensor.dtype, name
-            _assert_close(result.detach().numpy(), function(g), dtype)
+            result = _called(function, tensor, f"{name} of a PyTorch tensor")
+            _assert_like(result, tensor, name)
+            _assert_close(result.detach().numpy(), function(g), dtype, f"{name} differs between PyTorch and NumPy")
             if result.requires_grad:
                 result.sum().backward()
-                assert torch.isfinite(tensor.grad).all(), name
+                assert torch.isfinite(tensor.grad).all(), (
+                    f"the gradient of {name} is not finite, perhaps at g = 0: give xp.sqrt, xp.log and 1 / g an "
+                    "argument away from 0, e.g. xp.where(g > 0, g, 1 + 0 * g), before the function is applied"
+                )
 
     def test_jax_agrees(self) -> None:
         """JAX arrays give the same numbers and stay JAX arrays, also inside ``jax.jit``."""
@@ -231,16 +297,33 @@ class DeviceContract:
         g = self.states(dtype="float32")
         for name, function in self.evaluations():
             array = jax.numpy.asarray(g)
-            for result in (function(array), jax.jit(function)(array)):
-                assert isinstance(result, jax.Array), name
-                assert result.dtype == array.dtype, name
-                _assert_close(np.asarray(result), function(g), "float32")
+            for way, call in (("a JAX array", function), ("a JAX array under jax.jit", jax.jit(function))):
+                result = _called(call, array, f"{name} of {way}")
+                _assert_like(result, array, name)
+                message = f"{name} differs between {way} and NumPy: {_PORTABLE}"
+                _assert_close(np.asarray(result), function(g), "float32", message)
 
     def _with_current(self) -> Device:
         device = self.make()
         if not device.models("nonlinear_IV"):
             pytest.skip("no nonlinear I-V curve")
         return device
+
+
+def _called(function: Callable[[Any], Any], array: Any, what: str) -> Any:
+    try:
+        return function(array)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise AssertionError(
+            f"{what} fails ({type(error).__name__}: {reason}): {_PORTABLE}; no if, float() or loop over values of g "
+            "(xp.where instead)"
+        ) from error
+
+
+def _not_finite(result: np.ndarray, g: np.ndarray) -> str:
+    wrong = ~np.isfinite(result)
+    return f"{result[wrong].ravel()[0]} at g = {g[wrong].ravel()[0]:.4g}"
 
 
 def _library(name: str) -> Any:
