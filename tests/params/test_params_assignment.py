@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from crossohm import CrossOhmError, ParameterError, UnknownNameError
 from crossohm.params import (
@@ -119,6 +120,13 @@ def test_members_of_other_enumerations_are_refused(params):
         (np.array([-1, 2]), [-1.0, 2.0]),
         (np.array([[-1, 2], [-3, 4.5]], dtype=np.float32), [[-1.0, 2.0], [-3.0, 4.5]]),
         ([(-1, 2), np.array([-3, 4])], [[-1.0, 2.0], [-3.0, 4.0]]),
+        ([np.array([-1, 2]), np.array([-3, 4])], [[-1.0, 2.0], [-3.0, 4.0]]),
+        ((np.array([-1, 2]), (-3, 4)), [[-1.0, 2.0], [-3.0, 4.0]]),
+        ([np.float32(-1), np.int64(2)], [-1.0, 2.0]),
+        ([np.array(-1.0), np.array(2.0)], [-1.0, 2.0]),
+        (torch.tensor([[-1, 2], [-3, 4]]), [[-1.0, 2.0], [-3.0, 4.0]]),
+        ([torch.tensor([-1.0, 2.0]), torch.tensor([-3.0, 4.0])], [[-1.0, 2.0], [-3.0, 4.0]]),
+        ([np.array([-1, 2])], [[-1.0, 2.0]]),
         (None, []),
         ([], []),
     ],
@@ -129,7 +137,9 @@ def test_ranges_are_lists_of_floats_however_given(params, given, stored):
     assert CrossSimParameters(**params.as_dict()) == params
 
 
-@pytest.mark.parametrize("given", [[1], [1, 2, 3], [1, "2"], [[1, np.nan]], [True, False], "12", [1, [2, 3]], 10**400])
+@pytest.mark.parametrize(
+    "given", [[1], [1, 2, 3], [1, "2"], [[1, np.nan]], [True, False], "12", [1, [2, 3]], [np.array([1, 2]), 3], 10**400]
+)
 def test_what_is_no_range_is_refused(params, given):
     with pytest.raises(ParameterError, match=r"^xbar\.adc\.mvm\.calibrated_range"):
         params.xbar.adc.mvm.calibrated_range = given

@@ -92,6 +92,12 @@ class Backend(Protocol):
     def writable(self, value: Array) -> Array:
         """``value`` in memory of its own, for code that may write on it; itself where arrays cannot be changed."""
 
+    def share_outside(self, value: Array, low: float, high: float) -> float | None:
+        """Share of the elements other than zero that lie outside ``[low, high]``.
+
+        None where there are none, or where they are not known yet (while a function is traced or transformed).
+        """
+
     def key(self, like: Array) -> tuple[Any, ...]:
         """What a plan's numbers depend on: library, dtype and device of ``like``."""
 

@@ -82,6 +82,10 @@ class CupyBackend:
     def writable(self, value: Array) -> Array:
         return cupy.array(value, order="C")
 
+    def share_outside(self, value: Array, low: float, high: float) -> float | None:
+        driven = int(cupy.count_nonzero(value))
+        return int(cupy.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("cupy", like.dtype.name, like.device.id)
 

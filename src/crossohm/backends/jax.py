@@ -95,6 +95,10 @@ class JaxBackend:
     def writable(self, value: Array) -> Array:
         return value
 
+    def share_outside(self, value: Array, low: float, high: float) -> float | None:
+        driven = 0 if self.is_traced(value) else int(jnp.count_nonzero(value))
+        return int(jnp.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("jax", str(like.dtype))
 

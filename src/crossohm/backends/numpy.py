@@ -109,6 +109,10 @@ class NumpyBackend:
     def writable(self, value: Array) -> Array:
         return np.array(value, order="C")
 
+    def share_outside(self, value: Array, low: float, high: float) -> float | None:
+        driven = int(np.count_nonzero(value))
+        return int(np.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("numpy", like.dtype)
 

@@ -104,6 +104,11 @@ class TorchBackend:
     def writable(self, value: Array) -> Array:
         return value.clone(memory_format=torch.contiguous_format)
 
+    def share_outside(self, value: Array, low: float, high: float) -> float | None:
+        known = not (torch._C._functorch.is_functorch_wrapped_tensor(value) or value.is_meta)
+        driven = int(torch.count_nonzero(value)) if known else 0
+        return int(torch.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
+
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("torch", like.dtype, like.device)
 

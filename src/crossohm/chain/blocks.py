@@ -55,6 +55,9 @@ class PhysicalArray:
         sign: ``"+"``, ``"-"`` or ``""`` where weights are not pairs.
         target: Conductances asked for, ``(outputs, inputs)``, normalised to Gmax.
         conductance: Conductances held, same shape.
+        unit_column: Conductances of the line beside the outputs that MVMs subtract from them, ``(inputs,)``; None where
+            offsets are not subtracted by unit lines.
+        unit_row: The same beside the inputs, for VMMs, ``(outputs,)``.
     """
 
     name: str
@@ -63,6 +66,18 @@ class PhysicalArray:
     sign: str
     target: np.ndarray
     conductance: np.ndarray
+    unit_column: np.ndarray | None
+    unit_row: np.ndarray | None
+
+    @property
+    def rows(self) -> int:
+        """Input lines of an MVM."""
+        return int(self.conductance.shape[1])
+
+    @property
+    def columns(self) -> int:
+        """Output lines of an MVM, unit column included."""
+        return int(self.conductance.shape[0]) + (self.unit_column is not None)
 
 
 def grid_of(
@@ -198,6 +213,7 @@ def physical_arrays(blocks: tuple[Block, ...]) -> Iterator[PhysicalArray]:
         target = record.target
         for name, (r, c), s, k in record.arrays():
             cells = (s, k, record.row_parts[r], record.column_parts[c])
+            units = record.units
             yield PhysicalArray(
                 name=f"{record.name}/{name}",
                 partition=(first[0] + r, first[1] + c),
@@ -205,4 +221,6 @@ def physical_arrays(blocks: tuple[Block, ...]) -> Iterator[PhysicalArray]:
                 sign="+-"[k] if record.conductance.shape[1] == 2 else "",
                 target=target[cells],
                 conductance=record.conductance[cells],
+                unit_column=units["mvm"][s, r, record.column_parts[c]] if units else None,
+                unit_row=units["vmm"][s, c, record.row_parts[r]] if units else None,
             )

@@ -21,6 +21,7 @@ from crossohm.chain.blocks import (
     rewrite_parts,
     update_blocks,
 )
+from crossohm.chain.clipping import look_for_clipping
 from crossohm.chain.column_part import ColumnPart
 from crossohm.chain.contraction import Contraction, Dense, Kernel
 from crossohm.chain.drive import Drive, build_drive
@@ -32,7 +33,7 @@ from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
 from crossohm.chain.plan import Plan, multiply
 from crossohm.chain.profile import BlockTap, Profile, output_per_current
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.programmed import OPERATIONS, Programmed
 from crossohm.chain.siblings import siblings_of
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
@@ -113,6 +114,7 @@ class AnalogCore(Geometry):
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
         self._profile: Profile | None = None
+        self._unseen = set(OPERATIONS)
 
     @property
     def _core(self) -> AnalogCore:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
@@ -295,6 +297,8 @@ class AnalogCore(Geometry):
         plans = self._plans_of(operation, x, contraction)
         if amend is not None:
             plans = tuple(amend(plan, block) for plan, block in zip(plans, self._blocks, strict=True))
+        if operation in self._unseen and self._profile is None:
+            look_for_clipping(self, operation, x, contraction.constants)
         if plans[0].needs_draw:
             rng = backend_of(x).operation_rng(rng, self._reads.generator, x)
         if len(plans) == 1:

@@ -143,3 +143,15 @@ def input_limits(mapping: InputMappingParameters) -> tuple[float, float]:
         limit = abs(high if low is None else low)  # type: ignore[arg-type]
         return -limit, limit
     return float(low), float(high)
+
+
+def clipping_range(params: CrossSimParameters, operation: str) -> tuple[float, float] | None:
+    """Inputs beyond which more than half a DAC step is clipped off; None: nothing is, or the data set the range."""
+    mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
+    dac: DACParameters = getattr(params.xbar.dac, operation)
+    converts = dac.bits > 0 and dac.model != "IdealDAC"
+    if mapping.percentile is not None or not (mapping.clipping or converts):
+        return None
+    low, high = input_limits(mapping)
+    slack = (high - low) / 2 ** (dac.bits + 1) if converts else 0.0
+    return low - slack, high + slack

@@ -45,18 +45,24 @@ def explain_plans(core: AnalogCore, operation: str, plans: tuple[Plan, ...]) -> 
     title = (
         f"{operation} ({symbol}) of {core.name!r}, {core.nrow} outputs x {core.ncol} inputs stored, seed {core.seed}"
     )
-    rows: list[tuple[str, str]] = [("arrays", _arrays(core)), ("weights", _weights(core))]
+    rows: list[tuple[str, str]] = [("arrays", _arrays(core, operation)), ("weights", _weights(core))]
     for index, plan in enumerate(plans):
         label = f"[{index}] " if len(plans) > 1 else ""
         rows += [(label + stage, text) for stage, text in _plan_rows(plan)]
     return Explanation(title, tuple(rows))
 
 
-def _arrays(core: AnalogCore) -> str:
-    slices, signs = core.blocks[0].record.conductance.shape[:2]
+def _arrays(core: AnalogCore, operation: str) -> str:
+    record = core.blocks[0].record
+    slices, signs = record.conductance.shape[:2]
+    sizes, unit = {"rows": max(core.NcolsVec), "columns": max(core.NrowsVec)}, ""
+    if record.units:
+        line = "columns" if operation == "mvm" else "rows"
+        sizes[line] += 1
+        unit = f", one of the {line} a unit {line.removesuffix('s')}"
     return (
         f"{core.num_cores_row} x {core.num_cores_col} partitions (outputs x inputs) x {slices} slices x {signs} signs "
-        f"= {len(core.arrays)} arrays of up to {max(core.NcolsVec)} rows x {max(core.NrowsVec)} columns"
+        f"= {len(core.arrays)} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
     )
 
 

@@ -15,16 +15,20 @@ from crossohm.params.pairs import Pair
 
 
 def _range_list(value: Any) -> Any:
-    """A pair of numbers, or a list of pairs, as (nested) lists of floats."""
+    """A pair of numbers, or several pairs, as (nested) lists of floats; each level may be a list, tuple or array."""
     if value is None:
         return []
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple) and len(value) == 2 and not any(isinstance(end, list | tuple) for end in value):
-        return [_number(end, value) for end in value]
-    if isinstance(value, list | tuple) and all(isinstance(pair, list | tuple | np.ndarray) for pair in value):
-        return [[_number(end, value) for end in pair] for pair in value]
+    value = _as_list(value)
+    if isinstance(value, list) and len(value) == 2 and not any(isinstance(_as_list(end), list) for end in value):
+        return [_number(_as_list(end), value) for end in value]
+    if isinstance(value, list) and all(isinstance(_as_list(pair), list) for pair in value):
+        return [[_number(end, value) for end in _as_list(pair)] for pair in value]
     raise _not_a_range(value)
+
+
+def _as_list(value: Any) -> Any:
+    """Sequences and arrays of any library as lists, numbers as they are."""
+    return list(value) if isinstance(value, tuple) else value.tolist() if hasattr(value, "tolist") else value
 
 
 def _number(end: Any, given: Any) -> float:

@@ -116,17 +116,16 @@ def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
 
 def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerReport:
     """What one core occupies; ``vectors`` is the number of input vectors per image."""
-    arrays, plan, unit_lines = core.arrays, _plan(core), _unit_lines(core)
-    shapes = [(outputs + unit_lines, inputs) for outputs, inputs in (array.conductance.shape for array in arrays)]
+    arrays, plan = core.arrays, _plan(core)
     return LayerReport(
         layer=name,
         kind=kind,
         outputs=core.nrow,
         inputs=core.ncol,
         arrays=len(arrays),
-        array_rows=max(inputs for _, inputs in shapes),
-        array_columns=max(outputs for outputs, _ in shapes),
-        devices=sum(outputs * inputs for outputs, inputs in shapes),
+        array_rows=max(array.rows for array in arrays),
+        array_columns=max(array.columns for array in arrays),
+        devices=sum(array.rows * array.columns for array in arrays),
         mvms=vectors * len(arrays),
         cell_levels=_cell_levels(core.params),
         input_range=_input_range(plan),
@@ -146,11 +145,6 @@ def _plan(core: AnalogCore) -> Plan:
     """What the core (its first array, if they differ) does with an input."""
     block = core.blocks[0]
     return lower(block.record, block.params, "mvm", Dense(block.columns.stop - block.columns.start), np.zeros(1))
-
-
-def _unit_lines(core: AnalogCore) -> int:
-    """Output lines of an array that hold no weights."""
-    return 1 if core.blocks[0].record.units.get("mvm") is not None else 0
 
 
 def _cell_levels(params: CrossSimParameters) -> int | None:

@@ -73,7 +73,10 @@ class Taps:
         found = {f"signal/{name}": np.concatenate(kept) for name, kept in self._signals.items()}
         if self._save.conductances:
             arrays = (array for core in self._chip.cores.values() for array in core.arrays)
-            found |= {f"conductance/{array.name}": array.conductance for array in arrays}
+            for array in arrays:
+                found[f"conductance/{array.name}"] = array.conductance
+                if array.unit_column is not None:
+                    found[f"conductance/{array.name}/unit column"] = array.unit_column
         return found
 
     def _histograms(self, name: str, seen: Profile) -> list[dict[str, Any]]:
