@@ -146,11 +146,11 @@ class Convolution:
 
     def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         """Gradient of the matrix for that of the outputs; zero at cells between groups."""
-        return self._with_bias_gradient(block_diagonal(self._weight_gradient(grad, x), self.groups), grad)
+        return self._with_bias_gradient(block_diagonal(self._weight_gradient(grad, x), self.groups), grad, x)
 
     def own_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         """The same for each output's own cells, ``(outputs, columns of a group + bias columns)``."""
-        return self._with_bias_gradient(self._weight_gradient(grad, x), grad)
+        return self._with_bias_gradient(self._weight_gradient(grad, x), grad, x)
 
     def _weight_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
         _, of_kernel = _GRADIENTS[len(self.kernel_size)]
@@ -160,10 +160,11 @@ class Convolution:
         )
         return found.flatten(1)
 
-    def _with_bias_gradient(self, found: Tensor, grad: Tensor) -> Tensor:
+    def _with_bias_gradient(self, found: Tensor, grad: Tensor, x: Tensor) -> Tensor:
+        """``found`` with the columns of the bias; what drives them, a one or its voltage, is the same everywhere."""
         if not self.bias_columns:
             return found
-        bias = grad.sum([0, *range(2, grad.ndim)])
+        bias = x[:, self.channels].flatten(1)[:, 0] @ grad.flatten(2).sum(dim=2)
         return torch.cat([found, bias[:, None].expand(-1, self.bias_columns)], dim=1)
 
     def _taps(self, x: Tensor) -> Tensor:
