@@ -98,9 +98,9 @@ class AnalogConvolution(WeightedLayer):
         """Groups with arrays of their own; 1: all share arrays."""
         return self.groups if self._grouping == "per_group" else 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
-        return self._convolve(x, self._padded)
+        return self._convolve(input, self._padded)
 
     def _convolve(self, x: Tensor, prepare: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Convolve what ``prepare`` makes of the inputs, with or without batch."""

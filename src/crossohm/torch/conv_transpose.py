@@ -77,14 +77,14 @@ class AnalogTransposedConvolution(AnalogConvolution):
         """None: the margin is inserted together with the zeros between the pixels."""
         return ()
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Insert zeros digitally, then convolve in the arrays.
 
         Args:
-            x: Input.
+            input: Input.
             output_size: Size of the output, where several fit; takes the place of ``output_padding``.
         """
-        return self._convolve(x, self._stuffed, output_size)
+        return self._convolve(input, self._stuffed, output_size)
 
     def _stuffed(self, x: Tensor, output_size: Sequence[int] | None) -> Tensor:
         """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""

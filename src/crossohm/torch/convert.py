@@ -17,11 +17,20 @@ from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
 from crossohm.torch.first_pass import unwatch, warn_of, watch
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
+from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.layer import AnalogLayer, Gradient, Sync
+from crossohm.torch.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.report import conversion_report
 from crossohm.torch.trial import try_out
+
+#: Flags that let torch's transformers use fused kernels, and their values that do not.
+_FUSED = (
+    (nn.TransformerEncoderLayer, "activation_relu_or_gelu", 0),
+    (nn.TransformerEncoder, "use_nested_tensor", False),
+)
+#: Attribute of modules: what these flags were before.
+_FLAGS = "_crossohm_flags"
 
 
 def from_torch(
@@ -72,11 +81,14 @@ def from_torch(
     Raises:
         ParameterError: a list has the wrong length, or the hardware description contradicts itself.
         UnknownNameError: a pattern matches no layer.
+        UnsupportedError: a layer has no weights yet (lazy layers), or the model is compiled or exported and has no
+            layers to convert.
 
     Warns:
         RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them, or, see
             ``example``, because they are not called.
     """
+    require_layers(model)
     analog = copy_of(model)
     if fuse_batchnorm:
         fold_batchnorm(analog)
@@ -151,6 +163,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
                 )  # hooks and attributes refer to the copy, not to ``model``
     follow(twin, table)
     unwatch(twin)
+    _restore_flags(twin)
     merge(twin)
     return twin
 
@@ -219,18 +232,25 @@ def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> No
 def _use_submodules(model: nn.Module) -> None:
     """Turn off torch's fused encoder path, which reads weights past the layers that hold them."""
     for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer):
-            module.activation_relu_or_gelu = 0
-        if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False
+        for kind, flag, value in _FUSED:
+            if isinstance(module, kind):
+                vars(module).setdefault(_FLAGS, {}).setdefault(flag, getattr(module, flag))
+                setattr(module, flag, value)
+
+
+def _restore_flags(model: nn.Module) -> None:
+    """Undo `_use_submodules`."""
+    for module in model.modules():
+        for flag, value in vars(module).pop(_FLAGS, {}).items():
+            setattr(module, flag, value)
 
 
 def _report_digital(model: nn.Module) -> None:
-    left = [
-        f"{layer.name} ({layer.kind})"
-        for layer in conversion_report(model).digital
-        if not layer.convertible and isinstance(model.get_submodule(layer.name), MULTIPLYING)
-    ]
+    left = [layer for layer in conversion_report(model).digital if not layer.convertible]
+    modules = {layer.name: model.get_submodule(layer.name) for layer in left}
+    left = [layer for layer in left if multiplies(modules[layer.name])]
     if left:
-        message = f"no analog layer stands for {', '.join(left)}: they stay digital (see conversion_report)"
+        names = ", ".join(f"{layer.name} ({layer.kind})" for layer in left)
+        reasons = [f"; {layer.name}: {layer.reason}" for layer in left if has_remedy(modules[layer.name])]
+        message = f"no analog layer stands for {names}: they stay digital (see conversion_report){''.join(reasons)}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -74,19 +74,19 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         """True if ``module`` is exactly a `torch.nn.Embedding` without ``max_norm`` and special gradients."""
         return super().converts(module) and "weight" in module._parameters and _is_plain(module)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Read the columns of ``tokens``.
+    def forward(self, input: Tensor) -> Tensor:
+        """Read the columns of tokens.
 
         Raises:
             InputError: a token is not in the table.
         """
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.num_embeddings:
-            found = f"{int(tokens.min())} to {int(tokens.max())}"
+        if input.numel() and not 0 <= int(input.min()) <= int(input.max()) < self.num_embeddings:
+            found = f"{int(input.min())} to {int(input.max())}"
             raise InputError(f"tokens {found} are not all in a table of {self.num_embeddings}: 0 to one less")
-        lines = torch.arange(self.num_embeddings, device=tokens.device)
-        driven = (tokens.reshape(-1, 1) == lines).to(self.weight.dtype)
+        lines = torch.arange(self.num_embeddings, device=input.device)
+        driven = (input.reshape(-1, 1) == lines).to(self.weight.dtype)
         y = self.matrices[0].product(driven, Dense(self.num_embeddings))
-        return y.reshape(*tokens.shape, self.embedding_dim)
+        return y.reshape(*input.shape, self.embedding_dim)
 
     def _expressions(self, rows: int) -> Iterator[Expression]:
         yield "", self._form, self._stored

@@ -16,6 +16,7 @@ from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
+from crossohm.torch.tracing import tracing_by
 
 #: What happens when parameters have changed since the arrays were written.
 Sync = Literal["auto", "manual", "error"]
@@ -120,8 +121,18 @@ class AnalogLayer(nn.Module):
             physical_weights: Take the weights the arrays hold, programming errors included, instead of the ideal ones.
             device: Where to put it; by default where this layer is.
             dtype: Of its parameters; by default as here.
+
+        Raises:
+            UnsupportedError: physical weights of a layer whose weights are computed from other parameters.
         """
         held = self._held_values() if physical_weights else {}
+        computed = held.keys() - dict(self.named_parameters(remove_duplicate=False)).keys()
+        if computed:
+            raise UnsupportedError(
+                f"physical weights of {type(self).__name__} {self.name!r}: {', '.join(sorted(computed))} is computed "
+                "from other parameters (pruning, normalisation), and cannot be given the values in the arrays. Make it "
+                "a parameter first, with torch.nn.utils.prune.remove or remove_weight_norm, say"
+            )
         layer = _recast(self, self.digital_type)
         for attribute in self._own:
             layer.__dict__.pop(attribute, None)
@@ -245,6 +256,13 @@ class AnalogLayer(nn.Module):
     def _one_or_all(self, matrices: list[Tensor]) -> Tensor | list[Tensor]:
         return matrices[0] if len(matrices) == 1 else matrices
 
+    def __prepare_scriptable__(self) -> Self:
+        """Torch asks for this before it compiles a model by `torch.jit.script`."""
+        raise UnsupportedError(
+            f"{type(self).__name__} {self.name!r} cannot be compiled by torch.jit.script; use torch.compile, or script "
+            "to_torch(model, physical_weights=True)"
+        )
+
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
     def _install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
@@ -330,11 +348,21 @@ def with_bias(flat: Tensor, bias: Tensor | None, rows: int) -> Tensor:
 
 
 def _stand_alone(layer: nn.Module, args: Any) -> None:
-    """A forward hook that does nothing.
+    """A forward hook that every analog layer has.
 
     Torch's fused transformer kernels read the parameters of layers past their forward; they are not used where a layer
     has hooks.
+
+    Raises:
+        UnsupportedError: the layer is being traced, which cannot record what arrays do.
     """
+    how = tracing_by(args)
+    if how:
+        raise UnsupportedError(
+            f"{type(layer).__name__} {layer.name!r} cannot be recorded by {how}: what its arrays do is no graph of "
+            "torch operations. Record a plain model instead: to_torch(model, physical_weights=True) has the weights "
+            "that the arrays hold"
+        )
 
 
 def _recast(layer: nn.Module, kind: Any) -> Any:

@@ -50,15 +50,15 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         nn.Linear.__init__(self, in_features, out_features, bias=bias, device=device, dtype=dtype)
         self._install(params, bias_rows, seed, name)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""
-        if x.ndim == 0 or x.shape[-1] != self.in_features:
+        if input.ndim == 0 or input.shape[-1] != self.in_features:
             raise ShapeError(
-                f"input of shape {tuple(x.shape)} does not fit AnalogLinear(in_features={self.in_features}); "
+                f"input of shape {tuple(input.shape)} does not fit AnalogLinear(in_features={self.in_features}); "
                 f"expected (*, {self.in_features})"
             )
-        y = self._through_arrays(x.reshape(x.shape[:-1].numel(), self.in_features))
-        return y.reshape(*x.shape[:-1], self.out_features)
+        y = self._through_arrays(input.reshape(input.shape[:-1].numel(), self.in_features))
+        return y.reshape(*input.shape[:-1], self.out_features)
 
     @property
     def _bias_lines(self) -> int:

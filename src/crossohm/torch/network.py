@@ -20,6 +20,7 @@ from crossohm.torch.first_pass import unwatch, watch
 from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.held import HeldMatrix
 from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.obstacles import require_layers
 from crossohm.torch.places import analog_places, copy_of, separate, sites
 from crossohm.torch.rectified import floors_of
 
@@ -40,6 +41,9 @@ class TorchNetwork:
         grouping: How `on_hardware` stores grouped convolutions, see `from_torch`.
         fold_batchnorm: Fold BatchNorm into the layers before it on the way to hardware.
         device: Where torch computes, e.g. ``"cuda:0"``; None: where the module is.
+
+    Raises:
+        UnsupportedError: the network has no layers that could be put on hardware, see `from_torch`.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class TorchNetwork:
         fold_batchnorm: bool = True,
         device: str | None = None,
     ) -> None:
+        require_layers(module)
         self.module = module if device is None else module.to(device)
         self.batch_size = batch_size
         self.seed = seed

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+import torch
 from torch import nn
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
-from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
+from crossohm.torch.kinds import is_convertible
 from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.obstacles import obstacle_of
 from crossohm.torch.trial import Trial, is_layer, try_out
-
-_LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
 
 
 @final
@@ -130,26 +129,11 @@ def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[Repor
         yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
         return
     convertible = is_convertible(module)
-    reason = "it can be converted" if convertible else _obstacle(module)
+    reason = "it can be converted" if convertible else obstacle_of(module)
     if reason:
         yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
-    if convertible or isinstance(module, nn.MultiheadAttention):
+    if convertible or isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule):
         return
     for key, child in module._modules.items():
         if child is not None:
             yield from _layers(child, seen, f"{name}.{key}" if name else key)
-
-
-def _obstacle(module: nn.Module) -> str:
-    """Why a layer that is not convertible stays digital; empty if it has no weights."""
-    if isinstance(module, MULTIPLYING):
-        if is_parametrized(module) or type(module) in ANALOG_KINDS:
-            return "its weights are computed, not parameters: remove the parametrization first"
-        base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
-        if base is not None:
-            return f"only {base} itself is converted: register an analog kind for this subclass"
-        return "no analog kind stands for it: register one"
-    own = [key for key, parameter in module.named_parameters(recurse=False) if parameter.ndim > 1]
-    if own and not isinstance(module, _LOOKUPS):
-        return f"unknown what it does with its {', '.join(own)}: register an analog kind if it multiplies"
-    return ""

@@ -1,11 +1,14 @@
-"""Keeping `torch.compile` out of what arrays do: the graph breaks around it, results are the same."""
+"""What arrays do is no graph: `torch.compile` is kept out of it (the graph breaks, results are the same)."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, fx
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,3 +32,14 @@ def untraced(function: Callable[P, R]) -> Callable[P, R]:
         return outside(*args, **kwargs)
 
     return call
+
+
+def tracing_by(inputs: tuple[Any, ...]) -> str:
+    """What records the operations on ``inputs`` as a graph at this moment; empty if nothing does."""
+    if torch.jit.is_tracing():
+        return "torch.jit.trace"
+    if torch.compiler.is_exporting():
+        return "torch.export"
+    if any(not isinstance(value, Tensor) and isinstance(value, fx.Proxy) for value in inputs):
+        return "torch.fx.symbolic_trace (a tracer for which analog layers are leaves works)"
+    return ""

@@ -219,6 +219,8 @@ class Recorder(TorchFunctionMode):
     def running(self, inputs: Any) -> Iterator[None]:
         """Watch what is done in the ``with`` block, which is a pass with these inputs."""
         with ExitStack() as stack:
+            if "torch._dynamo" in sys.modules:  # compiled parts would not be seen, and compile the watching
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             for tensor in tensors_in(inputs):
                 self._marks[tensor] = _DATA
             watched = _models_watched()
