@@ -97,7 +97,7 @@ class Chip:
         return [cause for layer, cause in self.job["cures"] if layer in ("*", name)]
 
     def _on_hardware(self) -> TorchNetwork:
-        network, bits = self.session.network(self.study), self.study.model.bias_bits
+        network, bits = self.session.shown(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
         analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
         return analog.with_biases_in_adc_steps() if bits == "adc" else analog
@@ -107,7 +107,7 @@ class Chip:
         study, data = self.study, self.session.test_images(self.study)
         digital = self.session.digital(study)
         measures(digital, data.labels, study.metric)  # an impossible metric must not wait for the chip
-        with Taps(study.save, self.network, self.session.network(study)) as taps:
+        with Taps(study.save, self.network, self.session.shown(study)) as taps:
             analog = self.network.outputs(data.images, f"chip {self.job['seed']}", self.session.progress)
         record = {
             "facts": dict(self.job["facts"]),
