@@ -141,7 +141,7 @@ def test_hardware_that_waits_for_ranges_can_be_built(preset):
 
 
 def test_a_layer_reached_only_without_converters():
-    """Routes that depend on data may change as inputs are converted: what was seen before stays, the rest is as given."""
+    """Routes that depend on data may change as inputs are converted: what was seen stays, the rest is as given."""
 
     class Once(nn.Module):
         def __init__(self) -> None:

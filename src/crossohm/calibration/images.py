@@ -1,26 +1,30 @@
-"""Images from whatever holds them: an array, a data set, a loader of batches."""
+"""Inputs of a network from whatever holds them: an array, a data set, a loader of batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.backends import backend_of, is_array
-from crossohm.calibration.network import Network, Progress
+from crossohm.calibration.network import Network, Progress, TakesBatches
 from crossohm.errors import InputError
+
+#: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
+_FEW = 2
 
 
 @final
 class ImageSource:
-    """Images that can be looked at several times.
+    """Images, or other inputs, that can be looked at several times.
 
     Args:
-        data: An array ``(images, ...)`` of any library, an object with such an array as ``images``, or an iterable of
-            batches, each an array or a sequence that begins with one, as loaders give them. An iterator, which can be
-            used only once, is kept in memory.
+        data: An array ``(images, ...)`` of any library, an object with such an array as ``images``, a mapping that is
+            one batch, or an iterable of batches as loaders give them. An iterator, which can be used only once, is kept
+            in memory. What a batch may be, the network says: an array or a sequence that begins with one, and more if
+            it is one of `TakesBatches`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -30,7 +34,12 @@ class ImageSource:
     def __init__(self, data: Any, limit: int | None = None) -> None:
         data = getattr(data, "images", data)
         self._limit = limit
-        self._batches: Iterable[Any] = [data] if _is_array(data) else data
+        self._batches: Iterable[Any] = [data] if _is_array(data) or isinstance(data, Mapping) else data
+        if hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
+            raise InputError(
+                f"data of type {type(data).__name__} gives single inputs by their number, not batches; pass a loader "
+                "of it, for example torch.utils.data.DataLoader(data, batch_size=100)"
+            )
         if not isinstance(self._batches, Iterable):
             raise InputError(
                 f"data of type {type(data).__name__} holds no images; pass an array (images, ...), an object with such "
@@ -40,35 +49,91 @@ class ImageSource:
             self._batches = list(self._limited())
         self._total = limit or 0
 
-    def pass_through(self, network: Network, stage: str, progress: Progress) -> int:
-        """Let the network answer all images; returns how many.
+    def few(self) -> Any:
+        """A batch to look at: the first, or the first images where all are in one array.
 
         Raises:
             InputError: there is none.
         """
-        done = 0
-        for images in self._limited():
+        for batch in self._limited():
+            return batch[:_FEW] if _is_array(batch) else batch
+        raise _nothing()
 
-            def step(stage: str, ready: int, _: int, before: int = done, size: int = len(images)) -> None:
+    def pass_through(self, network: Network, stage: str, progress: Progress) -> int:
+        """Let the network answer all images; returns how many.
+
+        Raises:
+            InputError: there is none, or the network does not take them.
+        """
+        done = 0
+        for batch in self._limited():
+            size = _size(batch)
+
+            def step(stage: str, ready: int, _: int, before: int = done, size: int = size) -> None:
                 progress(stage, before + ready, max(self._total, before + size))
 
-            network.outputs(images, stage, step)
-            done += len(images)
+            if isinstance(network, TakesBatches):
+                network.take(batch, stage, step)
+            else:
+                network.outputs(_images(batch), stage, step)
+            done += size
         if not done:
-            raise InputError("there are no images to calibrate with; at least one is needed")
+            raise _nothing()
         self._total = done
         return done
 
-    def _limited(self) -> Iterator[NDArray[np.float32]]:
-        left = np.inf if self._limit is None else self._limit
+    def _limited(self) -> Iterator[Any]:
+        left = self._limit
         for batch in self._batches:
-            images = _images(batch)
-            if left <= 0:
+            if left is not None and left <= 0:
                 return
-            images = images[: int(min(left, len(images)))]
-            left -= len(images)
-            if len(images):
-                yield images
+            size = _size(batch)
+            if left is not None:
+                batch = _cut(batch, size, left) if left < size else batch
+                left -= size
+            if size:
+                yield batch
+
+
+def _nothing() -> InputError:
+    return InputError("there are no images to calibrate with; at least one is needed")
+
+
+def _size(batch: Any) -> int:
+    """How many inputs a batch has: the length of its first array."""
+    found = next(_arrays(batch), None)
+    fewest = 1 if isinstance(batch, Mapping) or (found is not None and _counts(found)) else 2
+    if found is None or found.ndim < fewest:
+        form = "" if found is None else f" that begins with an array of shape {tuple(found.shape)}"
+        raise InputError(
+            f"batch of type {type(batch).__name__}{form}: expected an array (images, ...), or a sequence that begins "
+            "with one, or a mapping with arrays"
+        )
+    return len(found)
+
+
+def _counts(array: Any) -> bool:
+    """True for arrays of whole numbers: a single axis of them may be tokens, one of measured values is an image."""
+    return backend_of(array).dtype_name(array).startswith(("int", "uint", "bool"))
+
+
+def _arrays(batch: Any) -> Iterator[Any]:
+    if _is_array(batch):
+        yield batch
+    elif isinstance(batch, Mapping | list | tuple):
+        for part in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _arrays(part)
+
+
+def _cut(batch: Any, size: int, left: int) -> Any:
+    """The first inputs of a batch; what is not an array with an entry for each input stays whole."""
+    if _is_array(batch):
+        return batch[:left] if batch.ndim and len(batch) == size else batch
+    if isinstance(batch, Mapping):
+        return {name: _cut(part, size, left) for name, part in batch.items()}
+    if type(batch) in (list, tuple):
+        return type(batch)(_cut(part, size, left) for part in batch)
+    return batch
 
 
 def _images(batch: Any) -> NDArray[np.float32]:

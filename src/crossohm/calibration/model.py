@@ -24,7 +24,7 @@ from crossohm.calibration.hardware import (
 )
 from crossohm.calibration.images import ImageSource
 from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
-from crossohm.calibration.network import LayerHardware, Network, Progress, network_of, silent
+from crossohm.calibration.network import LayerHardware, Network, Progress, TakesBatches, network_of, silent
 from crossohm.calibration.ranges import Measure, Objective
 from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
@@ -82,10 +82,13 @@ def calibrate(
     Warns:
         RuntimeWarning: no data reached some layers, whose ranges stay as described.
     """
+    source = ImageSource(data, limit)
     network = network_of(model)
+    if isinstance(network, TakesBatches):
+        network = network.seeing(source.few())
     described = _described(network, params)
     chosen, inputs_chosen = Objective(objective, percentile), Objective(objective, input_percentile)
-    recorder = _Recorder(network, ImageSource(data, limit), bins, progress)
+    recorder = _Recorder(network, source, bins, progress)
 
     seen, count = recorder.record([CrossSimParameters() for _ in described], "input ranges")
     layers = {
@@ -116,8 +119,8 @@ def _report_unreached(matrices: Iterable[str]) -> None:
     names = ", ".join(name or "the model" for name in matrices)
     if names:
         message = (
-            f"no data reached {names} during calibration: their converter ranges stay as described. Calibrate with data "
-            "that the network sends there, or leave these layers digital"
+            f"no data reached {names} during calibration: their converter ranges stay as described. Calibrate with "
+            "data that the network sends there, or leave these layers digital"
         )
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 

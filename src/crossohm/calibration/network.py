@@ -59,6 +59,21 @@ class Network(Protocol):
         """What the network answers, ``(images, outputs)``."""
 
 
+@runtime_checkable
+class TakesBatches(Protocol):
+    """A `Network` that takes what loaders give: several inputs, numbers that stay whole, tables of named inputs."""
+
+    def take(self, batch: Any, stage: str, progress: Progress) -> None:
+        """Work on a batch; whatever the network answers is of no interest.
+
+        Raises:
+            InputError: it does not take the batch.
+        """
+
+    def seeing(self, batch: Any) -> Self:
+        """The same network, told what its inputs look like: its way to hardware may depend on that."""
+
+
 def network_of(model: Any) -> Network:
     """The model as a `Network`: itself if it is one, or in the clothes of its front end.
 

@@ -14,6 +14,12 @@ from crossohm.errors import DataError
 #: What is applied to a stack of images.
 Mapped = Callable[[NDArray[Any]], NDArray[np.float32]]
 
+#: What to do about data of other forms.
+_ELSEWHERE = (
+    "Studies show a network one array of inputs and count one class for each; for other networks use, in a script, "
+    "crossohm.calibrate, which takes loaders of any form, and crossohm.torch.from_torch"
+)
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,7 +30,7 @@ class Dataset:
         name: What the data are, e.g. ``"mnist/test"``.
         images: ``(n, channels, height, width)``, float32. As read, 0 (black) to 1; after a `Preprocessing`, whatever
             the network was trained on. Of image files it is a stack that is read when sliced, otherwise an array.
-            Inputs that are no images have any shape ``(n, ...)``.
+            Inputs that are no images have any shape ``(n, ...)``; tokens are int64.
         labels: ``(n,)``, int64, index into ``classes``; of a regression, float32 or float64 target values ``(n, ...)``.
         classes: Names of the classes, in label order; empty for a regression.
 
@@ -39,14 +45,23 @@ class Dataset:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.ndim < 2 or images.dtype != np.float32:
-            raise DataError(f"{self.name}: images must be float32 (n, channels, height, width); got {_form(images)}")
+        for what, given in (("images", images), ("labels", labels)):
+            if not (hasattr(given, "dtype") and hasattr(given, "ndim")):
+                raise DataError(f"{self.name}: {what} must be one array, got a {type(given).__name__}. {_ELSEWHERE}")
+        if not (images.dtype == np.int64 and images.ndim) and (images.ndim < 2 or images.dtype != np.float32):
+            raise DataError(
+                f"{self.name}: images must be float32 (n, channels, height, width), other inputs float32 or int64 "
+                f"(n, ...); got {_form(images)}"
+            )
         if labels.dtype.kind == "f" and not self.classes:
             if labels.shape[:1] != images.shape[:1]:
                 raise DataError(f"{self.name}: {len(images)} inputs need {len(images)} targets; got {_form(labels)}")
             return
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-            raise DataError(f"{self.name}: {len(images)} images need {len(images)} int64 labels; got {_form(labels)}")
+            hint = f". Labels per pixel or token are not counted yet. {_ELSEWHERE}" if labels.ndim > 1 else ""
+            raise DataError(
+                f"{self.name}: {len(images)} images need {len(images)} int64 labels; got {_form(labels)}{hint}"
+            )
         if labels.size and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(
                 f"{self.name}: labels must lie in 0..{len(self.classes) - 1}; found {labels.min()}..{labels.max()}"

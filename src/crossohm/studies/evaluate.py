@@ -110,7 +110,7 @@ class Chip:
     @cached_property
     def network(self) -> TorchNetwork:
         """The network on calibrated and programmed hardware."""
-        network, bits = self.session.network(self.study), self.study.model.bias_bits
+        network, bits = self.session.shown(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
         analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
         return analog.with_biases_in_adc_steps() if bits == "adc" else analog
@@ -121,7 +121,7 @@ class Chip:
         digital = self.session.digital(study)  # what is impossible for it must not wait for the chip
         wanted = require_finite(measures(digital, data.labels, study.metric), "the digital network")
         chip = f"chip {self.job['seed']}"
-        with Taps(study.save, self.network, self.session.network(study)) as taps:
+        with Taps(study.save, self.network, self.session.shown(study)) as taps:
             analog = self.network.outputs(data.images, chip, self.session.progress)
         require_answers(analog, len(data.labels), chip)
         record = {

@@ -92,7 +92,7 @@ def prepare(settings: RunSettings, progress: Progress = silent) -> Prepared:
         CrossOhmError: data, model or hardware are not as they must be; the message says what and where.
     """
     test = load_dataset(settings.dataset, data_dir=settings.data_dir, split="test", limit=settings.images)
-    network = TorchNetwork(load_model(str(settings.model)), settings.batch_size)
+    network = TorchNetwork(load_model(str(settings.model)), settings.batch_size).seeing(test.images[:2])
     described = [settings.hardware.copy() for _ in network.convertible]
     hardware: list[LayerHardware] = [*described]
     if settings.calibrate:

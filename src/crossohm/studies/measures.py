@@ -36,6 +36,12 @@ def measures(outputs: NDArray[np.floating], labels: NDArray[np.generic], metric:
             "metric.task", metric.task, f"the labels are numbers of type {labels.dtype}, not classes",
             allowed="regression, or auto",
         )  # fmt: skip
+    if sum(size > 1 for size in outputs.shape[1:]) > 1:
+        raise ShapeError(
+            f"outputs {outputs.shape}: a classification needs one score per class for each image, (images, classes). "
+            "Answers per pixel or token are not counted yet: let the network return one answer, or give target values "
+            "and set metric.task to regression"
+        )
     scores = outputs.reshape(len(outputs), -1)
     if scores.shape[1] == 1:
         scores = np.concatenate([1 - scores, scores], axis=1)

@@ -109,6 +109,12 @@ class Session:
         name = study.model.checkpoint
         return None if name is None else self.folder / name
 
+    def shown(self, study: Study) -> TorchNetwork:
+        """The same, told by some test images what its inputs look like: ready for hardware."""
+        network, data = self.network(study), self.test_images(study)
+        key = digest([self.model_digest(study), data.digest, study.model.model_dump(), study.run.model_dump()])
+        return self._once("shown", key, lambda: network.seeing(data.images[:2]))
+
     def model_digest(self, study: Study) -> str:
         """SHA-256 of the network's architecture and weights."""
         network = self.network(study)

@@ -72,13 +72,16 @@ def fold_batchnorm(
 
 
 def axes_of_norms(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:
-    """How many axes the input of each BatchNorm of ``model`` has, by name, while ``run(model)`` works in eval mode."""
+    """How many axes the input of each BatchNorm1d of ``model`` has, by name, while ``run(model)`` works in eval mode.
+
+    The other kinds take one number of axes each.
+    """
     found: dict[str, int] = {}
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm1d)}
     with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if isinstance(module, _BatchNorm):
-                hooks.enter_context(module.register_forward_pre_hook(_note_axes(found, name)))
-        if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        for name, module in norms.items():
+            hooks.enter_context(module.register_forward_pre_hook(_note_axes(found, name)))
+        if norms:
             with torch.no_grad(), _evaluating(model):
                 run(model)
     return found

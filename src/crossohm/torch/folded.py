@@ -1,8 +1,8 @@
 """What stands where a BatchNorm was that has been folded into the layer before it.
 
-``BatchNorm1d`` normalises axis 1 of vectors and of sequences alike. What lies along it depends on how many axes an input
-has, and no conversion can know that: features of ``(batch, features)``, but tokens of ``(batch, tokens, features)``;
-channels of ``(batch, channels, length)``, but positions of ``(channels, length)``.
+``BatchNorm1d`` normalises axis 1 of vectors and of sequences alike. What lies along it depends on how many axes an
+input has, and no conversion can know that: features of ``(batch, features)``, but tokens of ``(batch, tokens,
+features)``; channels of ``(batch, channels, length)``, but positions of ``(channels, length)``.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class FoldedNorm(nn.Identity):
         scale, shift = (value.to(folded.dtype) for value in (self.scale, self.shift))
         if not bool((scale.abs() > shift.abs() * torch.finfo(folded.dtype).eps ** 0.5).all()):
             raise UnsupportedError(
-                f"BatchNorm {self.name!r} normalises axis 1 of an input of {folded.ndim} axes, which is not the axis of "
-                "the channels of the layer it was folded into, and its factors are too small to be divided out again "
-                f"(the smallest is {float(scale.abs().min()):.2g}). {_REMEDY}"
+                f"BatchNorm {self.name!r} normalises axis 1 of an input of {folded.ndim} axes, which is not the axis "
+                "of the channels of the layer it was folded into, and its factors are too small to be divided out "
+                f"again (the smallest is {float(scale.abs().min()):.2g}). {_REMEDY}"
             )
         plain = (folded - _along(shift, folded, layer_axis)) / _along(scale, folded, layer_axis)
         return plain * _along(scale, folded, 1) + _along(shift, folded, 1)

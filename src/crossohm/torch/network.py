@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -14,7 +15,9 @@ from crossohm._random import chip_rng
 from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.ranges import output_step
-from crossohm.torch.batchnorm import _evaluating, fold_batchnorm
+from crossohm.errors import UnsupportedError
+from crossohm.torch.batches import Call, call_of
+from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.first_pass import unwatch, watch
 from crossohm.torch.hardware import LayerHardware
@@ -63,6 +66,7 @@ class TorchNetwork:
         self.grouping = grouping
         self.fold_batchnorm = fold_batchnorm
         self._warned = False
+        self._axes: Mapping[str, int] = {}
 
     @property
     def convertible(self) -> tuple[str, ...]:
@@ -130,25 +134,47 @@ class TorchNetwork:
         # A model that is one layer takes its own description; a list would have one per array.
         one = list(chosen) == [""]
         analog = from_torch(
-            self.module,
+            self._folded(),
             chosen[""] if one else chosen,
             bias_rows if isinstance(bias_rows, int) else bias_rows[""] if one else dict(bias_rows),
             seed=seed,
-            fuse_batchnorm=self.fold_batchnorm,
+            fuse_batchnorm=False,
             grouping=self.grouping,
         )
         return self._watched(analog, seed)
+
+    def seeing(self, batch: Any) -> TorchNetwork:
+        """The same network, told what its inputs look like.
+
+        BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
+        network that was told nothing decides at every input, see `crossohm.torch.folded.FoldedNorm`.
+
+        Args:
+            batch: Some inputs, see `take`.
+
+        Raises:
+            InputError: the network does not take them.
+        """
+        told = self._with(self.module, self.seed)
+        if self.fold_batchnorm:
+            with self._at_work():
+                told._axes = axes_of_norms(self.module, lambda module: call_of(module, batch).of(module))
+        return told
 
     def folded(self) -> TorchNetwork:
         """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.
 
         As on hardware, a layer that is used under two names is two.
         """
-        module = copy_of(self.module).eval()
-        if self.fold_batchnorm:
-            fold_batchnorm(module)
+        module = self._folded().eval()
         separate(module)
         return self._with(module, self.seed)
+
+    def _folded(self) -> Any:
+        module = copy_of(self.module)
+        if self.fold_batchnorm:
+            fold_batchnorm(module, self._axes)
+        return module
 
     def with_bias_bits(self, bits: int) -> TorchNetwork:
         """A copy, BatchNorm folded, whose convertible layers have biases of ``2**bits`` levels over their range."""
@@ -186,22 +212,61 @@ class TorchNetwork:
 
     def _with(self, module: Any, seed: int) -> TorchNetwork:
         twin = TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
-        twin._warned = self._warned
+        twin._warned, twin._axes = self._warned, self._axes
         return twin
 
-    def outputs(self, images: NDArray[np.float32], stage: str = "", progress: Progress = silent) -> NDArray[np.float32]:
-        """Answers of the network, ``(images, outputs)``."""
-        found = []
-        progress(stage, 0, len(images))
-        like = next((p for p in self.module.parameters() if p.is_floating_point()), torch.zeros(0))
-        # The module's modes and torch's own generator are left as they were.
+    def outputs(self, images: NDArray[Any], stage: str = "", progress: Progress = silent) -> NDArray[Any]:
+        """Answers of the network, ``(images, outputs)``.
+
+        Args:
+            images: ``(images, ...)``. Floating numbers and bytes are given the dtype of the network, other integers
+                (tokens) stay as they are.
+            stage: What `progress` is told.
+            progress: Told how far it is.
+
+        Raises:
+            InputError: the network does not take such images.
+            UnsupportedError: it answers something else than one tensor with an entry for each image.
+        """
+        with self._at_work():
+            found = [_answers(answer, size) for answer, size in self._work(images, stage, progress)]
+        return np.concatenate(found)
+
+    def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
+        """Work on a batch, whatever comes out.
+
+        Args:
+            batch: An array ``(images, ...)``. Or what a loader gives: a sequence that begins with the inputs that the
+                network's forward requires, or a mapping with the names of its arguments.
+            stage: What `progress` is told.
+            progress: Told how far it is.
+
+        Raises:
+            InputError: the network does not take the batch.
+        """
+        with self._at_work():
+            for _ in self._work(batch, stage, progress):
+                pass
+
+    def _work(self, batch: Any, stage: str, progress: Progress) -> Iterator[tuple[Any, int]]:
+        """Answers, and to how many inputs; a single tensor is divided into batches."""
+        call = call_of(self.module, batch)
+        whole = call.only_tensor
+        if whole is None:
+            yield call.of(self.module), 1
+            return
+        progress(stage, 0, len(whole))
+        for start in range(0, len(whole), self.batch_size):
+            part = whole[start : start + self.batch_size]
+            yield Call((part,), {}).of(self.module), len(part)
+            progress(stage, start + len(part), len(whole))
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Eval mode, without gradients, with noise of the network's own seed; all as it was again afterwards."""
         with torch.no_grad(), _evaluating(self.module), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(chip_rng(self.seed, "noise").integers(2**63)))
-            for start in range(0, len(images), self.batch_size):
-                batch = torch.from_numpy(images[start : start + self.batch_size]).to(like)
-                found.append(self.module(batch).cpu().numpy())
-                progress(stage, start + len(batch), len(images))
-        return np.concatenate(found)
+            yield
 
     def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
         """How many input vectors each matrix multiplies for one image ``(channels, height, width)``."""
@@ -209,7 +274,7 @@ class TorchNetwork:
         for matrix in matrices.values():
             matrix.vectors = 0
         try:
-            self.outputs(image[np.newaxis])
+            self.take(image[np.newaxis])
             return {name: matrix.vectors or 0 for name, matrix in matrices.items()}
         finally:
             for matrix in matrices.values():
@@ -221,6 +286,18 @@ class TorchNetwork:
             for name, layer in self.layers.items()
             for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
         }
+
+
+def _answers(found: Any, size: int) -> NDArray[Any]:
+    """The answer to a batch as an array of a dtype that NumPy has."""
+    if not isinstance(found, torch.Tensor) or found.ndim == 0 or len(found) != size:
+        form = tuple(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+        raise UnsupportedError(
+            f"the network answers {form} to {size} images; runs and studies measure one tensor (images, outputs): wrap "
+            "the network in a module that returns it. crossohm.calibrate takes networks with any answers"
+        )
+    host = found.cpu()
+    return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
 
 
 def _rounded(bias: torch.Tensor, bits: int) -> torch.Tensor:
