@@ -31,7 +31,7 @@ from crossohm.chain.geometry import Geometry
 from crossohm.chain.indexing import Region, whole
 from crossohm.chain.intake import chip_seed, host_matrix, snapshot
 from crossohm.chain.lower import check_hardware, lower
-from crossohm.chain.plan import Plan, multiply
+from crossohm.chain.plan import Plan, Tap, multiply
 from crossohm.chain.profile import BlockTap, Profile, output_per_current
 from crossohm.chain.programmed import OPERATIONS, Programmed
 from crossohm.chain.siblings import siblings_of
@@ -113,12 +113,16 @@ class AnalogCore(Geometry):
         self._wired: dict[str, tuple[Programmed, ...]] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
+<<<<<<< HEAD
         self._profile: Profile | None = None
         self._unseen = set(OPERATIONS)
 
     @property
     def _core(self) -> AnalogCore:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
         return self
+=======
+        self._profile: Tap | None = None
+>>>>>>> work-F
 
     def save(self, path: str | Path) -> None:
         """Write the programmed chip (hardware, conductances, converter errors) to a safetensors file.
@@ -440,10 +444,17 @@ class AnalogCore(Geometry):
             >>> seen.inputs["mvm"].percentile(99.9)  # doctest: +SKIP
         """
         scale = None if floor is None else output_per_current((b.record for b in self._blocks), self.params)
-        outer, self._profile = self._profile, Profile(bins, None if scale is None else np.asarray(floor) / scale)
+        seen = Profile(bins, None if scale is None else np.asarray(floor) / scale)
+        with self.tapped(seen):
+            yield seen
+
+    @contextmanager
+    def tapped(self, tap: Tap) -> Iterator[None]:
+        """Let ``tap`` look at inputs and ADC inputs while they pass, during a ``with`` block."""
+        outer, self._profile = self._profile, tap
         self._direct.clear()
         try:
-            yield self._profile
+            yield
         finally:
             self._profile = outer
 

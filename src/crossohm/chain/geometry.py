@@ -10,6 +10,20 @@ from crossohm.chain.blocks import Block, PhysicalArray, block_parts, physical_ar
 from crossohm.chain.face import MatrixFace
 from crossohm.params import CrossSimParameters
 
+#: What CrossSim's cores have under names that there are not here, and where it is.
+SUCCESSORS = {
+    "cores": "core.arrays lists the physical arrays with their conductances, core.blocks the parts that have hardware "
+    "of their own",
+    "core_pos": "core.arrays[i].conductance, of the arrays whose sign is '+'",
+    "core_neg": "core.arrays[i].conductance, of the arrays whose sign is '-'",
+    "core_slices": "core.arrays[i].conductance; .slice is 0 for the least significant slice",
+    "adc": "core.params.xbar.adc; core.explain() has limits and levels",
+    "dac": "core.params.xbar.dac; core.explain() has the range and levels",
+    "adc_inputs": "core.profile() records what ADCs see, in a with block",
+    "mat_multivec": "core @ X, of all vectors at once",
+    **{f"_{name}": f"core.{name}" for name in ("matvec", "vecmat", "matmat", "rmatmat", "matmul", "rmatmul", "dot")},
+}
+
 
 class Geometry(MatrixFace):
     """The properties of an `AnalogCore` that say what it is; what it does stands in the core."""
@@ -17,6 +31,10 @@ class Geometry(MatrixFace):
     _params: tuple[CrossSimParameters, ...]
     _blocks: tuple[Block, ...]
     _dtype: str
+
+    def __getattr__(self, name: str) -> Any:
+        hint = f"; use {SUCCESSORS[name]}" if name in SUCCESSORS else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     @property
     def params(self) -> CrossSimParameters:

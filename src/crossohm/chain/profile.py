@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from crossohm.backends import Array, backend_of
 from crossohm.calibration.histogram import StreamingHistogram
+from crossohm.chain.plan import Tap
 from crossohm.chain.programmed import Programmed, subtracts_in_array
 from crossohm.chain.ranges import conversion_gain
 from crossohm.errors import CrossOhmError, DataError, ShapeError
@@ -179,14 +180,14 @@ class Profile:
 @final
 @dataclass(frozen=True)
 class BlockTap:
-    """What one of several arrays adds to the profile of its core, whose inputs are recorded once for all.
+    """What one of several arrays adds to what is seen of its core, whose inputs are recorded once for all.
 
     Attributes:
-        profile: Of the core.
+        tap: Of the core.
         part: Input partition of the array.
     """
 
-    profile: Profile
+    tap: Tap
     part: int
 
     def xbar_inputs(self, x: Array, operation: str, constants: int) -> None:
@@ -194,7 +195,7 @@ class BlockTap:
 
     def adc_inputs(self, currents: Array, operation: str, partition: int, plane: int) -> None:
         """Record what one conversion sees under the array's place in the core."""
-        self.profile.adc_inputs(currents, operation, self.part + partition, plane)
+        self.tap.adc_inputs(currents, operation, self.part + partition, plane)
 
 
 def output_per_current(records: Iterable[Programmed], params: CrossSimParameters) -> float | None:

@@ -41,6 +41,7 @@ from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.linear import AnalogLinear
 from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
+from crossohm.torch.recorded import get_conductance_matrices, get_profiled_adc_inputs, get_profiled_xbar_inputs
 from crossohm.torch.report import ConversionReport, ReportedLayer, conversion_report
 from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 from crossohm.torch.training import reprogramming
@@ -70,6 +71,9 @@ __all__ = [
     "conversion_report",
     "convertible_modules",
     "from_torch",
+    "get_conductance_matrices",
+    "get_profiled_adc_inputs",
+    "get_profiled_xbar_inputs",
     "inconvertible_modules",
     "profile",
     "register",
