@@ -155,6 +155,9 @@ def test_tracing_and_transforms_know_no_values() -> None:
     with silent():
         jax.jit(lambda v: core @ v)(x)
         jax.grad(lambda v: (core @ v).sum())(x)
+    constant = core_on(MATRIX.astype(np.float32), dac())
+    with pytest.warns(UserWarning, match="clipped"):
+        np.testing.assert_allclose(jax.jit(lambda: constant @ x)(), constant @ x, rtol=1e-5)
     layer = from_torch(torch.nn.Linear(8, 6), hardware(dac()), seed=1)
     data = torch.tensor(0.2 * X.T, dtype=torch.float32)
     with silent():

@@ -96,8 +96,11 @@ class JaxBackend:
         return value
 
     def share_outside(self, value: Array, low: float, high: float) -> float | None:
-        driven = 0 if self.is_traced(value) else int(jnp.count_nonzero(value))
-        return int(jnp.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
+        if self.is_traced(value):
+            return None
+        with self.eager():  # a constant of a function that is traced has values
+            driven = int(jnp.count_nonzero(value))
+            return int(jnp.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
 
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("jax", str(like.dtype))

@@ -105,7 +105,8 @@ class TorchBackend:
         return value.clone(memory_format=torch.contiguous_format)
 
     def share_outside(self, value: Array, low: float, high: float) -> float | None:
-        known = not (torch._C._functorch.is_functorch_wrapped_tensor(value) or value.is_meta)
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor(value)
+        known = not (wrapped or value.is_meta or torch.jit.is_tracing())
         driven = int(torch.count_nonzero(value)) if known else 0
         return int(torch.count_nonzero(((value < low) | (value > high)) & (value != 0))) / driven if driven else None
 
