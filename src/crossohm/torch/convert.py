@@ -16,6 +16,7 @@ from crossohm.torch.batchnorm import fold_batchnorm
 from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
 from crossohm.torch.first_pass import unwatch, warn_of, watch
+from crossohm.torch.given import warn_of_edits
 from crossohm.torch.hardware import Hardware
 from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.layer import AnalogLayer, Gradient, Sync
@@ -189,15 +190,31 @@ def synchronize(model: nn.Module) -> None:
         layer.synchronize()
 
 
-def reinitialize(model: nn.Module, seed: int | None = None) -> None:
+def reinitialize(
+    model: nn.Module, seed: int | None = None, params: Hardware | Sequence[Hardware] | Mapping[str, Hardware] = None
+) -> None:
     """Put all analog layers of ``model`` on another chip.
+
+    Layers keep copies of the hardware they were given: to have it changed, pass it again, or edit ``layer.params``.
 
     Args:
         model: A model with analog layers.
         seed: The chip; by default the one that follows the present chip in a fixed random sequence.
+        params: The hardware from now on: one description, a list with one per module of `analog_modules`, or a table
+            of name patterns, as for `from_torch`; layers without a match, and all if it is None, keep theirs.
+
+    Raises:
+        ParameterError: a list has the wrong length, or the hardware description contradicts itself.
+        UnknownNameError: a pattern matches no layer.
+
+    Warns:
+        UserWarning: a description that was given has been edited since, without effect.
     """
-    for layer in analog_modules(model):
-        layer.reinitialize(seed)
+    layers = analog_places(model)
+    given: dict[str, Any] = {"": params} if list(layers) == [""] else choice_of_layers("params", params, list(layers))
+    warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
+    for name, layer in layers.items():
+        layer.reinitialize(seed, given.get(name))
 
 
 def _has_groups(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import fx, nn
 
+from crossohm.torch.given import users_level
 from crossohm.torch.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layer import AnalogLayer
 from crossohm.torch.places import analog_places
@@ -50,7 +51,7 @@ def warn_of(model: nn.Module, trial: Trial, *, of_unreached: bool) -> None:
         *(_unreached(model, trial) if of_unreached else ()),
     ]
     if found:
-        warnings.warn(". ".join(found), RuntimeWarning, stacklevel=_level_of_user())
+        warnings.warn(". ".join(found), RuntimeWarning, stacklevel=users_level())
 
 
 def _read(model: nn.Module, trial: Trial) -> list[str]:
@@ -122,14 +123,6 @@ def _share(model: nn.Module, names: list[str]) -> str:
 def _listed(names: list[str], most: int = 8) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _level_of_user() -> int:
-    """Stack level of the first frame that is neither in this package nor in torch, counted from the caller."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("crossohm", "torch"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------

@@ -13,6 +13,7 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.torch.given import Given, warn_of_edits
 from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
@@ -42,9 +43,10 @@ class AnalogLayer(nn.Module):
     #: How many numbers of bias rows `from_torch` takes: one per kind of bias.
     bias_kinds: ClassVar[int] = 1
     #: Attributes an analog layer has beyond those of the torch layer.
-    _own: ClassVar[tuple[str, ...]] = ("_params", "_rows", "_name", "_matrices", "_sync", "_gradient")
+    _own: ClassVar[tuple[str, ...]] = ("_params", "_given", "_rows", "_name", "_matrices", "_sync", "_gradient")
 
     _params: LayerHardware
+    _given: Given
     _rows: Any
     _name: str
     _matrices: tuple[HeldMatrix, ...]
@@ -149,7 +151,7 @@ class AnalogLayer(nn.Module):
     def params(self) -> LayerHardware:
         """The hardware: one description, one per array, or a list with such for each of several matrices.
 
-        Edits need `reinitialize`; assignment acts at once.
+        It is the layer's own copy of what was given. Edits need `reinitialize`; assignment acts at once.
         """
         return self._params
 
@@ -222,13 +224,21 @@ class AnalogLayer(nn.Module):
         for matrix in self._matrices:
             matrix.synchronize()
 
-    def reinitialize(self, seed: int | None = None) -> None:
+    def reinitialize(self, seed: int | None = None, params: Hardware = None) -> None:
         """Build another chip from `params` and write the parameters into it.
 
         Args:
             seed: The chip; by default the one that follows the present chip in a fixed random sequence.
+            params: The hardware from now on; by default the present one, edits of `params` included.
+
+        Warns:
+            UserWarning: the description that was given for the layer has been edited since, without effect.
         """
         chip = next_chip(self.seed) if seed is None else seed
+        if params is not None:
+            self._install(params, self._rows, chip, self._name)
+            return
+        warn_of_edits({self._name: self._given})
         for matrix in self._matrices:
             matrix.reinitialize(chip)
 
@@ -267,7 +277,9 @@ class AnalogLayer(nn.Module):
 
     def _install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
-        own, checked, chip = own_hardware(params), self._checked_rows(rows), chip_seed(seed)
+        known = "_params" in vars(self) and params is self._params
+        own: Any = params if known else own_hardware(params)
+        checked, chip = self._checked_rows(rows), chip_seed(seed)
         expressions = list(self._expressions(checked))
         for old in self.__dict__.get("_matrices", ()):
             replace_soon(old.built)
@@ -278,6 +290,8 @@ class AnalogLayer(nn.Module):
             )
         )
         self._params, self._rows, self._name, self._matrices = own, checked, name, matrices
+        if not known:
+            self._given = Given(params)
         if _stand_alone not in self._forward_pre_hooks.values():
             self.register_forward_pre_hook(_stand_alone)
 
