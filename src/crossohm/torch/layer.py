@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
+from crossohm.torch.folded import is_folded
+from crossohm.torch.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
 
@@ -249,6 +250,7 @@ class AnalogLayer(nn.Module):
     def _install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         own, checked, chip = own_hardware(params), self._checked_rows(rows), chip_seed(seed)
+        _require_same_folding(name, own, is_folded(self))
         expressions = list(self._expressions(checked))
         matrices = tuple(
             HeldMatrix(self, form, stored, hardware, chip, name + suffix)
@@ -303,6 +305,18 @@ class AnalogLayer(nn.Module):
         bits = {"dac": core.params.get("xbar.dac.mvm.bits"), "adc": core.params.get("xbar.adc.mvm.bits")}
         parts += [f"{kind}={count} bits" if count else f"{kind}=ideal" for kind, count in bits.items()]
         return ", ".join(parts)
+
+
+def _require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
+    """Refuse ranges that were found for other weights."""
+    if calibrated_foldings(params) - {folded}:
+        found, here = ("folded into it", "digital") if not folded else ("digital", "folded")
+        raise ParameterError(
+            "params", "calibrated hardware",
+            f"the ranges of layer {name!r} were found with BatchNorm {found}, here it is {here}",
+            remedy="Leave fuse_batchnorm out: crossohm.torch.from_torch then does as the calibration did. Or calibrate "
+            f"with fuse_batchnorm={folded}; in studies it is model.fold_batchnorm",
+        )  # fmt: skip
 
 
 def checked_rows(argument: str, rows: Any) -> int:
