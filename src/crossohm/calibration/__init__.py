@@ -4,9 +4,10 @@ from crossohm.calibration.histogram import StreamingHistogram
 from crossohm.calibration.model import calibrate, calibrate_network
 from crossohm.calibration.network import Network
 from crossohm.calibration.ranges import ChosenRange, Objective, percentile_range
-from crossohm.calibration.result import Calibration, LayerRanges
+from crossohm.calibration.result import CalibratedHardware, Calibration, LayerRanges
 
 __all__ = [
+    "CalibratedHardware",
     "Calibration",
     "ChosenRange",
     "LayerRanges",

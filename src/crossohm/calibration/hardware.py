@@ -111,10 +111,11 @@ def _signals(seen: Profile, slices: int, slice_size: int) -> list[Signal]:
 
 
 def with_ranges(
-    params: CrossSimParameters, inputs: ChosenRange | None, adc: Sequence[ChosenRange]
+    params: CrossSimParameters, inputs: ChosenRange | None, adc: Sequence[ChosenRange], batchnorm_folded: bool | None
 ) -> CrossSimParameters:
-    """The hardware with ranges set; None and empty leave it as described."""
+    """The hardware with ranges set; None and empty leave it as described. It knows of which kind of layer they are."""
     ranged = params.copy()
+    ranged.batchnorm_folded = batchnorm_folded
     if inputs is not None:
         ranged.update({"core.mapping.inputs.mvm.min": inputs.low, "core.mapping.inputs.mvm.max": inputs.high})
     if adc:

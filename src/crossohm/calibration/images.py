@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.backends import backend_of, is_array
-from crossohm.calibration.network import Network, Progress, TakesBatches
+from crossohm.calibration.network import FrontEnd, Network, Progress
 from crossohm.errors import InputError
 
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
@@ -24,7 +24,7 @@ class ImageSource:
         data: An array ``(images, ...)`` of any library, an object with such an array as ``images``, a mapping that is
             one batch, or an iterable of batches as loaders give them. An iterator, which can be used only once, is kept
             in memory. What a batch may be, the network says: an array or a sequence that begins with one, and more if
-            it is one of `TakesBatches`.
+            it is a `FrontEnd`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -72,7 +72,7 @@ class ImageSource:
             def step(stage: str, ready: int, _: int, before: int = done, size: int = size) -> None:
                 progress(stage, before + ready, max(self._total, before + size))
 
-            if isinstance(network, TakesBatches):
+            if isinstance(network, FrontEnd):
                 network.take(batch, stage, step)
             else:
                 network.outputs(_images(batch), stage, step)

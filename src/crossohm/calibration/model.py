@@ -24,7 +24,7 @@ from crossohm.calibration.hardware import (
 )
 from crossohm.calibration.images import ImageSource
 from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
-from crossohm.calibration.network import LayerHardware, Network, Progress, TakesBatches, network_of, silent
+from crossohm.calibration.network import FrontEnd, LayerHardware, Network, Progress, network_of, silent
 from crossohm.calibration.ranges import Measure, Objective
 from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
@@ -47,6 +47,7 @@ def calibrate(
     keep_adc_ranges: bool = False,
     zero_level: bool = True,
     relu_aware: bool = True,
+    fuse_batchnorm: bool | None = None,
     limit: int | None = None,
     bins: int = 4096,
     progress: Progress = silent,
@@ -65,6 +66,9 @@ def calibrate(
         keep_adc_ranges: Choose input ranges only. GRANULAR ranges are always kept: they follow from the cells.
         zero_level: Choose only ranges with a level on zero, for converters that can have one.
         relu_aware: Spend no ADC levels on currents that a ReLU right behind the layer makes zero.
+        fuse_batchnorm: Find the ranges of layers with BatchNorm folded into them where that is possible, or of layers
+            as they are; None: the former, unless the model is a `Network` that says otherwise. The hardware found
+            remembers it, and `crossohm.torch.from_torch` follows.
         limit: Most images used, the first ones; None: all.
         bins: Resolution of the histograms that signals are recorded in.
         progress: Told how far it is.
@@ -84,17 +88,25 @@ def calibrate(
     """
     source = ImageSource(data, limit)
     network = network_of(model)
-    if isinstance(network, TakesBatches):
-        network = network.seeing(source.few())
+    if isinstance(network, FrontEnd):
+        network = network.seeing(source.few(), fuse_batchnorm)
+    elif fuse_batchnorm is not None:
+        raise ParameterError(
+            "fuse_batchnorm", fuse_batchnorm, "such a network has layers as it has them", allowed="None"
+        )
     described = _described(network, params)
     chosen, inputs_chosen = Objective(objective, percentile), Objective(objective, input_percentile)
     recorder = _Recorder(network, source, bins, progress)
 
     seen, count = recorder.record([CrossSimParameters() for _ in described], "input ranges")
     layers = {
-        matrix: LayerRanges(layer, input_range(own, seen[matrix], inputs_chosen, zero_level, matrix), (), own.copy())
-        if is_reached(seen[matrix])
-        else LayerRanges(layer, None, (), unreached(own))
+        matrix: LayerRanges(
+            layer,
+            input_range(own, seen[matrix], inputs_chosen, zero_level, matrix) if is_reached(seen[matrix]) else None,
+            (),
+            own.copy() if is_reached(seen[matrix]) else unreached(own),
+            recorder.is_folded(layer),
+        )
         for layer, given in described.items()
         for matrix, own in by_matrix(layer, given, matrices_of(layer, seen)).items()
     }
@@ -128,7 +140,7 @@ def _report_unreached(matrices: Iterable[str]) -> None:
 def _ranged(layers: Mapping[str, LayerRanges]) -> dict[str, LayerRanges]:
     """The same with descriptions that have the ranges found."""
     return {
-        name: replace(found, hardware=with_ranges(found.hardware, found.inputs, found.adc))
+        name: replace(found, hardware=with_ranges(found.hardware, found.inputs, found.adc, found.batchnorm_folded))
         for name, found in layers.items()
     }
 
@@ -189,12 +201,18 @@ class _Recorder:
         self._images = images
         self._bins = bins
         self._progress = progress
+        self._folded: frozenset[str] | None = None
+
+    def is_folded(self, layer: str) -> bool | None:
+        """Whether a BatchNorm was folded into a layer when signals were recorded; None: not known."""
+        return None if self._folded is None else layer in self._folded
 
     def record(
         self, hardware: Sequence[LayerHardware], stage: str, relu_aware: bool = False
     ) -> tuple[dict[str, Profile], int]:
         """The profile of every matrix, and the number of images."""
         analog = self._network.on_hardware(hardware, seed=0)
+        self._folded = analog.folded_layers if isinstance(analog, FrontEnd) else None
         floors = analog.floors if relu_aware else {}
         with ExitStack() as taps:
             seen = {

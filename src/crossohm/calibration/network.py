@@ -60,18 +60,29 @@ class Network(Protocol):
 
 
 @runtime_checkable
-class TakesBatches(Protocol):
-    """A `Network` that takes what loaders give: several inputs, numbers that stay whole, tables of named inputs."""
+class FrontEnd(Protocol):
+    """What networks of a framework have beyond `Network`."""
+
+    @property
+    def folded_layers(self) -> frozenset[str]:
+        """Names of the layers on hardware that a BatchNorm was folded into."""
 
     def take(self, batch: Any, stage: str, progress: Progress) -> None:
-        """Work on a batch; whatever the network answers is of no interest.
+        """Work on a batch as loaders give them: several inputs, whole numbers, tables of named inputs.
+
+        Whatever the network answers is of no interest.
 
         Raises:
             InputError: it does not take the batch.
         """
 
-    def seeing(self, batch: Any) -> Self:
-        """The same network, told what its inputs look like: its way to hardware may depend on that."""
+    def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> Self:
+        """The same network, told what its inputs look like: its way to hardware may depend on that.
+
+        Args:
+            batch: Some inputs.
+            fold_batchnorm: Fold BatchNorm into the layers before it, or leave it digital; None: as the network does.
+        """
 
 
 def network_of(model: Any) -> Network:

@@ -54,12 +54,22 @@ class LayerRanges:
         inputs: Input range in the layer's units; None: kept, as each vector has its own or no data reached the layer.
         adc: ADC range in normalised current, one per weight slice, least significant first; empty: kept as described.
         hardware: The description with these ranges.
+        batchnorm_folded: Whether a BatchNorm was folded into the layer; None: not known.
     """
 
     layer: str
     inputs: ChosenRange | None
     adc: tuple[ChosenRange, ...]
     hardware: CrossSimParameters
+    batchnorm_folded: bool | None = None
+
+
+@final
+class CalibratedHardware(dict[str, LayerHardware]):
+    """The description of every layer of the network that was calibrated, by name.
+
+    Front ends warn where a network has other layers; a plain ``dict`` of some of them is a choice.
+    """
 
 
 @final
@@ -79,9 +89,11 @@ class Calibration:
     images: int
 
     @property
-    def hardware(self) -> dict[str, LayerHardware]:
+    def hardware(self) -> CalibratedHardware:
         """The description of every layer with its ranges, by name: what ``from_torch`` takes as ``params``."""
-        return {layer: of_layer(self.layers[name].hardware for name in own) for layer, own in self._matrices.items()}
+        return CalibratedHardware(
+            {layer: of_layer(self.layers[name].hardware for name in own) for layer, own in self._matrices.items()}
+        )
 
     def each(self, change: Callable[[CrossSimParameters], CrossSimParameters]) -> list[LayerHardware]:
         """The description of every layer with its ranges, and something else changed."""
@@ -95,7 +107,7 @@ class Calibration:
             found.setdefault(ranges.layer, []).append(name)
         return found
 
-    def on(self, params: Described) -> dict[str, LayerHardware]:
+    def on(self, params: Described) -> CalibratedHardware:
         """Other descriptions with these ranges, by layer name, e.g. with errors of the cells.
 
         Args:
@@ -107,7 +119,7 @@ class Calibration:
             ShapeError: not one description per layer.
             UnknownNameError: a layer is missing from the table, or unknown.
         """
-        found = {}
+        found = CalibratedHardware()
         for layer, given in by_layer(params, list(self._matrices)).items():
             own = by_matrix(layer, given, self._matrices[layer])
             found[layer] = of_layer(_on(name, self.layers[name], one) for name, one in own.items())
@@ -146,7 +158,7 @@ class Calibration:
 
 def _on(name: str, found: LayerRanges, described: CrossSimParameters) -> CrossSimParameters:
     _require_match(name, found.hardware, described)
-    return with_ranges(described, found.inputs, found.adc)
+    return with_ranges(described, found.inputs, found.adc, found.batchnorm_folded)
 
 
 def _require_match(layer: str, calibrated: CrossSimParameters, described: CrossSimParameters) -> None:
@@ -174,6 +186,7 @@ def _as_dict(layer: LayerRanges) -> dict[str, Any]:
         "inputs": None if layer.inputs is None else _row(layer.inputs),
         "adc": [_row(chosen) for chosen in layer.adc],
         "hardware": layer.hardware.as_dict(),
+        "batchnorm_folded": layer.batchnorm_folded,
     }
 
 
@@ -182,10 +195,15 @@ def _row(chosen: ChosenRange) -> dict[str, float]:
 
 
 def _layer(values: Mapping[str, Any]) -> LayerRanges:
-    inputs = values["inputs"]
+    inputs, folded = values["inputs"], values.get("batchnorm_folded")  # files of earlier versions do not tell
+    if folded not in (None, True, False):
+        raise DataError(f"batchnorm_folded is {folded!r}")
+    hardware = CrossSimParameters(**values["hardware"])
+    hardware.batchnorm_folded = folded
     return LayerRanges(
         str(values["layer"]),
         None if inputs is None else ChosenRange(**inputs),
         tuple(ChosenRange(**chosen) for chosen in values["adc"]),
-        CrossSimParameters(**values["hardware"]),
+        hardware,
+        folded,
     )

@@ -113,16 +113,12 @@ class AnalogCore(Geometry):
         self._wired: dict[str, tuple[Programmed, ...]] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
-<<<<<<< HEAD
-        self._profile: Profile | None = None
+        self._profile: Tap | None = None
         self._unseen = set(OPERATIONS)
 
     @property
     def _core(self) -> AnalogCore:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
         return self
-=======
-        self._profile: Tap | None = None
->>>>>>> work-F
 
     def save(self, path: str | Path) -> None:
         """Write the programmed chip (hardware, conductances, converter errors) to a safetensors file.

@@ -27,7 +27,7 @@ def hardware(
     plugins: options.Plugins = None,
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
-    objective: options.Objective = "percentile",
+    objective: options.Objective = "L2",
     percentile: options.Percentile = 99.99,
     keep_adc_range: options.KeepAdcRange = False,
     batch_size: options.BatchSize = 250,

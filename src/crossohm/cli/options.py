@@ -71,7 +71,7 @@ CalibrationImages = Annotated[
 Objective = Annotated[
     str,
     typer.Option(
-        help="What ADC and input ranges are chosen by: percentile, or the least error, L2 or L1.",
+        help="What ADC and input ranges are chosen by: the least error, L2 or L1, or percentile.",
         rich_help_panel=_RANGES,
     ),
 ]

@@ -28,7 +28,7 @@ def run(
     plugins: options.Plugins = None,
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
-    objective: options.Objective = "percentile",
+    objective: options.Objective = "L2",
     percentile: options.Percentile = 99.99,
     keep_adc_range: options.KeepAdcRange = False,
     draws: options.Draws = 5,

@@ -7,7 +7,7 @@ import os
 from functools import cache
 from typing import Any, Self, final
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from crossohm.params import files
 from crossohm.params.array import ArrayParameters
@@ -48,6 +48,21 @@ class CrossSimParameters(Group):
     """How the simulation runs."""
     xbar: XbarParameters = Field(default_factory=XbarParameters)
     """Cells, wires and converters."""
+
+    _batchnorm_folded: bool | None = PrivateAttr(None)
+
+    @property
+    def batchnorm_folded(self) -> bool | None:
+        """Whether the ranges are those of a layer that a BatchNorm was folded into; None: not known.
+
+        Calibration says so, and layers refuse ranges of the other kind. Copies have it; of files, only those of
+        `crossohm.Calibration.save`. It does not count in comparisons: no hardware depends on it.
+        """
+        return self._batchnorm_folded
+
+    @batchnorm_folded.setter
+    def batchnorm_folded(self, value: bool | None) -> None:
+        self._batchnorm_folded = value
 
     def model_post_init(self, context: Any, /) -> None:
         """Tell all groups their paths."""

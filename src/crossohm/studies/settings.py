@@ -12,6 +12,9 @@ from crossohm.errors import ParameterError, UnknownNameError, UnsupportedError
 from crossohm.models import model_card, model_names
 from crossohm.params import CrossSimParameters
 
+#: Of the currents that an ADC range holds, where ranges are chosen by percentiles.
+DEFAULT_PERCENTILE = 99.99
+
 
 @final
 @dataclass(frozen=True)
@@ -30,10 +33,10 @@ class RunSettings:
         seed: Of the first chip.
         calibrate: Find input and ADC ranges on training images; otherwise those of ``hardware`` are used.
         calibration_images: How many, the first ones of the training split.
-        objective: What ranges are chosen by: ``"percentile"``, or the least error, ``"L2"`` or ``"L1"``; see
+        objective: What ranges are chosen by: the least error, ``"L2"`` or ``"L1"``, or ``"percentile"``; see
             `crossohm.calibrate`.
         percentile: Of the currents an ADC range holds, for the objective of that name; None: ADC ranges stay as
-            described.
+            described, whatever the objective.
 
     Raises:
         ParameterError: a setting is out of range, or no such data set or model.
@@ -51,8 +54,8 @@ class RunSettings:
     seed: int = 1
     calibrate: bool = True
     calibration_images: int = 200
-    objective: Measure = "percentile"
-    percentile: float | None = 99.99
+    objective: Measure = "L2"
+    percentile: float | None = DEFAULT_PERCENTILE
 
     def __post_init__(self) -> None:
         for name in ("draws", "batch_size", "top_k", "calibration_images"):
@@ -62,6 +65,11 @@ class RunSettings:
         _require("objective", self.objective, self.objective in get_args(Measure), ", ".join(get_args(Measure)))
         percent = self.percentile
         _require("percentile", percent, percent is None or 50 < percent <= 100, "above 50, at most 100")
+        if self.objective != "percentile" and percent not in (None, DEFAULT_PERCENTILE):
+            raise ParameterError(
+                "percentile", percent, f"has no effect with objective {self.objective}",
+                remedy="Set the objective to percentile, or leave the percentile out",
+            )  # fmt: skip
         object.__setattr__(self, "model", model_for(self.model, self.dataset))
 
     @property

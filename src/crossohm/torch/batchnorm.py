@@ -35,7 +35,7 @@ FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def fold_batchnorm(
-    model: nn.Module, axes: Mapping[str, int] | None = None, wanted: Callable[[nn.Module], bool] = lambda layer: True
+    model: nn.Module, axes: Mapping[str, int] | None = None, wanted: Callable[[nn.Module], str] = lambda layer: ""
 ) -> None:
     """Fold every BatchNorm of ``model`` that can be, in place, and put a `FoldedNorm` where it was.
 
@@ -45,7 +45,7 @@ def fold_batchnorm(
     Args:
         model: The model.
         axes: How many axes the input of each normalisation has, by name, where that is known; see `axes_of_norms`.
-        wanted: True for layers that a normalisation may be folded into.
+        wanted: What speaks against folding into a layer; empty: nothing.
     """
     norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
     if not norms:
@@ -60,15 +60,16 @@ def fold_batchnorm(
             layer, obstacle = _layer_before(flows, norm)
             seen = (axes or {}).get(name)
             obstacle = obstacle or ("" if seen is None else _wrong_axis(seen, layer, norm))
+            obstacle = obstacle or wanted(layer)
             if obstacle:
                 kept[name] = obstacle
-            elif wanted(layer):
+            else:
                 folded = FoldedNorm(norm, layer, name, *_fold(layer, norm), certain=seen is not None)
                 _replace(model, norm, folded)
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def axes_of_norms(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:

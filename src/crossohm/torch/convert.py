@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from crossohm.calibration import CalibratedHardware
 from crossohm.errors import CrossOhmError, ParameterError
 from crossohm.torch.aliases import follow
 from crossohm.torch.batchnorm import fold_batchnorm
@@ -17,7 +18,7 @@ from crossohm.torch.choices import choice_of_layers
 from crossohm.torch.conv import AnalogConvolution
 from crossohm.torch.first_pass import unwatch, warn_of, watch
 from crossohm.torch.given import warn_of_edits
-from crossohm.torch.hardware import Hardware
+from crossohm.torch.hardware import Hardware, calibrated_foldings
 from crossohm.torch.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.layer import AnalogLayer, Gradient, Sync
 from crossohm.torch.obstacles import has_remedy, multiplies, require_layers
@@ -38,7 +39,7 @@ def from_torch(
     model: nn.Module,
     params: Hardware | Sequence[Hardware] | Mapping[str, Hardware] = None,
     bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
-    fuse_batchnorm: bool = False,
+    fuse_batchnorm: bool | None = None,
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
@@ -58,7 +59,8 @@ def from_torch(
         bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above. In
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
-            eval mode stays the same.
+            eval mode stays the same. None: where the hardware was calibrated so (`crossohm.calibrate` does by default),
+            and nowhere else.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -80,24 +82,25 @@ def from_torch(
         follow, to the layer of the first place if there are several.
 
     Raises:
-        ParameterError: a list has the wrong length, or the hardware description contradicts itself.
+        ParameterError: a list has the wrong length, the hardware description contradicts itself, or it was calibrated
+            with BatchNorm folded and ``fuse_batchnorm`` is False.
         UnknownNameError: a pattern matches no layer.
         UnsupportedError: a layer has no weights yet (lazy layers), or the model is compiled or exported and has no
             layers to convert.
 
     Warns:
-        RuntimeWarning: layers with matrix products stay digital because no analog kind exists for them, or, see
-            ``example``, because they are not called.
+        RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
+            because no analog kind exists for them, or, see ``example``, because they are not called.
     """
     require_layers(model)
     analog = copy_of(model)
-    if fuse_batchnorm:
-        fold_batchnorm(analog)
+    _fold_batchnorm(analog, params, fuse_batchnorm)
     separate(analog)
     modules = dict(sites(analog))
     names = list(modules)
     whole = names == [""]
     hardware = {"": params} if whole else choice_of_layers("params", params, names)
+    _report_undescribed(params, names)
     rows = choice_of_layers("bias_rows", bias_rows, names)
     groupings = choice_of_layers("grouping", grouping, names)
     chip = secrets.randbits(63) if seed is None else seed
@@ -237,6 +240,36 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
     """For ``module`` and all its parts, by identity, what stands in their place in ``other``."""
     old, new = (part.named_modules(remove_duplicate=False) for part in (module, other))
     return {id(before): after for (_, before), (_, after) in zip(old, new, strict=True)}
+
+
+def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
+    """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
+    modules = dict(sites(model))
+    if fuse is False or list(modules) == [""]:
+        return
+    chosen = choice_of_layers("params", params, list(modules))
+    known = {id(modules[name]): calibrated_foldings(entry) for name, entry in chosen.items()}
+    if fuse or any(True in found for found in known.values()):
+        missing = set() if fuse else {False}
+        fold_batchnorm(
+            model,
+            wanted=lambda layer: _UNFOLDED if False in (known.get(id(layer)) or missing) else "",
+        )
+
+
+#: Why BatchNorm stays digital where others are folded.
+_UNFOLDED = "the hardware of the layer before was not calibrated for it"
+
+
+def _report_undescribed(params: Any, names: Sequence[str]) -> None:
+    """Warn of layers that calibrated hardware knows nothing of: the model is not the one that was calibrated."""
+    left = [name for name in names if isinstance(params, CalibratedHardware) and name not in params]
+    if left:
+        message = (
+            f"the calibrated hardware describes {', '.join(params)}, and not {', '.join(left)}: these stay digital. "
+            "Calibrate this model, or pass a plain dict(...) if that is meant"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

@@ -47,6 +47,14 @@ def hardware_of_matrices(params: Any, count: int) -> list[MatrixHardware]:
     return params
 
 
+def calibrated_foldings(params: Any) -> set[bool]:
+    """Whether BatchNorm was folded when the ranges of a description were found; empty where that is not known."""
+    if isinstance(params, list | tuple):
+        return {one for item in params for one in calibrated_foldings(item)}
+    found = params.batchnorm_folded if isinstance(params, CrossSimParameters) else None
+    return set() if found is None else {found}
+
+
 def hardware_as_data(params: Any) -> Any:
     """The description as lists and dictionaries."""
     return [hardware_as_data(item) for item in params] if isinstance(params, list) else params.as_dict()

@@ -13,8 +13,9 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.torch.folded import is_folded
 from crossohm.torch.given import Given, warn_of_edits
-from crossohm.torch.hardware import Hardware, LayerHardware, hardware_of_matrices, own_hardware
+from crossohm.torch.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
 from crossohm.torch.held import Expression, HeldMatrix, next_chip
 from crossohm.torch.persistence import pack_chip, unpack_chip
 from crossohm.torch.tracing import tracing_by
@@ -280,6 +281,7 @@ class AnalogLayer(nn.Module):
         known = "_params" in vars(self) and params is self._params
         own: Any = params if known else own_hardware(params)
         checked, chip = self._checked_rows(rows), chip_seed(seed)
+        _require_same_folding(name, own, is_folded(self))
         expressions = list(self._expressions(checked))
         for old in self.__dict__.get("_matrices", ()):
             replace_soon(old.built)
@@ -338,6 +340,18 @@ class AnalogLayer(nn.Module):
         bits = {"dac": core.params.get("xbar.dac.mvm.bits"), "adc": core.params.get("xbar.adc.mvm.bits")}
         parts += [f"{kind}={count} bits" if count else f"{kind}=ideal" for kind, count in bits.items()]
         return ", ".join(parts)
+
+
+def _require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
+    """Refuse ranges that were found for other weights."""
+    if calibrated_foldings(params) - {folded}:
+        found, here = ("folded into it", "digital") if not folded else ("digital", "folded")
+        raise ParameterError(
+            "params", "calibrated hardware",
+            f"the ranges of layer {name!r} were found with BatchNorm {found}, here it is {here}",
+            remedy="Leave fuse_batchnorm out: crossohm.torch.from_torch then does as the calibration did. Or calibrate "
+            f"with fuse_batchnorm={folded}; in studies it is model.fold_batchnorm",
+        )  # fmt: skip
 
 
 def checked_rows(argument: str, rows: Any) -> int:

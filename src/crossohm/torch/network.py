@@ -20,6 +20,7 @@ from crossohm.torch.batches import Call, call_of
 from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.first_pass import unwatch, watch
+from crossohm.torch.folded import is_folded
 from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.held import HeldMatrix
 from crossohm.torch.layer import AnalogLayer
@@ -98,6 +99,11 @@ class TorchNetwork:
         return {name: matrix.core for name, matrix in self._matrices().items()}
 
     @property
+    def folded_layers(self) -> frozenset[str]:
+        """Names of the analog layers that a BatchNorm was folded into."""
+        return frozenset(name for name, layer in self.layers.items() if is_folded(layer))
+
+    @property
     def floors(self) -> dict[str, NDArray[np.float64]]:
         """Smallest core outputs that have an effect, of analog layers followed by a ReLU only; see `floors_of`."""
         found = floors_of(self.module)
@@ -143,7 +149,7 @@ class TorchNetwork:
         )
         return self._watched(analog, seed)
 
-    def seeing(self, batch: Any) -> TorchNetwork:
+    def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
         """The same network, told what its inputs look like.
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
@@ -151,12 +157,14 @@ class TorchNetwork:
 
         Args:
             batch: Some inputs, see `take`.
+            fold_batchnorm: Fold it at all; None: as this network does.
 
         Raises:
             InputError: the network does not take them.
         """
         told = self._with(self.module, self.seed)
-        if self.fold_batchnorm:
+        told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
+        if told.fold_batchnorm:
             with self._at_work():
                 told._axes = axes_of_norms(self.module, lambda module: call_of(module, batch).of(module))
         return told
