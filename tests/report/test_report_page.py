@@ -138,7 +138,7 @@ def choose(page: Browser, section: str, index: int, key: str = "ArrowDown") -> N
 
 def test_another_measure(page: Browser) -> None:
     choose(page, "#accuracy", 0)
-    expected = np.mean(sweep().points[0].analog["output_snr"])
+    expected = sweep().points[0].spread("output_snr").mean
     label = page.attributes(RESULTS, "aria-label")[0]
     assert f"{expected:.4g} dB" in label and "digital" not in label
     assert page.texts(".legend button") == ["error = 0.0", "error = 0.05", "single chips"]
@@ -202,7 +202,7 @@ def test_layers_of_the_chosen_point(page: Browser) -> None:
         if number:
             choose(page, "#point", 0)
         each = sweep().points[number]
-        snr = [float(np.mean(each.layer_snr[name])) for name in LAYERS]
+        snr = [each.layer_spread(name).mean for name in LAYERS]
         labels = page.attributes("#snr .mark", "aria-label")
         assert [label.split("\n")[0] for label in labels] == list(LAYERS)
         assert [float(label.split("\n")[1].split()[0]) for label in labels] == pytest.approx(snr, rel=1e-3)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from crossohm.studies import ChipResult, Results
 from crossohm.studies.nonidealities import EVERYWHERE, NONIDEALITIES
 
+#: Name of the variant that nothing was taken away from.
+COMPLETE = "complete hardware"
+
 
 def budget_labels(results: Results) -> dict[int, str]:
     """What every point of an error budget has, by number: everything, nothing, all but one cause, or one only.
@@ -21,7 +24,7 @@ def budget_labels(results: Results) -> dict[int, str]:
 def _label(chip: ChipResult, everything: set[str], layers: set[str]) -> str:
     cured = {cause for layer, cause in chip.cures if layer == EVERYWHERE}
     if not chip.cures:
-        return "complete hardware"
+        return COMPLETE
     if cured == everything and len(everything) > 1:
         return "perfect arrays"
     if len(chip.cures) == 1:

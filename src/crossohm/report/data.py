@@ -73,7 +73,8 @@ class Point:
         digital: The same of the digital network; empty for measures it does not have.
         layer_snr: Signal-to-noise ratio of every layer's outputs, dB, one per chip; empty if not kept.
         histograms: ADC inputs of the first chip by layer, one per weight slice; empty if not kept.
-        hardware: Number of its hardware in `ReportData.hardware`.
+        hardware: Number of its hardware in `ReportData.hardware`; None if no chip has a result.
+        failures: Chips without a result, pairs of a seed and the reason.
     """
 
     label: str
@@ -83,7 +84,8 @@ class Point:
     digital: Mapping[str, float]
     layer_snr: Mapping[str, tuple[float, ...]]
     histograms: Mapping[str, tuple[Histogram, ...]]
-    hardware: int
+    hardware: int | None
+    failures: tuple[tuple[int, str], ...] = ()
 
     def spread(self, measure: str) -> Spread:
         """A measure over the chips."""
@@ -108,6 +110,8 @@ class ReportData:
         hardware: Different hardware of the points.
         study: The study file, or the settings of a run.
         remarks: What a reader must know, e.g. that chips are missing.
+        complete: Position of the complete hardware on the only axis, that of the variants of an error budget; None:
+            this is no error budget.
     """
 
     title: str
@@ -118,3 +122,4 @@ class ReportData:
     hardware: tuple[LayerHardware, ...]
     study: str
     remarks: tuple[str, ...] = field(default=())
+    complete: int | None = None

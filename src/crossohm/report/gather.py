@@ -15,7 +15,7 @@ import numpy as np
 
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters, Group
-from crossohm.report.budget import budget_labels
+from crossohm.report.budget import COMPLETE, budget_labels
 from crossohm.report.data import Axis, Histogram, LayerHardware, Point, ReportData
 from crossohm.report.measure import SNR, measure
 from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
@@ -40,18 +40,23 @@ def from_results(results: Results) -> ReportData:
     Raises:
         DataError: nothing was computed yet.
     """
+    failed = _failures(results)
     if not results.chips:
-        raise DataError(f"{results.folder}: no chip has been computed yet; run the study")
+        reason = f" All that were tried failed, first: {failed[min(failed)][0][1]}" if failed else ""
+        raise DataError(f"{results.folder}: no chip has been computed yet; run the study.{reason}")
     budget = budget_labels(results)
     axes = _axes(results, budget)
     keys = list(dict.fromkeys(chip.record["hardware"] for chip in results.chips))
     first = {chip.record["hardware"]: chip for chip in reversed(results.chips)}
     shape = tuple(len(axis.labels) for axis in axes)
     points = tuple(
-        _point(chips, budget.get(number) or _together(results.settings(number)), shape, keys)
-        for number, chips in results.points.items()
-    )
-    missing = results.planned - len(results.chips)
+        _point(
+            results.points.get(number, ()), budget.get(number) or _together(results.settings(number)),
+            _place(number, shape), keys, failed.get(number, ()),
+        )
+        for number in sorted({*results.points, *failed})
+    )  # fmt: skip
+    missing = results.planned - len(results.chips) - sum(map(len, failed.values()))
     return ReportData(
         title=results.name,
         facts=_facts(results),
@@ -64,6 +69,7 @@ def from_results(results: Results) -> ReportData:
         ),
         study=results.text,
         remarks=(f"{missing} of {results.planned} chips have not been computed yet.",) if missing else (),
+        complete=next((point for point, label in budget.items() if label == COMPLETE), None),
     )
 
 
@@ -149,11 +155,31 @@ def _together(found: Mapping[str, str]) -> str:
     return ", ".join(f"{path} = {text}" for path, text in found.items())
 
 
-def _point(chips: tuple[ChipResult, ...], label: str, shape: tuple[int, ...], keys: list[str]) -> Point:
+def _failures(results: Results) -> dict[int, tuple[tuple[int, str], ...]]:
+    """Chips that were tried and have no result, by point: pairs of a seed and the reason."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for failure in getattr(results, "failures", ()):
+        found.setdefault(failure.point, []).append((failure.seed, failure.reason))
+    return {point: tuple(failures) for point, failures in found.items()}
+
+
+def _place(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(index) for index in np.unravel_index(number, shape)) if shape else ()
+
+
+def _point(
+    chips: tuple[ChipResult, ...],
+    label: str,
+    positions: tuple[int, ...],
+    keys: list[str],
+    failures: tuple[tuple[int, str], ...],
+) -> Point:
+    if not chips:
+        return Point(label, positions, (), {}, {}, {}, {}, None, failures)
     first = chips[0]
     return Point(
         label=label,
-        positions=tuple(int(index) for index in np.unravel_index(first.point, shape)) if shape else (),
+        positions=positions,
         seeds=tuple(chip.seed for chip in chips),
         analog={
             **{name: tuple(chip.analog[name] for chip in chips) for name in first.analog},
@@ -163,6 +189,7 @@ def _point(chips: tuple[ChipResult, ...], label: str, shape: tuple[int, ...], ke
         layer_snr={name: tuple(chip.layer_snr[name] for chip in chips) for name in first.layer_snr},
         histograms={name: tuple(_histogram(seen) for seen in slices) for name, slices in first.adc_inputs.items()},
         hardware=keys.index(first.record["hardware"]),
+        failures=failures,
     )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import crossohm
 from crossohm.errors import DataError, MissingDependencyError
 from crossohm.report.data import Histogram, LayerHardware, Point, ReportData
+from crossohm.report.losses import loss, loss_label
+from crossohm.studies.statistics import Spread
 
 _PAGE = Path(__file__).with_name("page")
 
@@ -63,6 +65,9 @@ def render(data: ReportData) -> str:
         script="".join((_PAGE / name).read_text(encoding="utf-8") for name in ("drawing.js", "report.js")),
         version=crossohm.__version__,
         remarks=(*data.remarks, *_remarks(data)),
+        failures=list(_failures(data)),
+        with_digital={name for point in data.points for name in point.digital},
+        columns=len(data.measures) + len({name for point in data.points for name in point.digital}),
         has_snr=any(point.layer_snr for point in data.points),
         has_histograms=any(point.histograms for point in data.points),
     )
@@ -72,10 +77,17 @@ def payload(data: ReportData) -> dict[str, Any]:
     """What the script of the page draws, as plain values."""
     first, *others = (_hardware(hardware) for hardware in data.hardware)
     return {
-        "measures": [asdict(measure) for measure in data.measures],
+        "measures": [{**asdict(measure), "loss": loss_label(measure)} for measure in data.measures],
         "axes": [{"name": axis.name, "labels": axis.labels, "values": axis.values} for axis in data.axes],
-        "points": [_point(point, number < HISTOGRAMS) for number, point in enumerate(data.points)],
+        "points": [
+            {
+                **_point(point, number < HISTOGRAMS),
+                **({"loss": _losses(data, point)} if data.complete is not None else {}),
+            }
+            for number, point in enumerate(data.points)
+        ],
         "hardware": first,
+        "complete": data.complete,
         "changes": [[], *([list(change) for change in _changes(first, other)] for other in others)],
     }
 
@@ -91,6 +103,14 @@ def _rows(data: ReportData) -> Iterator[tuple[Point, list[tuple[str, str, str]]]
         yield point, cells
 
 
+def _failures(data: ReportData) -> Iterator[tuple[str, str]]:
+    """Chips without a result: point and reason, chips of one reason together."""
+    for point in data.points:
+        for reason in dict.fromkeys(reason for _, reason in point.failures):
+            seeds = [str(seed) for seed, own in point.failures if own == reason]
+            yield point.label, f"chip {', '.join(seeds)}: {reason}"
+
+
 def _remarks(data: ReportData) -> Iterator[str]:
     if len(data.points) > HISTOGRAMS and any(point.histograms for point in data.points):
         yield f"ADC inputs are shown for the first {HISTOGRAMS} points; the folder of results has all of them."
@@ -103,12 +123,25 @@ def _point(point: Point, with_histograms: bool) -> dict[str, Any]:
         "seeds": point.seeds,
         "analog": {name: _numbers(values) for name, values in point.analog.items()},
         "digital": {name: _number(value) for name, value in point.digital.items()},
+        "spread": {
+            "analog": {name: _mean_and_std(point.spread(name)) for name in point.analog},
+            "snr": {name: _mean_and_std(point.layer_spread(name)) for name in point.layer_snr},
+        },
         "snr": {name: _numbers(values) for name, values in point.layer_snr.items()},
         "adc": {name: [_histogram(seen) for seen in slices] for name, slices in point.histograms.items()}
         if with_histograms
         else {},
         "hardware": point.hardware,
     }
+
+
+def _losses(data: ReportData, point: Point) -> dict[str, Any]:
+    return {each.name: _number(loss(data, point, each)) for each in data.measures if each.name in point.analog}
+
+
+def _mean_and_std(found: Spread) -> list[Any]:
+    std = found.std
+    return [_number(found.mean), None if std is None or not math.isfinite(std) else _number(std)]
 
 
 def _histogram(seen: Histogram) -> dict[str, Any]:

@@ -37,9 +37,14 @@ class Spread:
 
     @property
     def std(self) -> float | None:
-        """Standard deviation estimated from the sample (divisor n - 1); None for a single chip, which tells nothing."""
+        """Standard deviation estimated from the sample (divisor n - 1); None for a single chip, which tells nothing.
+
+        NaN if a value is not finite.
+        """
         if len(self.values) < 2:
             return None
+        if not all(map(math.isfinite, self.values)):
+            return math.nan
         mean = math.fsum(self.values) / len(self.values)
         return math.sqrt(math.fsum((value - mean) ** 2 for value in self.values) / (len(self.values) - 1))
 

@@ -2,23 +2,37 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a7a7a"];
+const SHAPES = 5;
 const part = (section, name) => document.querySelector(`#${section} .${name}`);
-const colour = (index) => COLOURS[index % COLOURS.length];
 
-// A mark is a shape as well as a colour.
-function shape(index, x, y, size = 5) {
-  const common = { fill: colour(index) }, kind = index % 3;
-  if (kind === 0) return svg("circle", { ...common, cx: x, cy: y, r: size });
-  if (kind === 1) return svg("rect", { ...common, x: x - size, y: y - size, width: 2 * size, height: 2 * size });
-  return svg("path", { ...common, d: `M${x} ${y - size * 1.3}l${size * 1.3} ${size * 2.3}h${-size * 2.6}z` });
+// Lines of an axis of many numbers have colours in order, from blue to orange; others colours that differ.
+function colour(index, axis) {
+  const count = axis?.values ? axis.labels.length : 0;
+  return count > 4 ? `hsl(${Math.round(235 + 155 * index / (count - 1)) % 360} 70% 50%)` : COLOURS[index % COLOURS.length];
+}
+
+// A mark is a shape as well as a colour, centred on its value.
+function shape(index, x, y, size, fill) {
+  const kind = index % SHAPES, high = size * 1.25;
+  if (kind === 0) return svg("circle", { fill, cx: x, cy: y, r: size });
+  if (kind === 1) return svg("rect", { fill, x: x - size, y: y - size, width: 2 * size, height: 2 * size });
+  if (kind === 2) return svg("path", { fill, d: `M${x} ${y - high}l${high} ${2 * high}h${-2 * high}z` });
+  if (kind === 3) return svg("path", { fill, d: `M${x} ${y - high}l${high} ${high}l${-high} ${high}l${-high} ${-high}z` });
+  return svg("path", { fill, d: `M${x} ${y + high}l${high} ${-2 * high}h${-2 * high}z` });
+}
+
+// Mean and standard deviation come from the file: there is one owner of what they mean.
+function spreadOf(point, kind, name) {
+  const values = point[kind][name], [mean, std] = point.spread[kind][name];
+  return { mean, std, values, finite: values.filter(isNumber) };
 }
 
 // -- results -----------------------------------------------------------------------------------------------------
 
 const view = { measure: 0, x: 0, lines: data.axes.length > 1 ? 1 : -1, fixed: data.axes.map(() => 0), log: false, hidden: new Set() };
-const APART = 7;
 const measure = () => data.measures[view.measure];
 const goesLog = (axis) => Boolean(axis && axis.values) && Math.min(...axis.values) > 0;
+const isBudget = data.complete !== null;
 
 function resultControls() {
   const fields = [];
@@ -47,22 +61,32 @@ function resultControls() {
   part("accuracy", "controls").replaceChildren(...fields);
 }
 
+// What the plot holds fixed, in words: on paper nothing else tells it.
+function heldText() {
+  const held = data.axes.filter((_, index) => index !== view.x && index !== view.lines)
+    .map((axis) => `${axis.name} = ${axis.labels[view.fixed[data.axes.indexOf(axis)]]}`);
+  return held.length ? `Shown for ${held.join(", ")}.` : "";
+}
+
 function chosenPoints() {
   const free = (index) => index === view.x || index === view.lines;
-  return data.points.filter((point) => point.at.every((position, index) => free(index) || position === view.fixed[index]));
+  return data.points.filter((point) => measure().name in point.analog
+    && point.at.every((position, index) => free(index) || position === view.fixed[index]));
 }
 
 // Lines of the plot: name, and its points in the order of the axis.
 function lines() {
-  const axis = data.axes[view.x], points = chosenPoints();
+  const axis = data.axes[view.x], points = chosenPoints(), name = measure().name;
   if (!axis) {
-    const [only] = points;
-    const chips = only.seeds.map((seed, index) => ({ at: index, values: [only.analog[measure().name][index]], point: only, name: `chip ${seed}` }));
+    const chips = points.flatMap((only) => only.seeds.map((seed, index) => {
+      const value = only.analog[name][index];
+      return { at: seed, mean: value, std: null, values: [value], finite: [value].filter(isNumber), point: only, name: `chip ${seed}` };
+    }));
     return [{ name: "chips", dots: chips }];
   }
   const along = (point) => axis.values ? axis.values[point.at[view.x]] : point.at[view.x];
   const dots = (members) => members
-    .map((point) => ({ at: along(point), values: point.analog[measure().name], point, name: point.label }))
+    .map((point) => ({ at: along(point), ...spreadOf(point, "analog", name), point, name: point.label }))
     .sort((a, b) => a.at - b.at);
   if (view.lines < 0) return [{ name: axis.name, dots: dots(points) }];
   const other = data.axes[view.lines];
@@ -71,57 +95,99 @@ function lines() {
   }));
 }
 
+const titleOf = ({ label, unit }) => label + (unit && unit !== "%" ? ` (${unit})` : "");
+const reach = ({ mean, std, finite }) => isNumber(mean) ? [...finite, mean - (std ?? 0), mean + (std ?? 0)] : finite;
+
 function results() {
-  const axis = data.axes[view.x], { name, label, unit } = measure(), all = lines();
-  const shown = all.map((line, index) => ({ ...line, index })).filter((line) => !view.hidden.has(line.name));
+  const { name, label, unit } = measure(), all = lines();
+  const shown = all.map((line, index) => ({ ...line, index, count: all.length })).filter((line) => !view.hidden.has(line.name));
   const dots = shown.flatMap((line) => line.dots);
   const digital = [...new Set(dots.map((dot) => dot.point.digital[name]).filter(isNumber))];
-  const withDigital = digital.length === 1 && !view.hidden.has("digital") ? digital : [];
-  const heights = dots.flatMap((dot) => bars(statistics(dot.values))).concat(withDigital);
-  const [low, high] = padded(heights.length ? heights : [0, 1], 0.08);
-  const chart = axes(part("accuracy", "plot"), `${label}, ${axis ? `along ${axis.name}` : "of every chip"}`,
-    xAxis(axis, all), { title: label + (unit && unit !== "%" ? ` (${unit})` : ""), low, high, format: (value) => unit === "%" ? `${plain(100 * value)} %` : plain(value) });
-  for (const value of withDigital) {
-    const at = chart.y(value);
-    chart.root.append(svg("line", { x1: chart.left, x2: chart.right, y1: at, y2: at, class: "reference" }));
-  }
-  shown.forEach((line, place) => drawLine(chart, line, axis ? (place - (shown.length - 1) / 2) * APART : 0));
-  walkable(chart.root);
+  if (isBudget) losses(dots);
+  else plot(shown, all, dots, digital.length === 1 && !view.hidden.has("digital") ? digital : []);
   legend(all, digital);
+  part("accuracy", "held").textContent = heldText();
   part("accuracy", "reading").textContent = extremes(dots, label, unit, digital);
 }
 
-const bars = ({ mean, std, finite }) => isNumber(mean) ? [...finite, mean - (std ?? 0), mean + (std ?? 0)] : finite;
+// Positions of numbers are drawn over them; things with names get a row each.
+function plot(shown, all, dots, reference) {
+  const axis = data.axes[view.x], { unit } = measure(), holder = part("accuracy", "plot");
+  const heights = dots.flatMap(reach).concat(reference), [low, high] = padded(heights.length ? heights : [0, 1], 0.08);
+  const name = `${measure().label}, ${axis ? `along ${axis.name}` : "of every chip"}`;
+  const scale = { title: titleOf(measure()), low, high };
+  const named = axis && !axis.values;
+  if (unit === "%") Object.assign(scale, { low: 100 * low, high: 100 * high, format: (_, text) => `${text} %` });
+  const chart = named ? rows(holder, name, axis.labels, { ...scale, title: scale.title + (unit === "%" ? " (%)" : "") }, Math.max(18, 6 * all.length + 6))
+    : axes(holder, name, xAxis(axis, dots), scale);
+  const worth = (value) => unit === "%" ? 100 * value : value;
+  for (const value of reference) {
+    const at = named ? chart.x(worth(value)) : chart.y(worth(value));
+    const ends = named ? { x1: at, x2: at, y1: chart.top, y2: chart.bottom } : { x1: chart.left, x2: chart.right, y1: at, y2: at };
+    chart.root.append(svg("line", { ...ends, class: "reference" }));
+  }
+  // A line of many has a place of its own within a row; on an axis of numbers every mark stands at its number.
+  const place = named
+    ? (line, dot, value) => [chart.x(worth(value)), chart.row(dot.at) + 6 * (line.index - (line.count - 1) / 2)]
+    : (line, dot, value) => [chart.x(dot.at), chart.y(worth(value))];
+  shown.forEach((line) => drawLine(chart.root, line, place, !axis || named));
+  walkable(chart.root);
+}
 
-function xAxis(axis, all) {
-  if (!axis) return { title: "chip", labels: data.points[0].seeds.map(String) };
-  if (!axis.values) return { title: axis.name, labels: axis.labels };
+function xAxis(axis, dots) {
+  if (!axis) {
+    const seeds = dots.map((dot) => dot.at), [low, high] = padded(seeds.length ? seeds : [0, 1], 0.04);
+    return { title: "chip", low, high, whole: true };
+  }
   const log = view.log && goesLog(axis), values = log ? axis.values.map(Math.log10) : axis.values;
   const [low, high] = padded(values, 0.04);
   return { title: axis.name, log, low: log ? 10 ** low : low, high: log ? 10 ** high : high };
 }
 
-// Lines are drawn side by side by `shift` pixels, so that equal values do not hide each other.
-function drawLine(chart, line, shift) {
-  const { name, unit } = measure(), axis = data.axes[view.x];
-  const stroke = colour(line.index), found = line.dots.map((dot) => ({ ...dot, ...statistics(dot.values) }));
-  const path = found.filter((dot) => isNumber(dot.mean)).map((dot) => `${chart.x(dot.at) + shift},${chart.y(dot.mean)}`);
-  if (axis) chart.root.append(svg("polyline", { points: path.join(" "), fill: "none", stroke, "stroke-width": 2 }));
-  for (const dot of found) {
-    const x = chart.x(dot.at) + shift;
-    if (dot.std !== null) {
-      chart.root.append(svg("line", { x1: x, x2: x, y1: chart.y(dot.mean - dot.std), y2: chart.y(dot.mean + dot.std), stroke, "stroke-width": 2 }));
+// Marks of later lines are smaller, so that equal values do not hide each other.
+function drawLine(root, line, place, apart) {
+  const { name, unit } = measure(), axis = data.axes[view.lines];
+  const stroke = colour(line.index, axis), size = 6.5 - 3 * line.index / Math.max(1, line.count - 1);
+  const at = (dot, value) => place(line, dot, value);
+  const path = line.dots.filter((dot) => isNumber(dot.mean)).map((dot) => at(dot, dot.mean).join(","));
+  if (!apart) root.append(svg("polyline", { points: path.join(" "), fill: "none", stroke, "stroke-width": 2 }));
+  for (const dot of line.dots) {
+    if (dot.std !== null && isNumber(dot.mean)) {
+      const [[x1, y1], [x2, y2]] = [at(dot, dot.mean - dot.std), at(dot, dot.mean + dot.std)];
+      root.append(svg("line", { x1, x2, y1, y2, stroke, "stroke-width": 2 }));
     }
-    if (axis && !view.hidden.has("single chips")) {
-      dot.finite.forEach((value) => chart.root.append(svg("circle", { cx: x, cy: chart.y(value), r: 2.5, fill: "none", stroke, opacity: 0.8 })));
+    if (data.axes.length && !view.hidden.has("single chips")) {
+      dot.finite.forEach((value) => {
+        const [cx, cy] = at(dot, value);
+        root.append(svg("circle", { cx, cy, r: 2.5, fill: "none", stroke, opacity: 0.8 }));
+      });
     }
-    if (isNumber(dot.mean)) chart.root.append(tip(shape(line.index, x, chart.y(dot.mean)), dotText(dot, name, unit)));
+    if (isNumber(dot.mean)) root.append(tip(shape(line.index, ...at(dot, dot.mean), size, stroke), dotText(dot, name, unit)));
   }
 }
 
+// -- error budgets: what every variant of the hardware loses, the largest loss first ---------------------------------
+
+function losses(dots) {
+  const { name, unit, loss: words } = measure();
+  const found = dots.map((dot) => ({ ...dot, loss: dot.point.loss[name] })).filter((dot) => isNumber(dot.loss)).sort((a, b) => b.loss - a.loss);
+  const ends = [0, ...found.map((dot) => dot.loss)], low = Math.min(...ends), high = Math.max(...ends);
+  const ordered = found.map((dot) => dot.name);
+  if (!found.length) return part("accuracy", "plot").replaceChildren();
+  const chart = rows(part("accuracy", "plot"), words, ordered, { title: words, low: low - (high - low) / 50, high: high === low ? low + 1 : high, margin: 60 }, 14);
+  found.forEach((dot, index) => {
+    const y = chart.row(index), zero = chart.x(0), end = chart.x(dot.loss);
+    const bar = svg("rect", { class: "bar", x: Math.min(zero, end), y: y - 7, width: Math.max(1, Math.abs(end - zero)), height: 14 });
+    chart.root.append(tip(bar, dotText(dot, name, unit)), svg("text", { x: Math.max(zero, end) + 4, y: y + 4, class: "tick" }, plain(Number(dot.loss.toPrecision(3)))));
+  });
+  walkable(chart.root);
+}
+
+// -- in words ----------------------------------------------------------------------------------------------------
+
 function dotText(dot, name, unit) {
   const lines = [dot.name || "all chips", spreadText(dot, unit)];
-  if (dot.values.length > 1) {
+  if (dot.finite.length > 1) {
     lines.push(`${dot.values.length} chips, ${textOf(Math.min(...dot.finite), unit)} … ${textOf(Math.max(...dot.finite), unit)}`);
   }
   if (isNumber(dot.point.digital[name])) lines.push(`digital ${textOf(dot.point.digital[name], unit)}`);
@@ -130,8 +196,8 @@ function dotText(dot, name, unit) {
 
 function legend(all, digital) {
   const entries = all.length > 1 ? all.map((line, index) => [line.name, index]) : [];
-  if (data.axes.length && chosenPoints().some((point) => point.seeds.length > 1)) entries.push(["single chips", null]);
-  if (digital.length === 1) entries.push(["digital", null]);
+  if (data.axes.length && !isBudget && chosenPoints().some((point) => point.seeds.length > 1)) entries.push(["single chips", null]);
+  if (digital.length === 1 && !isBudget) entries.push(["digital", null]);
   const buttons = entries.map(([name, index]) => {
     const button = html("button", { type: "button", "aria-pressed": String(!view.hidden.has(name)), onclick: () => {
       view.hidden.has(name) ? view.hidden.delete(name) : view.hidden.add(name);
@@ -139,17 +205,24 @@ function legend(all, digital) {
       [...part("accuracy", "legend").children].find((each) => each.dataset.name === name).focus();
     } });
     button.dataset.name = name;
-    if (index !== null) button.append(svg("svg", { viewBox: "0 0 14 12", "aria-hidden": "true" }, shape(index, 7, 6, 4.5)));
-    button.append(name);
+    button.append(sample(name, index), name);
     return button;
   });
   part("accuracy", "legend").replaceChildren(...buttons);
 }
 
+// What an entry of the legend looks like in the plot.
+function sample(name, index) {
+  const drawn = index !== null ? shape(index, 9, 6, 4.5, colour(index, data.axes[view.lines]))
+    : name === "digital" ? svg("line", { x1: 0, x2: 18, y1: 6, y2: 6, class: "dashes" })
+    : svg("circle", { cx: 9, cy: 6, r: 2.5, class: "chip" });
+  return svg("svg", { viewBox: "0 0 18 12", "aria-hidden": "true" }, drawn);
+}
+
 function extremes(dots, label, unit, digital) {
-  const known = dots.map((dot) => ({ name: dot.name, ...statistics(dot.values) })).filter((dot) => isNumber(dot.mean));
+  const known = dots.filter((dot) => isNumber(dot.mean));
   if (!known.length) return `${label}: nothing is shown.`;
-  const sorted = known.sort((a, b) => a.mean - b.mean), low = sorted[0], high = sorted[sorted.length - 1];
+  const sorted = [...known].sort((a, b) => a.mean - b.mean), low = sorted[0], high = sorted[sorted.length - 1];
   const reference = digital.length === 1 ? `; the digital network reaches ${textOf(digital[0], unit)}` : "";
   const place = (dot) => dot.name ? ` (${dot.name})` : "";
   if (low === high) return `${label}: ${spreadText(high, unit)}${place(high)}${reference}.`;
@@ -172,7 +245,9 @@ function hardwareOf(point) {
 }
 
 function onePoint() {
-  const point = data.points[state.point], hardware = hardwareOf(point);
+  const point = data.points[state.point];
+  if (point.hardware === null) return;
+  const hardware = hardwareOf(point);
   if (part("snr", "plot")) layerSnr(point);
   if (part("adc", "plot")) adcInputs(point, hardware);
   layerTable(point, hardware);
@@ -180,24 +255,29 @@ function onePoint() {
 }
 
 function pointControls() {
+  const named = data.points.map((point, index) => [index, point.label]).filter(([index]) => data.points[index].hardware !== null);
+  state.point = named[0][0];
   if (data.points.length < 2) return;
-  const named = data.points.map((point, index) => [index, point.label]);
-  const field = choice("Layers, converters and hardware of the point", named, 0, (value) => { state.point = value; onePoint(); });
+  const field = choice("Layers, converters and hardware of the point", named, state.point, (value) => { state.point = value; onePoint(); });
   document.getElementById("point").replaceChildren(field);
 }
 
 function layerSnr(point) {
-  const names = Object.keys(point.snr), found = names.map((name) => statistics(point.snr[name]));
-  const heights = found.flatMap(bars), [low, high] = padded(heights.length ? heights : [0, 1], 0.08);
-  const chart = axes(part("snr", "plot"), "Signal-to-noise ratio of the outputs of every layer",
-    { title: "layer", labels: names }, { title: "SNR (dB)", low, high, format: plain });
+  const names = Object.keys(point.snr), found = names.map((name) => spreadOf(point, "snr", name));
+  if (!names.length) {
+    part("snr", "plot").replaceChildren();
+    part("snr", "reading").textContent = "Nothing was kept for this point.";
+    return;
+  }
+  const heights = found.flatMap(reach), [low, high] = padded(heights.length ? heights : [0, 1], 0.08);
+  const chart = rows(part("snr", "plot"), "Signal-to-noise ratio of the outputs of every layer", names, { title: "SNR (dB)", low, high }, 14);
   found.forEach((each, index) => {
     if (!isNumber(each.mean)) return;
-    const x = chart.x(index);
+    const y = chart.row(index), x = chart.x(each.mean);
     if (each.std !== null) {
-      chart.root.append(svg("line", { x1: x, x2: x, y1: chart.y(each.mean - each.std), y2: chart.y(each.mean + each.std), stroke: colour(0), "stroke-width": 2 }));
+      chart.root.append(svg("line", { x1: chart.x(each.mean - each.std), x2: chart.x(each.mean + each.std), y1: y, y2: y, stroke: COLOURS[0], "stroke-width": 2 }));
     }
-    chart.root.append(tip(shape(0, x, chart.y(each.mean)), `${names[index]}\n${spreadText(each, "dB")}`));
+    chart.root.append(tip(shape(0, x, y, 5, COLOURS[0]), `${names[index]}\n${spreadText(each, "dB")}`));
   });
   walkable(chart.root);
   const worst = found.reduce((at, each, index) => isNumber(each.mean) && !(found[at]?.mean <= each.mean) ? index : at, -1);
@@ -231,7 +311,7 @@ function histogram(seen, name, range) {
   const [low, high] = padded([first, last, ...(range ?? [])], 0.02);
   const chart = axes(part("adc", "plot"), `ADC inputs of ${name}`,
     { title: "current (of one cell at full conductance and input)", low, high },
-    { title: "values", low: floor, high: Math.max(...seen.counts) * (state.log ? 2 : 1.05), log: state.log, format: plain });
+    { title: "values", low: floor, high: Math.max(...seen.counts) * (state.log ? 2 : 1.05), log: state.log });
   seen.counts.forEach((count, index) => {
     if (!count) return;
     const from = first + index * step, x = chart.x(from), y = chart.y(count), width = chart.x(from + step) - x;
@@ -250,7 +330,7 @@ function histogram(seen, name, range) {
 // -- hardware ----------------------------------------------------------------------------------------------------
 
 const span = (range) => range ? `${plain(range[0])} … ${plain(range[1])}` : "per vector";
-const levels = (count) => count === null ? "continuous" : count.toLocaleString("en");
+const levels = (count, otherwise) => count === null ? otherwise ?? "not stated" : count.toLocaleString("en");
 const counted = (value) => [value.toLocaleString("en"), value];
 const COLUMNS = [
   ["layer", (layer) => [layer.layer]],
@@ -260,23 +340,24 @@ const COLUMNS = [
   ["largest array (rows × columns)", (layer) => [`${layer.array_rows} × ${layer.array_columns}`, layer.array_rows * layer.array_columns]],
   ["cells", (layer) => counted(layer.devices)],
   ["array operations per image", (layer) => counted(layer.mvms)],
-  ["cell levels", (layer) => [levels(layer.cell_levels), layer.cell_levels ?? Infinity]],
+  ["cell levels", (layer) => [levels(layer.cell_levels, "continuous"), layer.cell_levels ?? Infinity]],
   ["input range", (layer) => [span(layer.input_range), layer.input_range?.[1] ?? Infinity]],
-  ["DAC levels", (layer) => [levels(layer.dac_levels), layer.dac_levels ?? Infinity]],
-  ["ADC levels", (layer) => [levels(layer.adc_levels), layer.adc_levels ?? Infinity]],
-  ["ADC range per slice", (layer) => [layer.adc_ranges.map(span).join("; ") || "no ADC", layer.adc_ranges[0]?.[1] ?? Infinity]],
+  ["DAC levels", (layer) => [levels(layer.dac_levels, layer.dac), layer.dac_levels ?? Infinity]],
+  ["ADC levels", (layer) => [levels(layer.adc_levels, layer.adc), layer.adc_levels ?? Infinity]],
+  ["ADC range per slice", (layer) => [layer.adc_ranges.map(span).join("; ") || "no ADC", layer.adc_ranges[0]?.[1] ?? Infinity, "ranges"]],
 ];
 
 function layerTable(point, hardware) {
   const snr = Object.keys(point.snr).length > 0;
   const columns = snr ? [...COLUMNS, ["output SNR (dB)", (layer) => {
-    const { mean } = statistics(point.snr[layer.layer] ?? [null]);
+    const mean = point.spread.snr[layer.layer]?.[0] ?? null;
     return mean === null ? ["–", Infinity] : [textOf(mean), isNumber(mean) ? mean : Infinity];
   }]] : COLUMNS;
   const head = html("tr", {}, ...columns.map(([name]) => html("th", { scope: "col" }, name)));
   const rows = hardware.layers.map((layer) => html("tr", {}, ...columns.map(([, cell]) => {
-    const [text, value] = cell(layer);
-    return html("td", { "data-value": value }, text);
+    const [text, value, kind] = cell(layer);
+    const pieces = text.split(/(?<=; )/).map((piece) => html("span", { class: "span" }, piece));
+    return html("td", { "data-value": value, class: kind }, ...pieces);
   })));
   const table = html("table", { id: "layers" }, html("caption", {}, point.label), html("thead", {}, head), html("tbody", {}, ...rows));
   sortable(table);
@@ -303,3 +384,4 @@ resultControls();
 results();
 pointControls();
 onePoint();
+keepDrawn(() => { results(); onePoint(); });
