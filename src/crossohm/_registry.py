@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
@@ -16,6 +19,12 @@ T = TypeVar("T")
 def is_own(code: object) -> bool:
     """True for a class or function of crossohm itself, False for a user's."""
     return str(getattr(code, "__module__", "")).partition(".")[0] == "crossohm"
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    """Where a class comes from: its file, or module if there is none (a notebook), and its qualified name."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return (cls.__module__ if file is None else os.path.realpath(file)), cls.__qualname__
 
 
 class Registry(Generic[T]):
@@ -30,21 +39,24 @@ class Registry(Generic[T]):
         self._kind = kind
         self._group = group
         self._classes: dict[str, type[T]] = {}
+        self._origins: dict[str, tuple[str, str]] = {}
         self._plugins_loaded = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that makes the class available under ``name``.
 
-        Registering a name again replaces the class only if it is a redefinition of the same class (a re-run
-        notebook cell); another class under a taken name raises `CrossOhmError`.
+        Registering a name again replaces the class only if it is a redefinition of the same class: of the same
+        qualified name, from the same file or notebook (a cell that is run again, a file that is executed again).
+        Another class under a taken name raises `CrossOhmError`.
         """
 
         def add(cls: type[T]) -> type[T]:
-            known = self._classes.get(name)
-            if known is not None and known.__qualname__ != cls.__qualname__:
+            origin = _origin(cls)
+            known = self._origins.setdefault(name, origin)
+            if known != origin:
                 raise CrossOhmError(
-                    f"{self._kind} {name!r} is already registered by {known.__module__}.{known.__qualname__}; "
-                    "choose another name"
+                    f"{self._kind} {name!r} is already registered by {known[1]} of {known[0]}, and would be replaced "
+                    f"by {origin[1]} of {origin[0]}; choose another name"
                 )
             self._classes[name] = cls
             return cls
@@ -57,7 +69,7 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: no such model; lists the nearest and all known names.
         """
-        if name not in self._classes:
+        if name not in self._classes or name in self._announced:
             self._load_plugins()
         if name not in self._classes:
             near = difflib.get_close_matches(name, self._classes, n=1)
@@ -68,6 +80,11 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         self._load_plugins()
         return iter(sorted(self._classes))
+
+    @cached_property
+    def _announced(self) -> frozenset[str]:
+        """Names that installed packages announce; one that is taken shows when it is asked for."""
+        return frozenset(point.name for point in entry_points(group=self._group))
 
     def _load_plugins(self) -> None:
         if self._plugins_loaded:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
+from crossohm._answers import of_shape
 from crossohm._registry import Registry, is_own
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
@@ -104,7 +105,7 @@ class DAC:
     def converter(self, spec: DACParameters, low: float, high: float, path: str) -> DACConverter:
         """The converter for these limits; called only if ``spec.bits > 0`` and ``low < high``."""
         _refuse_slicing(spec, path)
-        return DACConverter(_Custom(self.quantize, low, high, spec.bits))
+        return DACConverter(_Custom(self.quantize, low, high, spec.bits, f"{type(self).__name__}.quantize"))
 
 
 DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs")
@@ -168,12 +169,14 @@ class _Custom:
     low: float
     high: float
     bits: int
+    name: str
 
     def __call__(self, x: Array) -> Array:
         backend = backend_of(x)
         inside = backend.clip(x, self.low, self.high)
         given = backend.writable(inside)  # the function may write on it, and the gradient needs what was there
-        return backend.straight_through(self.function(given, self.low, self.high, self.bits), inside)
+        found = of_shape(self.function(given, self.low, self.high, self.bits), tuple(x.shape), self.name)
+        return backend.straight_through(found, inside)
 
 
 @final
