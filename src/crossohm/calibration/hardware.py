@@ -15,7 +15,7 @@ from crossohm.calibration.ranges import (
 )
 from crossohm.calibration.scale import adc_scale, dac_scale
 from crossohm.errors import ParameterError
-from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters
+from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters, switched_off
 
 if TYPE_CHECKING:
     from crossohm.chain import Profile
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 def without_random_errors(params: CrossSimParameters) -> CrossSimParameters:
     """The same hardware with perfect writing, no drift, no read noise and no ADC; all that is systematic stays."""
-    quiet = params.copy()
     effects = ("programming_error", "drift_error", "read_noise")
-    quiet.update({f"xbar.device.{effect}.enable": False for effect in effects})
-    quiet.update({"xbar.device.time": 0, "xbar.adc.mvm.bits": 0, "xbar.adc.vmm.bits": 0})
-    return quiet
+    cells = {f"xbar.device.{effect}.enable": False for effect in effects} | {"xbar.device.time": 0}
+    return switched_off(params, {**cells, "xbar.adc.mvm.bits": 0, "xbar.adc.vmm.bits": 0})
 
 
 def input_range(

@@ -18,7 +18,7 @@ from crossohm.params.core import (
     WeightMappingParameters,
 )
 from crossohm.params.device import DeviceModelParameters, DeviceParameters
-from crossohm.params.effects import Advice, without_effect
+from crossohm.params.effects import Advice, switched_off, without_effect
 from crossohm.params.enums import (
     ADCRangeLimits,
     BalancedCoreStyle,
@@ -66,5 +66,6 @@ __all__ = [
     "XbarParameters",
     "dnn_inference_params",
     "preset_names",
+    "switched_off",
     "without_effect",
 ]

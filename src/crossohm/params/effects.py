@@ -8,7 +8,7 @@ recorded currents) and concern only those who vary them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, final
@@ -35,13 +35,8 @@ class Advice:
     reason: str
     remedy: str
 
-    @property
-    def setting(self) -> str:
-        """Path and value."""
-        return f"{self.path} = {self.value!r}"
-
     def __str__(self) -> str:
-        return f"{self.setting} has no effect: {self.reason}; {self.remedy}"
+        return f"{self.path} = {self.value!r} has no effect: {self.reason}; {self.remedy}"
 
 
 def without_effect(params: CrossSimParameters, asked: Iterable[str] | None = None) -> tuple[Advice, ...]:
@@ -71,10 +66,19 @@ def without_effect(params: CrossSimParameters, asked: Iterable[str] | None = Non
 
 
 def told(advice: Iterable[Advice]) -> Iterator[str]:
-    """Pieces of advice as sentences: one for settings that have no effect for the same reason."""
+    """Pieces of advice as sentences without values: one for all settings that have no effect for the same reason."""
     for (reason, remedy), group in groupby(advice, lambda one: (one.reason, one.remedy)):
-        settings = [one.setting for one in group]
-        yield f"{', '.join(settings)} {'has' if len(settings) == 1 else 'have'} no effect: {reason}; {remedy}"
+        names = [one.path for one in group]
+        yield f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {reason}; {remedy}"
+
+
+def switched_off(params: CrossSimParameters, changes: Mapping[str, Any]) -> CrossSimParameters:
+    """A copy with ``changes``, by path; settings that mean nothing without what they switch off take their defaults."""
+    found = params.copy()
+    found.update(changes)
+    before, default = without_effect(params), CrossSimParameters()
+    found.update({one.path: default.get(one.path) for one in without_effect(found) if one not in before})
+    return found
 
 
 def _finding_of(params: CrossSimParameters, path: str, found: dict[str, Finding]) -> Finding | None:

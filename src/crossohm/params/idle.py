@@ -11,7 +11,8 @@ from typing import final
 
 from pydantic import BaseModel
 
-from crossohm.params.converters import ADCParameters
+from crossohm.params.converters import ADCParameters, DACParameters
+from crossohm.params.device import DeviceModelParameters
 from crossohm.params.enums import ADCRangeLimits, CoreStyle, PartitionStrategy
 from crossohm.params.root import CrossSimParameters
 from crossohm.params.sides import converts
@@ -157,7 +158,7 @@ def _sees_voltages(params: CrossSimParameters) -> bool:
 
 
 def _active(params: CrossSimParameters, role: str) -> bool:
-    group = getattr(params.xbar.device, role)
+    group: DeviceModelParameters = getattr(params.xbar.device, role)
     return group.enable and group.model != "IdealDevice"
 
 
@@ -306,7 +307,7 @@ def details_of_other_adcs(params: CrossSimParameters) -> Findings:
 
 
 def _drives_levels(params: CrossSimParameters, side: str) -> bool:
-    dac = getattr(params.xbar.dac, side)
+    dac: DACParameters = getattr(params.xbar.dac, side)
     return dac.bits > 0 and dac.model != "IdealDAC"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crossohm.calibration.network import LayerHardware
-from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters
+from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters, switched_off
 
 
 @final
@@ -87,8 +87,8 @@ def without(hardware: LayerHardware, names: Sequence[str]) -> LayerHardware:
     """The same hardware without some of its non-idealities; those it does not have are passed over."""
     if not isinstance(hardware, CrossSimParameters):
         return [without(part, names) for part in hardware]  # of every matrix, and its arrays
-    cured = hardware.copy()
+    cured = hardware
     for name in names:
         if NONIDEALITIES[name].present(cured):
-            cured.update(NONIDEALITIES[name].cure)
+            cured = switched_off(cured, NONIDEALITIES[name].cure)
     return cured
