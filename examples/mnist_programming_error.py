@@ -20,6 +20,7 @@ ERRORS = (0.0, 0.05, 0.10, 0.20, 0.30)
 
 def hardware(error: float, bits: int = 8) -> CrossSimParameters:
     """Balanced pairs of continuous-on/off cells with 8-bit weights, inputs and ADCs."""
+    errors = {"enable": True, "model": "NormalProportionalDevice", "magnitude": error}
     params = CrossSimParameters()
     params.update(
         {
@@ -27,9 +28,7 @@ def hardware(error: float, bits: int = 8) -> CrossSimParameters:
             "core.cols_max": 256,
             "xbar.device.cell_bits": bits - 1,  # a pair adds the sign bit
             "xbar.device.infinite_on_off_ratio": True,
-            "xbar.device.programming_error.enable": error > 0,
-            "xbar.device.programming_error.model": "NormalProportionalDevice",
-            "xbar.device.programming_error.magnitude": error,
+            "xbar.device.programming_error": errors if error else None,
             "xbar.dac.mvm.model": "SignMagnitudeDAC",
             "xbar.dac.mvm.bits": bits,
             "xbar.adc.mvm.model": "SignMagnitudeADC",

@@ -246,8 +246,8 @@ def test_groups_by_instance_dict_and_none() -> None:
 def test_an_assigned_group_learns_its_path() -> None:
     params = CrossSimParameters()
     params.xbar.device = DeviceParameters()
-    with pytest.raises(ParameterError, match=r"xbar\.device\.cell_bits = -1"):
-        params.xbar.device.cell_bits = -1
+    with pytest.raises(ParameterError, match=r"xbar\.device\.cell_bits = 25"):
+        params.xbar.device.cell_bits = 25
 
 
 def test_normalised_conductances() -> None:

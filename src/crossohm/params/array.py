@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ SliceNumbers = Annotated[list[Count], Field(strict=False)]
 @final
 class ParasiticsParameters(Group):
     """Wire resistances of the array. They take effect if enabled and at least one of them is not zero."""
+
+    obsolete: ClassVar[dict[str, str]] = {"gate_input": "set current_from_input = not gate_input"}
 
     enable: Flag = False
     """Solve the circuit with wire resistances; False: ideal wires."""

@@ -7,10 +7,20 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from crossohm.errors import CrossOhmError, ParameterError, UnknownNameError
 from crossohm.params.enums import Choice
+from crossohm.params.obsolete import without_obsolete, without_obsolete_paths
 from crossohm.params.text import join, parameter_error, unknown_name
 
 
@@ -34,6 +44,10 @@ PositiveCount = Annotated[int, Field(strict=True, ge=1, le=MANY), _Plain]
 """Integer, 1 or more."""
 Bits = Annotated[int, Field(strict=True, ge=0, le=24), _Plain]
 """Resolution of a converter or a cell; no hardware has more."""
+CellBits = Annotated[int, Field(strict=True, ge=-24, le=24), _Plain, AfterValidator(lambda bits: max(bits, 0))]
+"""Resolution of a cell; CrossSim's scripts write weight_bits - 1, that is -1, for continuous cells."""
+Whole = Annotated[int, Field(strict=True), _Plain]
+"""Any integer."""
 Real = Annotated[float, _Finite, Field(ge=-HUGE, le=HUGE), _Plain]
 """Any finite number."""
 NonNegative = Annotated[float, _Finite, Field(ge=0, le=HUGE), _Plain]
@@ -57,11 +71,13 @@ class Group(BaseModel):
     )
 
     root_path: ClassVar[str | None] = None
+    obsolete: ClassVar[Mapping[str, str]] = {}
+    """Names of other releases of CrossSim that are passed over with a notice, and what to do instead."""
     _path: str | None = PrivateAttr(None)  # where this group is in the tree; only for messages
 
     def __init__(self, **values: Any) -> None:
         try:
-            super().__init__(**values)
+            super().__init__(**without_obsolete(type(self), self._start(), values))
         except ValidationError as error:
             raise parameter_error(error, type(self), self._start()) from None
         self._place(self._start())
@@ -98,8 +114,8 @@ class Group(BaseModel):
         return self._start() if self._path is None else self._path
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
-            self._assign({name: value})
+        if name in type(self).model_fields or name in self.obsolete:
+            self._assign(without_obsolete(type(self), self._where, {name: value}))
         elif name in self.__private_attributes__ or isinstance(getattr(type(self), name, None), property):
             self._set_other(name, value)
         else:
@@ -160,8 +176,9 @@ class Group(BaseModel):
             UnknownNameError: A path does not exist.
             ParameterError: A value is not accepted.
         """
-        _update(self.copy(), values)  # a rehearsal: raises before anything of self has changed
-        _update(self, values)
+        known = without_obsolete_paths(type(self), self._where, values)
+        _update(self.copy(), known)  # a rehearsal: raises before anything of self has changed
+        _update(self, known)
 
     def copy(self) -> Self:  # type: ignore[override]  # replaces pydantic's deprecated method of other meaning
         """An independent copy."""

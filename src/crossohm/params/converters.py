@@ -13,7 +13,7 @@ from crossohm.params.enums import ADCRangeLimits
 from crossohm.params.pairs import Pair
 
 
-def _range_list(value: Any) -> Any:
+def range_list(value: Any) -> Any:
     """A pair of numbers, or a list of pairs, as (nested) lists of floats."""
     if value is None:
         return []
@@ -37,7 +37,8 @@ def _not_a_range(value: Any) -> ParameterError:
     return ParameterError("", value, "not a range", allowed="[], (min, max), or a list of (min, max), finite numbers")
 
 
-Range = Annotated[list[float] | list[list[float]], BeforeValidator(_range_list)]
+Range = Annotated[list[float] | list[list[float]], BeforeValidator(range_list)]
+"""Two limits, or two for each slice."""
 Gain = Annotated[NonNegative, Field(le=400)]
 SliceBits = Annotated[PositiveCount, Field(le=24)]
 

@@ -6,7 +6,7 @@ from typing import final
 
 from pydantic import Field
 
-from crossohm.params.base import Bits, Flag, Group, Name, NonNegative, Positive
+from crossohm.params.base import CellBits, Flag, Group, Name, NonNegative, Positive
 
 
 @final
@@ -26,8 +26,9 @@ class DeviceModelParameters(Group):
 class DeviceParameters(Group):
     """Memory cells. Conductances are normalised to 1/Rmin everywhere but here."""
 
-    cell_bits: Bits = 0
-    """Conductance resolution: 2**cell_bits levels from lowest to highest conductance. 0: continuous."""
+    cell_bits: CellBits = 0
+    """Conductance resolution: 2**cell_bits levels from lowest to highest conductance. 0: continuous, as is what is
+    less."""
     Rmin: Positive = 1000.0
     """Lowest resistance of a cell, ohm."""
     Rmax: Positive = 10000.0

@@ -3,68 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from crossohm.errors import ParameterError, UnknownNameError
-from crossohm.params.enums import ADCRangeLimits
+from crossohm.params.base import Flag, Name, Real, Whole
+from crossohm.params.converters import range_list
+from crossohm.params.keywords import checked_keywords
+from crossohm.params.notices import warn
 from crossohm.params.root import CrossSimParameters
+from crossohm.params.sides import sees_both_signs
+from crossohm.params.validation import check_rules
 
-Range = Sequence[float] | Sequence[Sequence[float]]
+Style = Literal["BALANCED", "OFFSET"]
+ADCType = Literal["generic", "ramp", "sar", "pipeline", "cyclic"]
+RangeOption = Literal["CALIBRATED", "MAX", "GRANULAR"]
+Limits = Annotated[Sequence[float], BeforeValidator(range_list)]
+Ranges = Annotated[Sequence[float] | Sequence[Sequence[float]], BeforeValidator(range_list)]
 
+_WORDS = ("generic", "none")
 _CIRCUIT_ADCS = {"ramp": "RampADC", "sar": "SarADC", "pipeline": "PipelineADC", "cyclic": "CyclicADC"}
-_STYLES = ("BALANCED", "OFFSET")
 
 
+@checked_keywords
 def dnn_inference_params(
     *,
-    ideal: bool = False,
-    core_style: str = "BALANCED",
-    Nslices: int = 1,
-    balanced_style: str = "ONE_SIDED",
-    subtract_current_in_xbar: bool = True,
-    interleaved_posneg: bool = False,
-    digital_offset: bool = True,
-    NrowsMax: int | None = None,
-    NcolsMax: int | None = None,
-    weight_bits: int = 0,
-    weight_percentile: float = 100.0,
-    Rmin: float = 1000.0,
-    Rmax: float = 10000.0,
-    infinite_on_off_ratio: bool = True,
-    Vread: float = 0.1,
-    error_model: str | None = None,
-    alpha_error: float = 0.0,
-    proportional_error: bool = False,
-    noise_model: str | None = None,
-    alpha_noise: float = 0.0,
-    proportional_noise: bool = False,
-    drift_model: str | None = None,
-    t_drift: float = 0.0,
-    Rp_row: float = 0.0,
-    Rp_col: float = 0.0,
-    Rp_row_terminal: float = 0.0,
-    Rp_col_terminal: float = 0.0,
-    current_from_input: bool = True,
-    selected_rows: str = "top",
-    Icol_max: float = 0.0,
-    input_bits: int = 8,
-    positiveInputsOnly: bool = False,
-    input_range: Sequence[float] = (0.0, 1.0),
-    input_bitslicing: bool = False,
-    input_slice_size: int = 1,
-    digital_bias: bool = False,
-    adc_bits: int = 8,
-    adc_type: str = "generic",
-    adc_range_option: str = "CALIBRATED",
-    adc_range: Range = (0.0, 1.0),
-    adc_per_ibit: bool = False,
-    useGPU: bool = False,
-    gpu_id: int = 0,
-    x_par: int = 1,
-    y_par: int = 1,
-    profile_xbar_inputs: bool = False,
-    profile_adc_inputs: bool = False,
-    ntest: int = 1,
+    ideal: Flag = False,
+    core_style: Style = "BALANCED",
+    Nslices: Whole = 1,
+    balanced_style: Literal["ONE_SIDED", "TWO_SIDED"] = "ONE_SIDED",
+    subtract_current_in_xbar: Flag = True,
+    interleaved_posneg: Flag = False,
+    digital_offset: Flag = True,
+    NrowsMax: Whole | None = None,
+    NcolsMax: Whole | None = None,
+    weight_bits: Whole = 0,
+    weight_percentile: Real = 100.0,
+    Rmin: Real = 1000.0,
+    Rmax: Real = 10000.0,
+    infinite_on_off_ratio: Flag = True,
+    Vread: Real = 0.1,
+    error_model: Name | None = None,
+    alpha_error: Real = 0.0,
+    proportional_error: Flag = False,
+    noise_model: Name | None = None,
+    alpha_noise: Real = 0.0,
+    proportional_noise: Flag = False,
+    drift_model: Name | None = None,
+    t_drift: Real = 0.0,
+    Rp_row: Real = 0.0,
+    Rp_col: Real = 0.0,
+    Rp_row_terminal: Real = 0.0,
+    Rp_col_terminal: Real = 0.0,
+    current_from_input: Flag = True,
+    selected_rows: Literal["top", "bottom"] = "top",
+    Icol_max: Real = 0.0,
+    input_bits: Whole = 8,
+    positiveInputsOnly: Flag = False,
+    input_range: Limits = (0.0, 1.0),
+    input_bitslicing: Flag = False,
+    input_slice_size: Whole = 1,
+    digital_bias: Flag = False,
+    adc_bits: Whole = 8,
+    adc_type: ADCType = "generic",
+    adc_range_option: RangeOption = "CALIBRATED",
+    adc_range: Ranges = (0.0, 1.0),
+    adc_per_ibit: Flag = False,
+    useGPU: Flag = False,
+    gpu_id: Whole = 0,
+    x_par: Whole = 1,
+    y_par: Whole = 1,
+    profile_xbar_inputs: Flag = False,
+    profile_adc_inputs: Flag = False,
+    ntest: Whole = 1,
 ) -> CrossSimParameters:
     """Hardware of one layer for inference, under the names that users of CrossSim know.
 
@@ -126,48 +138,51 @@ def dnn_inference_params(
         UnknownNameError: a style, model or ADC type does not exist.
         ParameterError: a value is out of range, or values contradict each other.
     """
-    machine = {
-        "simulation.useGPU": useGPU,
-        "simulation.gpu_id": gpu_id,
-        "simulation.convolution.x_par": x_par,
-        "simulation.convolution.y_par": y_par,
-    }
     params = CrossSimParameters()
-    params.update(machine)
+    params.update(
+        {
+            "simulation.useGPU": useGPU,
+            "simulation.gpu_id": gpu_id,
+            "simulation.convolution.x_par": x_par,
+            "simulation.convolution.y_par": y_par,
+        }
+    )
     if ideal:
         return params
-    if core_style not in _STYLES:
-        raise UnknownNameError("core_style", core_style, "no such style", allowed=" or ".join(_STYLES))
-    changes: dict[str, Any] = {
-        "core.rows_max": NrowsMax or 0,
-        "core.cols_max": NcolsMax or 0,
-        "core.balanced.style": balanced_style,
-        "core.balanced.subtract_current_in_xbar": subtract_current_in_xbar,
-        "core.balanced.interleaved_posneg": interleaved_posneg,
-        "core.offset.style": "DIGITAL_OFFSET" if digital_offset else "UNIT_COLUMN_SUBTRACTION",
-        "core.mapping.weights.percentile": weight_percentile / 100,
-        "xbar.device.Rmin": Rmin,
-        "xbar.device.Rmax": Rmax,
-        "xbar.device.infinite_on_off_ratio": infinite_on_off_ratio,
-        "xbar.device.Vread": Vread,
-        "xbar.device.time": t_drift,
-        "xbar.array.Icol_max": Icol_max,
-        "simulation.analytics.profile_xbar_inputs": profile_xbar_inputs,
-        "simulation.analytics.profile_adc_inputs": profile_adc_inputs,
-        "simulation.analytics.ntest": ntest if profile_xbar_inputs or profile_adc_inputs else 0,
-        **_weights(core_style, Nslices, weight_bits),
-        **_model("programming_error", error_model, alpha_error, proportional_error),
-        **_model("read_noise", noise_model, alpha_noise, proportional_noise),
-        **_model("drift_error", drift_model, 0.0, False),
-        **_wires(Rp_row, Rp_col, Rp_row_terminal, Rp_col_terminal, current_from_input, selected_rows),
-        **_inputs(input_bits, positiveInputsOnly, input_range, input_bitslicing, input_slice_size, digital_bias),
-    }
+    if input_bits == 0 and input_bitslicing:
+        warn("input_bitslicing = True (and adc_per_ibit) has no effect: input_bits = 0 leaves no bits; set input_bits")
+        input_bitslicing = adc_per_ibit = False
+    params.update(
+        {
+            "core.rows_max": NrowsMax or 0,
+            "core.cols_max": NcolsMax or 0,
+            "core.balanced.style": balanced_style,
+            "core.balanced.subtract_current_in_xbar": subtract_current_in_xbar,
+            "core.balanced.interleaved_posneg": interleaved_posneg,
+            "core.offset.style": "DIGITAL_OFFSET" if digital_offset else "UNIT_COLUMN_SUBTRACTION",
+            "core.mapping.weights.percentile": weight_percentile / 100,
+            "xbar.device.Rmin": Rmin,
+            "xbar.device.Rmax": Rmax,
+            "xbar.device.infinite_on_off_ratio": infinite_on_off_ratio,
+            "xbar.device.Vread": Vread,
+            "xbar.device.time": t_drift,
+            "xbar.array.Icol_max": Icol_max,
+            "simulation.analytics.profile_xbar_inputs": profile_xbar_inputs,
+            "simulation.analytics.profile_adc_inputs": profile_adc_inputs,
+            "simulation.analytics.ntest": ntest if profile_xbar_inputs or profile_adc_inputs else 0,
+            **_weights(core_style, Nslices, weight_bits),
+            **_model("programming_error", "error", error_model, alpha_error, proportional_error),
+            **_model("read_noise", "noise", noise_model, alpha_noise, proportional_noise),
+            **_model("drift_error", "drift", drift_model, 0.0, False),
+            **_wires(Rp_row, Rp_col, Rp_row_terminal, Rp_col_terminal, current_from_input, selected_rows),
+            **_inputs(input_bits, positiveInputsOnly, input_range, input_bitslicing, input_slice_size, digital_bias),
+        }
+    )
+    adc: dict[str, Any] = {"adc_per_ibit": adc_per_ibit}
     if adc_bits:
-        signed = core_style == "BALANCED" or not positiveInputsOnly
-        changes |= _adc(adc_bits, adc_type, adc_range_option, adc_range, signed)
-        changes["xbar.adc.mvm.adc_per_ibit"] = adc_per_ibit
-    params.update(changes)
-    params.validate()
+        adc |= _adc(params, adc_bits, adc_type, adc_range_option, adc_range)
+    params.update({f"xbar.adc.mvm.{key}": value for key, value in adc.items()})
+    check_rules(params)
     return params
 
 
@@ -184,8 +199,16 @@ def _weights(style: str, slices: int, bits: int) -> dict[str, Any]:
     return {**found, "core.weight_bits": bits}
 
 
-def _model(role: str, name: str | None, alpha: float, proportional: bool) -> dict[str, Any]:
-    if name is None or name == "none" or (name == "generic" and alpha == 0):
+def _model(role: str, kind: str, name: str | None, alpha: float, proportional: bool) -> dict[str, Any]:
+    """One imperfection of the cells; ``kind`` is the ending of its keywords."""
+    if name is not None and name not in _WORDS and name.lower() in _WORDS:
+        near = name.lower()
+        raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=f"Did you mean {near!r}?")
+    if name is None or name == "none":
+        if alpha:
+            warn(f"alpha_{kind} = {alpha} has no effect: {kind}_model is {name!r}; set {kind}_model = 'generic'")
+        return {}
+    if name == "generic" and alpha == 0:
         return {}
     if name == "generic":
         name = "NormalProportionalDevice" if proportional else "NormalIndependentDevice"
@@ -219,7 +242,11 @@ def _inputs(
     if not positive:
         high = max(abs(low), abs(high))
         low = -high
-    found = {"core.mapping.inputs.mvm.min": low, "core.mapping.inputs.mvm.max": high}
+    found = {
+        "core.mapping.inputs.mvm.min": low,
+        "core.mapping.inputs.mvm.max": high,
+        "xbar.dac.mvm.signed": not positive,
+    }
     if not bits:
         return found
     dac = {
@@ -232,23 +259,20 @@ def _inputs(
     return {**found, **{f"xbar.dac.mvm.{key}": value for key, value in dac.items()}}
 
 
-def _adc(bits: int, kind: str, option: str, given: Range, signed: bool) -> dict[str, Any]:
-    if kind != "generic" and kind not in _CIRCUIT_ADCS:
-        allowed = ", ".join(("generic", *_CIRCUIT_ADCS))
-        raise UnknownNameError("adc_type", kind, "no such ADC", allowed=allowed)
+def _adc(params: CrossSimParameters, bits: int, kind: ADCType, option: RangeOption, given: Ranges) -> dict[str, Any]:
     values: dict[str, Any] = {"bits": bits, "adc_range_option": option}
-    if option == ADCRangeLimits.CALIBRATED.name:
+    if option == "CALIBRATED":
         limits, signed = _calibrated(given, bits, kind)
         values["calibrated_range"] = limits
         symmetric = all(low == -high for low, high in (limits if isinstance(limits[0], list) else [limits]))
     else:
-        symmetric = signed
+        symmetric = signed = sees_both_signs(params, params.xbar.dac.mvm)
     values["signed"] = signed
     values["model"] = _CIRCUIT_ADCS.get(kind, "SignMagnitudeADC" if signed and symmetric else "QuantizerADC")
-    return {f"xbar.adc.mvm.{key}": value for key, value in values.items()}
+    return values
 
 
-def _calibrated(given: Range, bits: int, kind: str) -> tuple[Any, bool]:
+def _calibrated(given: Ranges, bits: int, kind: ADCType) -> tuple[Any, bool]:
     """Limits, and whether any is negative; nearly symmetric ones become symmetric."""
     if all(isinstance(end, int | float) for end in given):
         low, high = _limits("adc_range", given)  # type: ignore[arg-type]

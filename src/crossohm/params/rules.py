@@ -12,7 +12,17 @@ from crossohm.params.converters import ADCParameters
 from crossohm.params.core import CoreParameters, RangeParameters
 from crossohm.params.enums import ADCRangeLimits, CoreStyle
 from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import Operation, adcs, converts, dacs, limits, operations, range_pairs, sides
+from crossohm.params.sides import (
+    Operation,
+    adcs,
+    converts,
+    dacs,
+    limits,
+    operations,
+    range_pairs,
+    sees_both_signs,
+    sides,
+)
 
 Violations = Iterator[ParameterError]
 Rule = Callable[[CrossSimParameters], Violations]
@@ -318,11 +328,9 @@ def sign_magnitude_adc_is_symmetric(params: CrossSimParameters) -> Violations:
 @rule
 def sign_magnitude_adc_sees_both_signs(params: CrossSimParameters) -> Violations:
     """Limits that follow from the hardware start at zero where currents are never negative."""
-    core = params.core
-    subtracted = core.uses_pairs and (core.balanced.subtract_current_in_xbar or core.style is CoreStyle.BITSLICED)
     for side in operations(params):
         adc = side.adc
-        if not converts(adc) or adc.model != "SignMagnitudeADC" or side.dac.signed or subtracted:
+        if not converts(adc) or adc.model != "SignMagnitudeADC" or sees_both_signs(params, side.dac):
             continue
         if adc.adc_range_option is not ADCRangeLimits.CALIBRATED:
             yield ParameterError(

@@ -8,6 +8,7 @@ from typing import final
 
 from crossohm.params.converters import ADCParameters, DACParameters
 from crossohm.params.core import InputMappingParameters, RangeParameters
+from crossohm.params.enums import CoreStyle
 from crossohm.params.pairs import Pair
 from crossohm.params.root import CrossSimParameters
 
@@ -49,6 +50,13 @@ def adcs(params: CrossSimParameters) -> Iterator[tuple[str, ADCParameters]]:
 def converts(adc: ADCParameters) -> bool:
     """True if the ADC does anything."""
     return adc.bits > 0 and adc.model != "IdealADC"
+
+
+def sees_both_signs(params: CrossSimParameters, dac: DACParameters) -> bool:
+    """True if the currents that ADCs digitise may be negative: inputs have a sign, or pairs are subtracted before."""
+    core = params.core
+    subtracted = core.balanced.subtract_current_in_xbar or core.style is CoreStyle.BITSLICED
+    return dac.signed or (core.uses_pairs and subtracted)
 
 
 def limits(group: RangeParameters) -> tuple[float, float] | None:

@@ -6,16 +6,25 @@ solved directly. They are accepted so that its files load, and have no effect; `
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
 from crossohm.params.base import Count, Flag, Group, Positive, PositiveCount
+from crossohm.params.obsolete import NOTHING
 
 
 @final
 class ConvolutionParameters(Group):
     """Packing of sliding windows in the reference; no effect, convolutions are run as such."""
+
+    obsolete: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            "conv_matmul", "weight_reorder", "last_layer", "depthwise", "bias", "bias_row", "stride", "stride_x",
+            "stride_y", "Kx", "Ky", "Nic", "Noc", "Nix", "Niy", "Nox", "Noy", "px_0", "px_1", "py_0", "py_1",
+        ),
+        "the layer knows its own shape",
+    )  # fmt: skip
 
     is_conv_core: Flag = False
     """No effect: the layer knows that it is a convolution."""
@@ -31,6 +40,11 @@ class ConvolutionParameters(Group):
 class AnalyticsParameters(Group):
     """Recording in the reference; `AnalogCore.profile` records what is wanted, when it is wanted."""
 
+    obsolete: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("profile_adc_biased", "profile_adc_reluAware", "profile_ADC_reluAware", "profile_ADC_inputs"),
+        "use AnalogCore.profile or crossohm.torch.profile",
+    )
+
     profile_xbar_inputs: Flag = False
     """No effect: use AnalogCore.profile() to record the inputs of arrays."""
     profile_adc_inputs: Flag = False
@@ -42,6 +56,8 @@ class AnalyticsParameters(Group):
 @final
 class SimulationParameters(Group):
     """Settings of the simulation itself."""
+
+    obsolete: ClassVar[dict[str, str]] = dict.fromkeys(("fast_balanced", "fast_matmul", "fast_nonlinear_IV"), NOTHING)
 
     useGPU: Flag = False
     """No effect: a computation runs where its arrays are (pass CuPy, JAX or PyTorch arrays)."""

@@ -115,12 +115,17 @@ def allowed(group: type[BaseModel], name: str | int) -> str:
     inner = group_of(group.model_fields.get(str(name)))
     if inner:
         return f"a dict or {inner.__name__} with {', '.join(paths_of_first_level(inner))}"
-    return " or ".join(filter(None, map(_words, schema.get("anyOf", [schema]))))
+    return words(schema)
 
 
 def paths_of_first_level(group: type[BaseModel]) -> list[str]:
     """Names of the fields of a group class as files spell them."""
     return [field.alias or name for name, field in group.model_fields.items()]
+
+
+def words(schema: dict[str, Any]) -> str:
+    """What a JSON schema accepts."""
+    return " or ".join(filter(None, map(_words, schema.get("anyOf", [schema]))))
 
 
 def _words(schema: dict[str, Any]) -> str:
