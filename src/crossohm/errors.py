@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 
@@ -105,3 +107,11 @@ class MissingDependencyError(CrossOhmError, ImportError):
         super().__init__(
             f"{purpose} needs {library}, which is not installed. Install it with: pip install 'crossohm[{extra}]'"
         )
+
+
+def warn_user(message: str) -> None:
+    """Warn at the user's line: the first frame neither of this package nor of torch, which calls layers."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("crossohm", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -60,6 +60,12 @@ class Driver(DAC):
         return type(self).fault(x)  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (DEVICES, ADCS, DACS):
+        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+
+
 def registered(registry: Any, base: type, fault: Callable[[Any], Any]) -> str:
     made = type(base.__name__, (base,), {"fault": staticmethod(fault)})
     name = f"{base.__name__}_answers"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -24,11 +23,10 @@ KINDS = {
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[tuple[Registry, str, str]]:
-    registry, imports, builtin = KINDS[request.param]
-    yield registry, imports, builtin
-    registry._classes.pop("Lab_Names", None)
-    registry._origins.pop("Lab_Names", None)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, str, str]:
+    registry = KINDS[request.param][0]
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    return KINDS[request.param]
 
 
 def plugin(path: Path, imports: str, name: str, cls: str) -> Path:
@@ -82,7 +80,7 @@ def test_a_cell_of_a_notebook_may_be_run_again(kind: tuple[Registry, str, str]) 
 
 
 def test_packages_that_announce_a_built_in_model_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry: Registry = Registry("device model", "crossohm.devices")
+    registry: Registry = Registry("device model", "crossohm.devices", object)
     first = registry.register("Taken")(type("Taken", (), {}))
     point = EntryPoint("Taken", "collections:OrderedDict", "crossohm.devices")
     monkeypatch.setattr(_registry, "entry_points", lambda group: [point])

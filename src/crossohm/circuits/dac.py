@@ -108,7 +108,7 @@ class DAC:
         return DACConverter(_Custom(self.quantize, low, high, spec.bits, f"{type(self).__name__}.quantize"))
 
 
-DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs")
+DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs", DAC)
 dac = DACS.register
 
 

@@ -5,11 +5,13 @@ A plug-in package announces its models under the entry-point group ``crossohm.de
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from crossohm._registry import Registry
-from crossohm.devices.model import Device
+from crossohm.devices.model import Cell, Device
 from crossohm.errors import ParameterError
 
-DEVICES: Registry[Device] = Registry("device model", "crossohm.devices")
+DEVICES: Registry[Device] = Registry("device model", "crossohm.devices", Device, [field.name for field in fields(Cell)])
 device = DEVICES.register
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -13,7 +14,7 @@ from crossohm.params.enums import ADCRangeLimits
 from crossohm.params.pairs import Pair
 
 
-def range_list(value: Any) -> Any:
+def _range_list(value: Any) -> Any:
     """A pair of numbers, or a list of pairs, as (nested) lists of floats."""
     if value is None:
         return []
@@ -37,8 +38,9 @@ def _not_a_range(value: Any) -> ParameterError:
     return ParameterError("", value, "not a range", allowed="[], (min, max), or a list of (min, max), finite numbers")
 
 
-Range = Annotated[list[float] | list[list[float]], BeforeValidator(range_list)]
-"""Two limits, or two for each slice."""
+Range = Annotated[list[float] | list[list[float]], BeforeValidator(_range_list)]
+Limits = Annotated[Sequence[float], BeforeValidator(_range_list)]
+Ranges = Annotated[Sequence[float] | Sequence[Sequence[float]], BeforeValidator(_range_list)]
 Gain = Annotated[NonNegative, Field(le=400)]
 SliceBits = Annotated[PositiveCount, Field(le=24)]
 

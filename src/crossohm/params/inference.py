@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator
-
-from crossohm.errors import ParameterError, UnknownNameError
+from crossohm.errors import ParameterError, UnknownNameError, warn_user
 from crossohm.params.base import Flag, Name, Real, Whole
-from crossohm.params.converters import range_list
+from crossohm.params.converters import Limits, Ranges
 from crossohm.params.keywords import checked_keywords
-from crossohm.params.notices import warn
 from crossohm.params.root import CrossSimParameters
 from crossohm.params.sides import sees_both_signs
 from crossohm.params.validation import check_rules
@@ -19,8 +16,6 @@ from crossohm.params.validation import check_rules
 Style = Literal["BALANCED", "OFFSET"]
 ADCType = Literal["generic", "ramp", "sar", "pipeline", "cyclic"]
 RangeOption = Literal["CALIBRATED", "MAX", "GRANULAR"]
-Limits = Annotated[Sequence[float], BeforeValidator(range_list)]
-Ranges = Annotated[Sequence[float] | Sequence[Sequence[float]], BeforeValidator(range_list)]
 
 _WORDS = ("generic", "none")
 _CIRCUIT_ADCS = {"ramp": "RampADC", "sar": "SarADC", "pipeline": "PipelineADC", "cyclic": "CyclicADC"}
@@ -150,7 +145,9 @@ def dnn_inference_params(
     if ideal:
         return params
     if input_bits == 0 and input_bitslicing:
-        warn("input_bitslicing = True (and adc_per_ibit) has no effect: input_bits = 0 leaves no bits; set input_bits")
+        warn_user(
+            "input_bitslicing = True (and adc_per_ibit) has no effect: input_bits = 0 leaves no bits; set input_bits"
+        )
         input_bitslicing = adc_per_ibit = False
     params.update(
         {
@@ -206,7 +203,7 @@ def _model(role: str, kind: str, name: str | None, alpha: float, proportional: b
         raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=f"Did you mean {near!r}?")
     if name is None or name == "none":
         if alpha:
-            warn(f"alpha_{kind} = {alpha} has no effect: {kind}_model is {name!r}; set {kind}_model = 'generic'")
+            warn_user(f"alpha_{kind} = {alpha} has no effect: {kind}_model is {name!r}; set {kind}_model = 'generic'")
         return {}
     if name == "generic" and alpha == 0:
         return {}

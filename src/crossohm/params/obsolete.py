@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from crossohm.params.notices import warn
+from crossohm.errors import warn_user
 from crossohm.params.text import group_of, join
 
 NOTHING = "it had no effect on results"
@@ -54,4 +54,4 @@ def _kept(group: type[BaseModel], prefix: str, values: Mapping[str, Any], found:
 def _notify(found: Mapping[str, str]) -> None:
     if found:
         listed = "; ".join(f"{path} ({instead})" for path, instead in found.items())
-        warn(f"obsolete parameters of other CrossSim releases are passed over: {listed}")
+        warn_user(f"obsolete parameters of other CrossSim releases are passed over: {listed}")

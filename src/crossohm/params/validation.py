@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from crossohm.errors import warn_user
 from crossohm.params.advice import ADVICE
-from crossohm.params.notices import warn
 from crossohm.params.root import CrossSimParameters
 from crossohm.params.rules import RULES
 
@@ -12,7 +12,7 @@ def check(params: CrossSimParameters) -> None:
     """Raise the first violation, with the others as notes; if there is none, warn as advised."""
     check_rules(params)
     for message in (message for advise in ADVICE for message in advise(params)):
-        warn(message)
+        warn_user(message)
 
 
 def check_rules(params: CrossSimParameters) -> None:

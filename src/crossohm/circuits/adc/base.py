@@ -99,7 +99,7 @@ class ADC:
         return self.converter(spec, float(low), float(high), own)
 
 
-ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs")
+ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs", ADC)
 adc = ADCS.register
 
 
