@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
@@ -67,9 +68,24 @@ def _import(source: str, text: str) -> ModuleType:
         raise DataError(f"{text}: {source!r} cannot be imported ({type(error).__name__}: {error}). {remedy}") from error
 
 
-def announced(group: str) -> dict[str, Callable[[], Any]]:
-    """What installed packages announce in an entry-point group: names, and what loads them."""
-    return {point.name: point.load for point in entry_points(group=group)}
+def announced(group: str, taken: Iterable[str]) -> dict[str, Callable[[], Any]]:
+    """What installed packages announce in an entry-point group: names, and what loads them.
+
+    A name of ours (``taken``), or of a package that comes before, is not replaced; a warning says so.
+    """
+    found: dict[str, Callable[[], Any]] = {}
+    ours, first = set(taken), dict[str, str]()
+    for point in entry_points(group=group):
+        owner = "crossohm" if point.name in ours else first.setdefault(point.name, point.value)
+        if owner == point.value:
+            found[point.name] = point.load
+        else:
+            warnings.warn(
+                f"{group}: {point.name!r} of {point.value} is not used; the name belongs to {owner}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    return found
 
 
 def unknown(kind: str, name: object, known: Iterable[str], what: str) -> UnknownNameError:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
@@ -17,6 +20,13 @@ T = TypeVar("T")
 def is_own(code: object) -> bool:
     """True for a class or function of crossohm itself, False for a user's."""
     return str(getattr(code, "__module__", "")).partition(".")[0] == "crossohm"
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    """Where a class comes from: its file, or module if there is none (a notebook), and its qualified name."""
+    module = str(getattr(cls, "__module__", "nowhere"))  # what is no class is registered only to be refused
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return (module if file is None else os.path.realpath(file)), str(getattr(cls, "__qualname__", cls))
 
 
 class Registry(Generic[T]):
@@ -35,27 +45,31 @@ class Registry(Generic[T]):
         self._base = base
         self._parts = parts
         self._classes: dict[str, type[T]] = {}
+        self._origins: dict[str, tuple[str, str]] = {}
         self._refused: dict[str, str] = {}
         self._plugins_loaded = False
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that makes the class available under ``name``.
 
-        Registering a name again replaces the class only if it is a redefinition of the same class (a re-run
-        notebook cell); another class under a taken name raises `CrossOhmError`. A class that cannot be called as
-        models of this kind are is refused: a warning now, and an error where it is used, say what is wanted.
+        Registering a name again replaces the class only if it is a redefinition of the same class: of the same
+        qualified name, from the same file or notebook (a cell that is run again, a file that is executed again).
+        Another class under a taken name raises `CrossOhmError`. A class that cannot be called as models of this kind
+        are is refused: a warning now, and an error where it is used, say what is wanted.
         """
 
         def add(cls: type[T]) -> type[T]:
-            known = self._classes.get(name)
-            if known is not None and known.__qualname__ != cls.__qualname__:
+            origin = _origin(cls)
+            known = self._origins.get(name, origin)
+            if name in self._classes and known != origin:
                 raise CrossOhmError(
-                    f"{self._kind} {name!r} is already registered by {known.__module__}.{known.__qualname__}; "
-                    "choose another name"
+                    f"{self._kind} {name!r} is already registered by {known[1]} of {known[0]}, and would be replaced "
+                    f"by {origin[1]} of {origin[0]}; choose another name"
                 )
             problem = misfit(cls, self._base, self._parts)
             for table in (self._classes, self._refused):
                 table.pop(name, None)
+            self._origins[name] = origin
             if problem:
                 self._refused[name] = problem
                 warn_user(f"{self._kind} {name!r} is refused: {problem}")
@@ -72,7 +86,7 @@ class Registry(Generic[T]):
             UnknownNameError: no such model; lists the nearest and all known names.
             ParameterError: the model cannot be called as models of this kind are.
         """
-        if name not in self._classes:
+        if name not in self._classes or name in self._announced:
             self._load_plugins()
         if name in self._refused:
             raise ParameterError(path, name, f"this {self._kind} is refused: {self._refused[name]}")
@@ -85,6 +99,11 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         self._load_plugins()
         return iter(sorted(self._classes))
+
+    @cached_property
+    def _announced(self) -> frozenset[str]:
+        """Names that installed packages announce; one that is taken shows when it is asked for."""
+        return frozenset(point.name for point in entry_points(group=self._group))
 
     def _load_plugins(self) -> None:
         if self._plugins_loaded:

@@ -72,6 +72,10 @@ class StaleArraysError(CrossOhmError):
     """Parameters changed after the arrays were written, and the layer's policy is to be told."""
 
 
+class ModelError(CrossOhmError):
+    """A user's model answers what no hardware can do; the message names model and method."""
+
+
 class WriteError(DataError):
     """Results cannot be written: the disk is full, or the folder is not one's own to write to."""
 

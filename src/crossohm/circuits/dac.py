@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
+from crossohm._answers import of_shape
 from crossohm._registry import Registry, is_own
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
@@ -109,7 +110,7 @@ class DAC:
     def converter(self, spec: DACParameters, low: float, high: float, path: str) -> DACConverter:
         """The converter for these limits; called only if ``spec.bits > 0`` and ``low < high``."""
         _refuse_slicing(spec, path)
-        return DACConverter(_Custom(self.quantize, low, high, spec.bits))
+        return DACConverter(_Custom(self.quantize, low, high, spec.bits, f"{type(self).__name__}.quantize"))
 
 
 DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs", DAC)
@@ -173,12 +174,13 @@ class _Custom:
     low: float
     high: float
     bits: int
+    name: str
 
     def __call__(self, x: Array) -> Array:
         return backend_of(x).convert(x, self.low, self.high, self._decide)
 
     def _decide(self, inside: Array) -> Array:
-        return self.function(inside, self.low, self.high, self.bits)
+        return of_shape(self.function(inside, self.low, self.high, self.bits), tuple(inside.shape), self.name)
 
 
 @final

@@ -37,7 +37,11 @@ _FOLDERS = ("imagenet", "image_folder")
 
 def dataset_names() -> tuple[str, ...]:
     """Names that `load_dataset` accepts, those of installed packages included."""
-    return (*_READERS, *_FOLDERS, *announced(GROUP))
+    return (*_READERS, *_FOLDERS, *_announced())
+
+
+def _announced() -> dict[str, Callable[[], Any]]:
+    return announced(GROUP, (*_READERS, *_FOLDERS))
 
 
 def load_dataset(
@@ -77,6 +81,7 @@ def load_dataset(
 
 def _read(name: str, data_dir: Path | None, split: str, framing: Framing | None) -> Dataset:
     """A whole split, 0..1, image files unread."""
+    plugins = _announced()  # also for our own names: a package that announces one of them is told of
     if name in _FOLDERS:
         return read_image_folder(name, data_dir, split, framing or Framing())
     if framing is not None:
@@ -88,11 +93,10 @@ def _read(name: str, data_dir: Path | None, split: str, framing: Framing | None)
         raw = _READERS[name](data_dir, split)
         images: Any = Lazy(raw.images, lambda images: images.astype(np.float32) / np.float32(raw.full_scale))
         return Dataset(f"{name}/{split}", images, raw.labels.astype(np.int64), raw.classes)
-    return _call(name, _function(name), data_dir, split)
+    return _call(name, _function(name, plugins), data_dir, split)
 
 
-def _function(name: str) -> Callable[..., Any]:
-    plugins = announced(GROUP)
+def _function(name: str, plugins: Mapping[str, Callable[[], Any]]) -> Callable[..., Any]:
     if name in plugins:
         try:
             return plugins[name]()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import final
 
+import numpy as np
+
+from crossohm._answers import of_shape
 from crossohm._random import Draw
 from crossohm._registry import is_own
 from crossohm.backends import Array, backend_of, is_array
+from crossohm.devices import answers
 from crossohm.devices.model import Cell, Device
 
 
@@ -17,11 +21,12 @@ def guarded(model: Device) -> Device:
 
 @final
 class Guarded(Device):
-    """A model that may write on the arrays it is given (``g += noise``), because they are copies.
+    """A user's model: what it is given are copies, and what it answers is looked at.
 
-    Without it such a model would change what is programmed, or the voltages of other cells: conductances of PyTorch and
-    of NumPy are handed on as views of the chip's. What a model leaves to `Device` is worked out here, so that of two
-    methods one does not see what the other left behind.
+    Its values are looked at where hardware is written, their shapes in every operation; see `answers`. Without copies a
+    model that writes on what it is given (``g += noise``) would change what is programmed, or the voltages of other
+    cells: conductances of PyTorch and of NumPy are handed on as views of the chip's. What a model leaves to `Device` is
+    worked out here, so that of two methods one does not see what the other left behind.
 
     Args:
         model: The user's model.
@@ -35,26 +40,34 @@ class Guarded(Device):
         self.model.check(role, cell)
 
     def programming_error(self, g: Array, cell: Cell, draw: Draw) -> Array:
-        return self.model.programming_error(_own(g), cell, draw)
+        found = self.model.programming_error(_own(g), cell, draw)
+        return answers.conductances(found, g, self._name("programming_error"), cell)
 
     def drift_error(self, g: Array, cell: Cell, draw: Draw) -> Array:
-        return self.model.drift_error(_own(g), cell, draw)
+        found = self.model.drift_error(_own(g), cell, draw)
+        return answers.conductances(found, g, self._name("drift_error"), cell)
 
     def read_noise_std(self, g: Array, cell: Cell) -> Array:
-        return self.model.read_noise_std(_own(g), cell)
+        return answers.deviations(self.model.read_noise_std(_own(g), cell), g, self._name("read_noise_std"))
 
     def read_noise(self, g: Array, cell: Cell, draw: Draw) -> Array:
         if self.has_gaussian_read_noise:
             return super().read_noise(g, cell, draw)
-        return self.model.read_noise(_own(g), cell, draw)
+        found = self.model.read_noise(_own(g), cell, draw)
+        return of_shape(found, tuple(g.shape), self._name("read_noise"))
 
     def current_coefficients(self, g: Array, cell: Cell) -> dict[int, Array]:
-        return self.model.current_coefficients(_own(g), cell)
+        found = self.model.current_coefficients(_own(g), cell)
+        return answers.coefficients(found, g, self._name("current_coefficients"))
 
     def current(self, g: Array, v: Array, cell: Cell) -> Array:
         if self.has_polynomial_current:
             return super().current(g, v, cell)
-        return self.model.current(_own(g), _own(v), cell)
+        found = self.model.current(_own(g), _own(v), cell)
+        return of_shape(found, np.broadcast_shapes(np.shape(g), np.shape(v)), self._name("current"))
+
+    def _name(self, method: str) -> str:
+        return f"{type(self.model).__name__}.{method}"
 
     def models(self, role: str) -> bool:
         return self.model.models(role)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 
+from crossohm._answers import of_shape
 from crossohm._random import Draw
 from crossohm._registry import Registry
 from crossohm.backends import Array, backend_of
@@ -80,7 +81,7 @@ class ADC:
 
     def converter(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
         """The converter for these limits and errors; called only if ``spec.bits > 0`` and ``low < high``."""
-        return _Custom(self.convert, low, high, spec.bits)
+        return _Custom(self.convert, low, high, spec.bits, f"{type(self).__name__}.convert")
 
     def build(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
         """Everything that can be computed once; ``bits = 0`` gives the identity for every model.
@@ -145,6 +146,7 @@ class _Custom:
     low: float
     high: float
     bits: int
+    name: str
     levels: None = None
     lsb: None = None
     output_levels: None = None
@@ -155,4 +157,4 @@ class _Custom:
         return backend_of(x).convert(x, self.low, self.high, self._decide)
 
     def _decide(self, inside: Array) -> Array:
-        return self.function(inside, self.low, self.high, self.bits)
+        return of_shape(self.function(inside, self.low, self.high, self.bits), tuple(inside.shape), self.name)
