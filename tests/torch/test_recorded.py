@@ -112,13 +112,13 @@ def test_values_are_those_whose_histograms_a_profile_has(name: str, network: tup
 
 def test_inputs_are_the_data_without_bias_columns() -> None:
     torch.manual_seed(0)
-    x = torch.randn(4, 2, 4, 4)
-    model = from_torch(convolutional(), bias_rows=[0, 1], seed=1)
+    x = torch.randn(4, 2, 4, 4, dtype=torch.float64)
+    model = from_torch(convolutional().double(), bias_rows=[0, 1], seed=1)
     first, second = get_profiled_xbar_inputs(model, x)
     padded = np.pad(x.numpy(), [(0, 0), (0, 0), (1, 1), (1, 1)])
     np.testing.assert_array_equal(first, padded.ravel())
     hidden = torch.relu(model[0](x)).flatten(1).detach()
-    np.testing.assert_allclose(second, hidden.numpy().ravel(), rtol=1e-6)
+    np.testing.assert_allclose(second, hidden.numpy().ravel(), rtol=1e-10)
 
 
 def test_currents_times_the_scale_are_the_outputs() -> None:

@@ -30,6 +30,7 @@ from crossohm.params.enums import (
 )
 from crossohm.params.files import preset_names
 from crossohm.params.inference import dnn_inference_params
+from crossohm.params.mvm import mvm_params
 from crossohm.params.root import CrossSimParameters, XbarParameters
 from crossohm.params.simulation import AnalyticsParameters, ConvolutionParameters, SimulationParameters
 
@@ -65,6 +66,7 @@ __all__ = [
     "WeightMappingParameters",
     "XbarParameters",
     "dnn_inference_params",
+    "mvm_params",
     "preset_names",
     "switched_off",
     "without_effect",
