@@ -446,3 +446,37 @@ def test_read_noise_is_drawn_for_every_place():
     model, x = Siamese().eval(), torch.rand(3, 4)
     analog = from_torch(model, hardware(READ_NOISE), seed=1)
     assert not torch.equal(analog.left(x), analog.right(x))
+
+
+# --- parts converted one by one ---------------------------------------------------------------------------------------
+
+
+def test_parts_have_the_errors_they_have_in_the_whole():
+    model = nn.ModuleDict({"encoder": block(), "head": nn.Linear(4, 2), "lstm": nn.LSTM(4, 3)})
+    whole = from_torch(model, hardware(PROGRAMMING_ERROR), seed=1)
+    parts = {name: from_torch(model[name], hardware(PROGRAMMING_ERROR), seed=1, name=name) for name in model}
+    for name, part in parts.items():
+        for one, other in zip(analog_modules(part), analog_modules(whole[name]), strict=True):
+            assert one.name == other.name
+            for own, theirs in zip(one.matrices, other.matrices, strict=True):
+                assert own.name == theirs.name
+                assert torch.equal(own.programmed(), theirs.programmed())
+
+
+@pytest.mark.parametrize("case", [name for name in LAYERS if "-" not in name])
+def test_layers_converted_one_by_one_have_independent_errors(case):
+    digital = LAYERS[case].digital()
+    one, other, same = (
+        from_torch(digital, hardware(PROGRAMMING_ERROR), seed=1, name=name) for name in ("fc1", "fc2", "fc1")
+    )
+    assert [layer.name for layer in (one, other)] == ["fc1", "fc2"]
+    for a, b, c in zip(one.matrices, other.matrices, same.matrices, strict=True):
+        errors = [(matrix.programmed() - matrix.ideal()).flatten() for matrix in (a, b, c)]
+        assert torch.equal(errors[0], errors[2])
+        if len(errors[0]) > 40:
+            assert torch.corrcoef(torch.stack(errors[:2]))[0, 1].abs() < 0.5
+
+
+def test_patterns_do_not_see_the_name():
+    analog = from_torch(nn.Sequential(nn.Linear(4, 4)), {"0": hardware()}, seed=1, name="part")
+    assert analog[0].name == "part.0"

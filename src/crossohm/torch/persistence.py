@@ -20,6 +20,7 @@ from torch import Tensor
 from crossohm.chain import AnalogCore
 from crossohm.chain.storage import damaged, read_tensors
 from crossohm.errors import DataError
+from crossohm.torch.fingerprint import VERSION
 from crossohm.torch.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
 from crossohm.torch.held import Expression, HeldMatrix
 
@@ -42,6 +43,7 @@ class Chip:
         written: For each matrix, fingerprints of the parameters it was written from.
         dtypes: For each matrix, dtypes of these parameters.
         current: For each matrix, whether it held the parameters of its time.
+        comparable: Whether the fingerprints are of the present kind.
     """
 
     rows: Any
@@ -51,6 +53,7 @@ class Chip:
     written: tuple[tuple[int, ...], ...]
     dtypes: tuple[list[str], ...]
     current: tuple[bool, ...]
+    comparable: bool
 
     def matrices(self, layer: AnalogLayer, expressions: Iterable[Expression]) -> tuple[HeldMatrix, ...]:
         """The chip in ``layer``, whose parameters are loaded already.
@@ -68,8 +71,8 @@ class Chip:
         found, hardware = [], hardware_of_matrices(self.params, len(wanted))
         for index, (_, form, stored) in enumerate(wanted):
             held = HeldMatrix.around(layer, form, stored, hardware[index], self.cores[index], self.written[index])
-            if self.current[index] and held.dtypes != self.dtypes[index]:
-                held.mark_written()  # the same values in another dtype
+            if self.current[index] and not (self.comparable and held.dtypes == self.dtypes[index]):
+                held.mark_written()  # the same values in another dtype, or with other fingerprints
             found.append(held)
         return tuple(found)
 
@@ -83,6 +86,7 @@ def pack_chip(layer: AnalogLayer) -> Tensor:
         "written": [matrix.written for matrix in layer.matrices],
         "dtypes": [matrix.dtypes for matrix in layer.matrices],
         "current": [matrix.is_written() for matrix in layer.matrices],
+        "fingerprints": VERSION,
     }
     text = json.dumps(facts, default=int)
     cores = [matrix.built.to_bytes() for matrix in layer.matrices]
@@ -114,6 +118,7 @@ def unpack_chip(layer: AnalogLayer, state: Any) -> Chip:
             written=tuple(tuple(stamps) for stamps in facts["written"]),
             dtypes=tuple(facts["dtypes"]),
             current=tuple(facts["current"]),
+            comparable=facts.get("fingerprints") == VERSION,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(source, "chip", error) from error
