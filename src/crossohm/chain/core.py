@@ -37,7 +37,8 @@ from crossohm.chain.programmed import OPERATIONS, Programmed
 from crossohm.chain.siblings import siblings_of
 from crossohm.chain.spice import to_spice
 from crossohm.chain.storage import pack_blocks, unpack_blocks
-from crossohm.chain.wired import apply_wires, networks_vary
+from crossohm.chain.wire_setup import WireSetup
+from crossohm.chain.wired import networks_vary
 from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
@@ -110,7 +111,7 @@ class AnalogCore(Geometry):
         self.complex_valued = mapping.complex_matrix or mapping.complex_input
         self._siblings = siblings_of(seed, name)
         self._reads = OperationStream(seed, name, "reads")
-        self._wired: dict[str, tuple[Programmed, ...]] = {}
+        self._wires: dict[str, WireSetup] = {}
         self._plans: dict[Any, tuple[Plan, ...]] = {}
         self._direct: dict[Any, Any] = {}
         self._profile: Tap | None = None
@@ -170,8 +171,9 @@ class AnalogCore(Geometry):
             operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
         """
         size = self.ncol if operation == "mvm" else self.nrow
-        plans = self._plans_of(operation, np.zeros(1, compute_dtype(self._dtype)), Dense(size))
-        return explain_plans(self, operation, plans)
+        left = self._wires_of(operation).vectors_left
+        plans = self._plans_of(operation, np.zeros(1, compute_dtype(self._dtype)), Dense(size), left > 0)
+        return explain_plans(self, operation, plans, left)
 
     # --- writing and reading ------------------------------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ class AnalogCore(Geometry):
                 "there is no one effective matrix: complex cores have two products, and wires with gate-selected rows, "
                 "read noise or nonlinear cells a network per input vector; use get_matrix() for the programmed weights"
             )
-        records = self._wired_records("mvm", np.zeros(0))
+        records = self._wires_of("mvm").records(np.zeros(0))
         wired = (replace(block, record=record) for block, record in zip(self._blocks, records, strict=True))
         return read_blocks(tuple(wired)).astype(compute_dtype(self._dtype))
 
@@ -245,7 +247,7 @@ class AnalogCore(Geometry):
 
     def _replace(self, blocks: tuple[Block, ...]) -> None:
         self._blocks = blocks
-        self._wired.clear()
+        self._wires.clear()
         self._plans.clear()
         self._direct.clear()
 
@@ -293,8 +295,16 @@ class AnalogCore(Geometry):
         plans = self._plans_of("mvm", x, contraction)
         return plans[0].direct if len(plans) == 1 else None
 
-    def _run(self, operation: str, x: Array, contraction: Contraction, rng: Any, amend: Amend | None = None) -> Array:
-        plans = self._plans_of(operation, x, contraction)
+    def _run(
+        self,
+        operation: str,
+        x: Array,
+        contraction: Contraction,
+        rng: Any,
+        amend: Amend | None = None,
+        solves: bool = False,
+    ) -> Array:
+        plans = self._plans_of(operation, x, contraction, solves)
         if amend is not None:
             plans = tuple(amend(plan, block) for plan, block in zip(plans, self._blocks, strict=True))
         if operation in self._unseen and self._profile is None:
@@ -319,24 +329,36 @@ class AnalogCore(Geometry):
             sums[start] = sums[start] + part if start in sums else part
         return backend_of(x).xp.concat([sums[start] for start in sorted(sums)], axis=1)
 
-    def _plans_of(self, operation: str, like: Array, contraction: Contraction) -> tuple[Plan, ...]:
-        key = (operation, contraction, self._profile is not None, *backend_of(like).key(like))
+    def _plans_of(
+        self, operation: str, like: Array, contraction: Contraction, solves: bool = False
+    ) -> tuple[Plan, ...]:
+        key = (operation, contraction, self._profile is not None, solves, *backend_of(like).key(like))
         plans = self._plans.get(key)
         if plans is None:
             tapped = self._profile is not None
             with backend_of(like).eager():
+                records = self._records(operation, like, solves)
                 plans = tuple(
-                    lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped)
-                    for b, record in zip(self._blocks, self._wired_records(operation, like), strict=True)
+                    lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped, solves)
+                    for b, record in zip(self._blocks, records, strict=True)
                 )
             self._plans[key] = plans
         return plans
 
-    def _wired_records(self, operation: str, like: Array) -> tuple[Programmed, ...]:
-        """Programmed arrays with their wires, which cost a set-up that all plans of one programming share."""
-        if operation not in self._wired:
-            self._wired[operation] = tuple(apply_wires(b.record, b.params, operation, like) for b in self._blocks)
-        return self._wired[operation]
+    def _records(self, operation: str, like: Array, solves: bool) -> tuple[Programmed, ...]:
+        """The arrays that are lowered: as programmed, or with their wires, a set-up that all other plans share."""
+        if solves:
+            return tuple(block.record for block in self._blocks)
+        wires = self._wires_of(operation)
+        if wires.open:
+            self._plans.clear()  # no vector is solved by itself any more
+        return wires.records(like)
+
+    def _wires_of(self, operation: str) -> WireSetup:
+        found = self._wires.get(operation)
+        if found is None:
+            found = self._wires[operation] = WireSetup(self._blocks, operation)
+        return found
 
     def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:
         """The map restricted to one block."""
@@ -359,10 +381,11 @@ class AnalogCore(Geometry):
             )
         dtype = output_dtype(self.params.core.output_dtype, self._dtype, given)
         working = joint_dtype(self._dtype, given)
+        solves = self._wires_of(operation).solves(x)
         if not self.complex_valued:
-            y = self._run(operation, backend.astype(x, working), Dense(x.shape[1]), rng)
+            y = self._run(operation, backend.astype(x, working), Dense(x.shape[1]), rng, solves=solves)
             return cast_output(y, dtype)
-        y = self._complex_vectors(operation, x, is_complex, working, rng)
+        y = self._complex_vectors(operation, x, is_complex, working, rng, solves)
         if not dtype.startswith("complex"):
             if is_complex or self._dtype.startswith("complex"):
                 raise InputError(
@@ -372,14 +395,16 @@ class AnalogCore(Geometry):
             y = backend.xp.real(y)
         return cast_output(y, dtype)
 
-    def _complex_vectors(self, operation: str, x: Array, is_complex: bool, working: str, rng: Any) -> Array:
+    def _complex_vectors(
+        self, operation: str, x: Array, is_complex: bool, working: str, rng: Any, solves: bool
+    ) -> Array:
         """Drive real and imaginary parts side by side on the stored matrix ``[[Re, -Im], [Im, Re]]``."""
         backend = backend_of(x)
         xp = backend.xp
         real = backend.astype(xp.real(x) if is_complex else x, working)
         imag = backend.astype(xp.imag(x), working) if is_complex else xp.zeros_like(real)
         parts = [real, imag] if operation == "mvm" else [imag, real]
-        y = self._run(operation, xp.concat(parts, axis=1), Dense(2 * x.shape[1]), rng)
+        y = self._run(operation, xp.concat(parts, axis=1), Dense(2 * x.shape[1]), rng, solves=solves)
         half = y.shape[1] // 2
         first, second = y[:, :half], y[:, half:]
         return first + 1j * second if operation == "mvm" else second + 1j * first
@@ -402,6 +427,8 @@ class AnalogCore(Geometry):
     def _remember_direct(self, x: Any) -> None:
         """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
         if type(x) is not np.ndarray or self._profile is not None or x.dtype in self._direct:
+            return
+        if self._wires_of("mvm").open:
             return
         dtype, kernel = x.dtype.name, None
         own = dtype == self._dtype == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)

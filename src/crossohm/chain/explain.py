@@ -39,13 +39,23 @@ class Explanation:
         return f"<p>{html.escape(self.title)}</p><table>{cells}</table>"
 
 
-def explain_plans(core: AnalogCore, operation: str, plans: tuple[Plan, ...]) -> Explanation:
-    """Describe the plans of one operation (several if arrays have hardware of their own)."""
+def explain_plans(core: AnalogCore, operation: str, plans: tuple[Plan, ...], vectors_left: int) -> Explanation:
+    """Describe the plans of one operation (several if arrays have hardware of their own).
+
+    Args:
+        core: The core.
+        operation: ``"mvm"`` or ``"vmm"``.
+        plans: One per block.
+        vectors_left: How many vectors more are multiplied with these plans before wires are eliminated; 0 if there are
+            none, or they have been.
+    """
     symbol = "W x" if operation == "mvm" else "x W"
     title = (
         f"{operation} ({symbol}) of {core.name!r}, {core.nrow} outputs x {core.ncol} inputs stored, seed {core.seed}"
     )
     rows: list[tuple[str, str]] = [("arrays", _arrays(core, operation)), ("weights", _weights(core))]
+    if vectors_left:
+        rows.append(("wires", _wires(vectors_left)))
     for index, plan in enumerate(plans):
         label = f"[{index}] " if len(plans) > 1 else ""
         rows += [(label + stage, text) for stage, text in _plan_rows(plan)]
@@ -64,6 +74,11 @@ def _arrays(core: AnalogCore, operation: str) -> str:
         f"{core.num_cores_row} x {core.num_cores_col} partitions (outputs x inputs) x {slices} slices x {signs} signs "
         f"= {len(core.arrays)} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
     )
+
+
+def _wires(vectors_left: int) -> str:
+    vectors = "NumPy vector is" if vectors_left == 1 else f"{vectors_left} NumPy vectors are"
+    return f"the next {vectors} solved one by one (exact); for more, the network is eliminated once (exact)"
 
 
 def _weights(core: AnalogCore) -> str:

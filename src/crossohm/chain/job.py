@@ -14,7 +14,7 @@ from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.dtypes import counts_steps
 from crossohm.chain.programmed import Programmed, subtracts_in_array
-from crossohm.chain.wired import networks_vary
+from crossohm.chain.wired import has_effective_matrix, networks_vary
 from crossohm.circuits.levels import Levels
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
@@ -49,6 +49,7 @@ class Job:
         noise: Device model of the read noise, or None.
         law: Device model of the nonlinear I-V, or None.
         tapped: True if the currents that ADCs see are recorded.
+        solves: True if wires are solved for every vector, although a matrix would describe them.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Job:
     noise: Device | None
     law: Device | None
     tapped: bool
+    solves: bool
 
     @property
     def target(self) -> np.ndarray:
@@ -99,7 +101,7 @@ class Job:
     @property
     def has_linear_cells(self) -> bool:
         """True if currents are the product of the inputs and a matrix, up to Gaussian noise of known variance."""
-        return self.law is None and not (self.has_networks or self.samples)
+        return self.law is None and not (networks_vary(self.params) or self.samples)
 
     def can_count(self, levels: Levels) -> bool:
         """True if a converter with these levels may count in steps, with its units moved into the matrix."""
@@ -137,8 +139,8 @@ class Job:
 
     @property
     def has_networks(self) -> bool:
-        """True if there are wires that no one matrix describes."""
-        return networks_vary(self.params)
+        """True if there are wires that no one matrix describes, or is to describe."""
+        return self.solves or networks_vary(self.params)
 
     @cached_property
     def samples(self) -> bool:
@@ -185,6 +187,8 @@ class Job:
             return "the currents that ADCs would see are recorded"
         if self.current_limit is not None:
             return "line currents are limited"
+        if self.solves:
+            return "the networks are solved for every vector"
         if self.has_networks:
             return "no one matrix describes the wires and cells"
         if self.law is not None:
@@ -205,7 +209,13 @@ class Job:
 
 
 def make_job(
-    record: Programmed, params: CrossSimParameters, operation: str, contraction: Contraction, like: Array, tapped: bool
+    record: Programmed,
+    params: CrossSimParameters,
+    operation: str,
+    contraction: Contraction,
+    like: Array,
+    tapped: bool,
+    solves: bool = False,
 ) -> Job:
     """Gather what lowering needs.
 
@@ -232,5 +242,6 @@ def make_job(
         noise=active_device(device, "read_noise"),
         law=active_device(device, "nonlinear_IV"),
         tapped=tapped,
+        solves=solves and has_effective_matrix(params),
     )
     return replace(job, drive=replace(job.drive, counted=job.counts_inputs))

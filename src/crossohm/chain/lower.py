@@ -29,6 +29,7 @@ def lower(
     contraction: Contraction,
     like: Array,
     tapped: bool = False,
+    solves: bool = False,
 ) -> Plan:
     """The plan of ``operation`` for inputs of the library, dtype and device of ``like``.
 
@@ -39,11 +40,14 @@ def lower(
         contraction: The front end's linear map.
         like: Any array of the library, dtype and device of the inputs to come.
         tapped: True if a tap will look at what the ADCs see, even where there is no ADC.
+        solves: True if wires are to be solved for every vector where a matrix would describe them: without the time
+            that matrix takes, for few vectors, on the host and without gradient.
 
     Raises:
         ParameterError: converters or device models cannot be built as described.
     """
-    job = make_job(apply_wires(record, params, operation), params, operation, contraction, like, tapped)
+    wired = record if solves else apply_wires(record, params, operation)
+    job = make_job(wired, params, operation, contraction, like, tapped, solves)
     apart = job.reason_for_stages
     if apart:
         stages = tuple(_stage(job, index) for index in range(len(job.input_parts)))

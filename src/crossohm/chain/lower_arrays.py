@@ -31,7 +31,7 @@ def build_readout(job: Job, columns: slice, levels: Sequence[Levels] | None) -> 
         levels: Converter levels of each bank if linear cells give their currents in steps, None: normalised current.
     """
     if job.has_networks or job.samples:
-        return _by_group(job, columns)
+        return _by_group(job, columns, levels)
     g, groups = line_conductances(job, columns), job.contraction.row_groups
     if job.law is not None:
         return _polynomial(job, g, columns)
@@ -50,10 +50,10 @@ def units_of_banks(drive: Drive, levels: Sequence[Levels] | None, banks: int) ->
 
     Args:
         drive: The input side.
-        levels: Converter levels of each bank if currents come in steps, None: normalised current.
-        banks: Number of banks.
+        levels: Converter levels if currents come in steps, None: normalised current.
+        banks: Number of banks; two that are subtracted have one converter.
     """
-    density = np.ones(banks) if levels is None else np.array([own.density for own in levels])
+    density = np.ones(banks) if levels is None else np.repeat([own.density for own in levels], banks // len(levels))
     return np.asarray(drive.cell_unit * density)
 
 
@@ -89,23 +89,28 @@ def _rows(g: np.ndarray, groups: int) -> np.ndarray:
     return np.moveaxis(g.reshape(-1, groups, g.shape[2] // groups, g.shape[3]), 1, 0).reshape(-1, g.shape[3])
 
 
-def _by_group(job: Job, columns: slice) -> Readout:
+def _by_group(job: Job, columns: slice, levels: Sequence[Levels] | None) -> Readout:
     """Readouts that look at every vector; groups of rows see vectors of their own."""
-    build, groups = _networks if job.has_networks else _sampled, job.contraction.row_groups
-    parts = tuple(build(job, index, columns) for index in range(groups))
+    groups = job.contraction.row_groups
+    if job.has_networks:
+        parts: tuple[Readout, ...] = tuple(_networks(job, index, columns, levels) for index in range(groups))
+    else:
+        parts = tuple(_sampled(job, index, columns) for index in range(groups))
     return parts[0] if groups == 1 else StackedReadout(job.contraction, parts[0].banks, parts[0].lines * groups, parts)
 
 
-def _networks(job: Job, group: int, columns: slice) -> Readout:
+def _networks(job: Job, group: int, columns: slice, levels: Sequence[Levels] | None) -> Readout:
     """Wires that cannot be merged into a matrix; interleaved pairs form one network, other arrays one each."""
     device, groups = job.params.xbar.device, job.contraction.row_groups
     outputs = job.conductance.shape[2] // groups
     networks = [n for n in networks_of(job) if n.inputs == columns and n.outputs.start // outputs == group]
     networks.sort(key=lambda network: (network.weight_slice, network.signs.start, network.outputs.start))
+    banks, lines = len(networks) * groups // len(job.output_parts), line_parts(job)[-1].stop // groups
     return NetworkReadout(
         contraction=job.contraction.row_group(group),
-        banks=len(networks) * groups // len(job.output_parts),
-        lines=line_parts(job)[-1].stop // groups,
+        banks=banks,
+        lines=lines,
+        units=np.repeat(units_of_banks(job.drive, levels, banks), lines),
         networks=tuple(networks),
         columns=columns,
         operation=job.operation,

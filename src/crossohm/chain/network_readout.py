@@ -28,9 +28,11 @@ CHUNK_ELEMENTS = 1 << 20
 class NetworkReadout(Readout):
     """Arrays with wires that no one matrix describes: rows selected by gates, fresh read noise, nonlinear cells.
 
+    Or of which the matrix would cost more than the few vectors they multiply.
     Solved on the host in float64; results carry no gradient.
 
     Attributes:
+        units: What a current of each line is multiplied with, ``(banks * lines,)``: 1, or what linear cells count in.
         networks: Arrays of one input partition, by slice, sign and output partition.
         columns: First and last matrix column of these arrays.
         operation: ``"mvm"`` or ``"vmm"``.
@@ -42,6 +44,7 @@ class NetworkReadout(Readout):
         device: Hardware description of the cell (clipping limits).
     """
 
+    units: np.ndarray
     networks: tuple[Network, ...]
     columns: slice
     operation: str
@@ -62,7 +65,7 @@ class NetworkReadout(Readout):
             )
         vectors = np.asarray(backend.to_numpy(self.contraction.windows(v)[:, self.columns]), dtype=np.float64)
         found = np.concatenate([self._array(network, vectors, v, draw) for network in self.networks], axis=1)
-        return self._split(self.contraction.fold(backend.asarray(found, v), v))
+        return self._split(self.contraction.fold(backend.asarray(found * self.units, v), v))
 
     def _array(self, network: Network, vectors: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
         """Currents ``(vectors, lines)`` of one array."""
@@ -101,6 +104,8 @@ class NetworkReadout(Readout):
     def _solve(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self.law is not None:
             return self._newton(network, g, vectors)
+        if not network.gated:
+            return network.driven.currents(vectors)
         return ladder_currents(g, vectors, network.wires, network.unused, network.unused_at)
 
     def _newton(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -122,4 +127,6 @@ class NetworkReadout(Readout):
             if self.first_order:
                 return "read noise of every cell through the wires, to first order (simulation.read_noise_sampling)"
             return "one network per vector with its own read noise, solved to a residual of 1e-12 (exact, slow)"
-        return "one ladder per line and pattern of active inputs, eliminated directly (exact)"
+        if self.networks[0].gated:
+            return "one ladder per line and pattern of active inputs, eliminated directly (exact)"
+        return "one network per vector, by conjugate gradients to a residual of 1e-14 (exact)"

@@ -12,7 +12,7 @@ import numpy as np
 from crossohm.chain.job import Job
 from crossohm.chain.programmed import array_name
 from crossohm.chain.wired import unused_rows, wires_of_slice
-from crossohm.circuits.grid import DisturbedNetwork, Wires
+from crossohm.circuits.grid import DisturbedNetwork, DrivenNetwork, Wires
 
 
 @final
@@ -50,6 +50,11 @@ class Network:
     def disturbed(self) -> DisturbedNetwork:
         """The same network for cells that deviate in every read (linear cells, driven by their input lines)."""
         return DisturbedNetwork(self.g, self.wires)
+
+    @cached_property
+    def driven(self) -> DrivenNetwork:
+        """The same network for a few vectors and cells as they are."""
+        return DrivenNetwork(self.g, self.wires)
 
 
 def networks_of(job: Job) -> Iterator[Network]:

@@ -41,6 +41,11 @@ def networks_vary(params: CrossSimParameters) -> bool:
     return parasitics.effective and own
 
 
+def has_effective_matrix(params: CrossSimParameters) -> bool:
+    """True if wires matter and an array with them is one matrix."""
+    return params.xbar.array.parasitics.effective and not networks_vary(params)
+
+
 def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
     """Positions of a line of full length that an array with ``inputs`` inputs leaves unselected."""
     longest = params.core.rows_max if operation == "mvm" else params.core.cols_max
@@ -81,7 +86,7 @@ def apply_wires(
     Raises:
         CrossOhmError: a network was not solved; names the array, its size and its resistances.
     """
-    if not params.xbar.array.parasitics.effective or networks_vary(params) or record.wired == operation:
+    if not has_effective_matrix(params) or record.wired == operation:
         return record
     forward = operation == "mvm"
     effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
