@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
 RESULTS = Path("crossohm-results")
 
 
-def check(study: options.StudyFile, overrides: options.StudySet = None) -> None:
-    """Check a study file without computing anything."""
+def check(study: options.StudyFile, overrides: options.StudySet = None, output: options.Folder = None) -> None:
+    """Check a study without computing anything: names and values, files, the machine, and the hardware of every point.
+
+    Plug-ins and functions that make networks are executed. Images are not looked for: they may lie on another machine.
+    """
     from crossohm.studies import load_study
 
     loaded = load_study(study, overrides or ())
+    if find_spec("torch") is None:
+        typer.echo("PyTorch is not installed: networks, and hardware on them, are not checked", err=True)
+    else:
+        from crossohm.studies import check_study
+        from crossohm.studies.store import require_writable
+
+        require_writable(folder_for(loaded, output))
+        check_study(loaded).require_fine()
     points = 1
     for axis in loaded.axes:
         points *= len(axis)

@@ -42,6 +42,7 @@ from crossohm.studies.statistics import Spread, spread, top_k_accuracy
 
 if TYPE_CHECKING:
     from crossohm.studies.budget import ErrorBudget, error_budget
+    from crossohm.studies.checks import Checked, check_study
     from crossohm.studies.cluster import Dask
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from crossohm.studies.sweep import calibrate_study, prepare_study, run_study
 
 __all__ = [
+    "Checked",
     "ChipResult",
     "Dask",
     "ErrorBudget",
@@ -64,6 +66,7 @@ __all__ = [
     "SavedRun",
     "Spread",
     "calibrate_study",
+    "check_study",
     "error_budget",
     "hardware_report",
     "load_hardware",
@@ -85,6 +88,7 @@ __all__ = [
 
 _LAZY = {
     "budget": ("ErrorBudget", "error_budget"),
+    "checks": ("Checked", "check_study"),
     "cluster": ("Dask",),
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, final
 
@@ -19,6 +19,9 @@ from crossohm.studies.wording import settings
 
 #: More combinations than anyone waits for; a slip of the pen.
 MOST_POINTS = 100_000
+
+#: Counts that are tried and listed when a parameter needs integers.
+_MOST_TRIED, _MOST_LISTED = 200, 8
 
 _SPAN = {"from", "to", "count", "scale"}
 _SWEPT = ("model", "dataset", "hardware", "calibration")
@@ -111,8 +114,8 @@ def _values(where: str, given: Any) -> list[Any]:
     return given
 
 
-def _span(where: str, span: Mapping[str, Any]) -> list[float]:
-    """Equally spaced numbers, or numbers at equal ratios."""
+def _span(where: str, span: Mapping[str, Any]) -> list[float] | list[int]:
+    """Equally spaced numbers, or numbers at equal ratios; integers if the ends are and all steps land on them."""
     start, stop, count = span.get("from"), span.get("to"), span.get("count")
     scale = span.get("scale", "linear")
     is_count = isinstance(count, int) and not isinstance(count, bool) and 2 <= count <= MOST_POINTS
@@ -124,8 +127,31 @@ def _span(where: str, span: Mapping[str, Any]) -> list[float]:
         )  # fmt: skip
     if scale == "log" and min(ends) <= 0:
         raise ParameterError(where, shown(dict(span)), "a logarithmic scale needs positive numbers")
+    values = _spaced(ends, int(count or 0), scale)
+    whole = [round(value) for value in values]
+    given_whole = isinstance(start, int) and isinstance(stop, int)
+    return whole if given_whole and _are_whole(values) else values
+
+
+def _spaced(ends: Sequence[float], count: int, scale: str) -> list[float]:
     spaced = np.geomspace if scale == "log" else np.linspace
-    return [float(value) for value in spaced(ends[0], ends[1], int(count or 0))]
+    return [float(value) for value in spaced(ends[0], ends[1], count)]
+
+
+def _are_whole(values: Iterable[float]) -> bool:
+    """True for integers but for the rounding of a few operations."""
+    return all(abs(value - round(value)) <= 1e-12 * abs(value) for value in values)
+
+
+def whole_spans(span: Mapping[str, Any]) -> str:
+    """The spans of these ends that have integers only, as advice."""
+    ends, scale = (span["from"], span["to"]), span.get("scale", "linear")
+    if not _are_whole(map(float, ends)):
+        return "whole numbers as from and to"
+    most = min(abs(round(ends[1] - ends[0])) + 1, _MOST_TRIED)
+    counts = [count for count in range(2, most + 1) if _are_whole(_spaced(ends, count, scale))]
+    listed = ", ".join(map(str, counts[-_MOST_LISTED:]))
+    return f"{{from: {round(ends[0])}, to: {round(ends[1])}, scale: {scale}}} with count: {listed}, or a list"
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

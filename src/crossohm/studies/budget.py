@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from crossohm.calibration.model import Progress, silent
 from crossohm.errors import StudyError
+from crossohm.studies.checks import check_study
 from crossohm.studies.nonidealities import EVERYWHERE, NONIDEALITIES
 from crossohm.studies.results import OUTPUT_SNR, ChipResult, Results, spread_of
 from crossohm.studies.session import Session
@@ -154,8 +155,8 @@ def switchable(loaded: LoadedStudy, per_layer: bool = False) -> Cures:
     Raises:
         StudyError: it has nothing wrong.
     """
-    session = Session(loaded.source.folder)
-    session.start(loaded.study.plugins)
+    session = Session(loaded.source.folder, device="cpu")
+    check_study(loaded, session, elsewhere=True).advise()  # where it is computed is looked at there
     network = session.network(loaded.study)
     described, _ = layer_hardware(loaded.study, loaded, network.convertible)
     layers = {name: params for name, params in unpacked(described).items() if params is not None}

@@ -54,6 +54,7 @@ class Dask:
             import distributed  # noqa: F401
         except ImportError:
             raise MissingDependencyError("distributed", "dask", "A sweep on several processes") from None
+        self.elsewhere = scheduler is not None
         self._workers = workers
         self._scheduler = scheduler
         self._resources = dict(resources or {})

@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -72,6 +71,8 @@ class Chip:
         self.study = Study.model_validate(job["study"])
         self.session = session
         self.job = job
+        self._layers: dict[str, LayerHardware | None] | None = None
+        self._network: TorchNetwork | None = None
         session.start(self.study.plugins)
         self._check_same()
         self.hardware_key = digest([job["facts"], job["cures"]])
@@ -93,9 +94,14 @@ class Chip:
         }
         return [what for what, seen in found.items() if seen != planned[what]]
 
-    @cached_property
+    @property
     def layers(self) -> dict[str, LayerHardware | None]:
         """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
+        if self._layers is None:
+            self._layers = self._calibrated()
+        return self._layers
+
+    def _calibrated(self) -> dict[str, LayerHardware | None]:
         described = unpacked(self.job["described"])
         depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
         ranged = self.session.calibrated(self.study, stand_ins(described), digest(depends))
@@ -107,9 +113,14 @@ class Chip:
     def _cures(self, name: str) -> list[str]:
         return [cause for layer, cause in self.job["cures"] if layer in ("*", name)]
 
-    @cached_property
+    @property
     def network(self) -> TorchNetwork:
-        """The network on calibrated and programmed hardware."""
+        """The network on calibrated and programmed hardware; made when it is first asked for."""
+        if self._network is None:
+            self._network = self._on_hardware()
+        return self._network
+
+    def _on_hardware(self) -> TorchNetwork:
         network, bits = self.session.shown(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
         analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])

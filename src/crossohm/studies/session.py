@@ -24,6 +24,7 @@ from crossohm.studies.pairing import file_of, network_name, placed, preprocessin
 from crossohm.studies.plugins import load_plugin
 from crossohm.studies.sealed import digest, file_digest
 from crossohm.studies.sections import DatasetSection, Study
+from crossohm.torch.device import require_device
 from crossohm.torch.network import TorchNetwork
 
 T = TypeVar("T")
@@ -59,10 +60,12 @@ class Session:
     Args:
         folder: Folder of the study file: relative paths start there, and own modules are found there.
         progress: Told how far calibration and inference are.
+        device: Where networks are, whatever studies say: ``"cpu"`` where nothing is computed. None: as they say.
     """
 
     folder: Path
     progress: Progress = silent
+    device: str | None = None
     _kept: dict[str, OrderedDict[str, Any]] = field(default_factory=dict)
 
     def start(self, plugins: Sequence[str]) -> None:
@@ -79,14 +82,20 @@ class Session:
             del self._kept[kind]
 
     def network(self, study: Study) -> TorchNetwork:
-        """The network of a study, digital."""
+        """The network of a study, digital.
+
+        Raises:
+            CrossOhmError: it cannot be loaded, or the device of the study is not there.
+        """
 
         def load() -> TorchNetwork:
             model, run = study.model, study.run
+            device = self.device or run.device
+            require_device(device, "run.device")
             module = load_model(
                 network_name(study, self.folder), checkpoint=self._checkpoint(study), options=model.options
             )
-            return TorchNetwork(module, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=run.device)
+            return TorchNetwork(module, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=device)
 
         return self._once("network", self._network_key(study), load)
 

@@ -196,6 +196,18 @@ class ResultStore:
                 continue
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot take results; leaves it as it was.
+
+    Raises:
+        DataError: something else is in the folder.
+        WriteError: it cannot be made, or not be written to.
+    """
+    new = _missing(folder)
+    ResultStore.create(folder)
+    remove_empty(new)
+
+
 @contextmanager
 def created(folder: Path) -> Iterator[ResultStore]:
     """`ResultStore.create`; folders that were made for it go again if the ``with`` block fails.
@@ -204,9 +216,14 @@ def created(folder: Path) -> Iterator[ResultStore]:
         DataError: something else is in the folder.
         WriteError: it cannot be made, or not be written to.
     """
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = _missing(folder)
     try:
         yield ResultStore.create(folder)
     except BaseException:
         remove_empty(new)
         raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The folders that have to be made for this one, innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -11,7 +11,7 @@ from typing import Any, final
 from pydantic import ValidationError
 
 from crossohm.errors import DataError, ParameterError, StudyError
-from crossohm.studies.axes import Axis, axes_of
+from crossohm.studies.axes import Axis, axes_of, whole_spans
 from crossohm.studies.hardware import describe, parse_override
 from crossohm.studies.problems import placed, shown, study_error
 from crossohm.studies.sections import Study, SweepSection
@@ -53,25 +53,36 @@ class LoadedStudy:
             StudyError: a setting is not possible.
         """
         tree = written_out({name: section for name, section in self.tree.items() if name != "sweep"})
-        place = self.source.place(_entry_of(settings, self.source))
         try:
             for path, value in settings.items():
                 assign(tree, path, value)
             return _checked(tree, self.source)
-        except ParameterError as error:
+        except (ParameterError, DataError) as error:
+            raise self.blamed(error, settings) from None
+
+    def blamed(self, error: ParameterError | DataError, settings: Mapping[str, Any]) -> StudyError:
+        """An error at a point, with the place in the file of the settings that cause it."""
+        if isinstance(error, ParameterError):
+            varied = any(name.endswith(error.path) for name in settings)
+            place = self.place_of(error.path if varied else "" if settings else f"hardware.set.{error.path}", settings)
             how = {"allowed": error.allowed, "remedy": error.remedy}
             found = StudyError(place, error.path, shown(error.value), error.problem, **how)
-        except DataError as error:
-            found = StudyError(place, *next(iter(settings.items())), str(error))
+        else:
+            found = StudyError(self.place_of("", settings), *next(iter(settings.items())), str(error))
+        for note in getattr(error, "__notes__", ()):
+            found.add_note(note)
         if len(settings) > 1:
             found.add_note(f"at the point {settings}")
-        raise found
+        return found
 
-
-def _entry_of(settings: Mapping[str, Any], source: Source) -> str:
-    """The entry of the section sweep that asks for these settings."""
-    entries = (f"sweep.{kind}.{path}" for path in settings for kind in ("grid", "zip"))
-    return next((entry for entry in entries if entry in source.lines), "sweep.points")
+    def place_of(self, path: str, settings: Collection[str]) -> str:
+        """Where the file gives a setting: in the sweep if that varies it, or at its path, or at what is varied."""
+        nearest = [name for name in settings if path and name.endswith(path)]
+        if not settings or (path in self.source.lines and not nearest):
+            return self.source.place(path)
+        nearest = nearest or list(settings)
+        entries = (f"sweep.{kind}.{name}" for name in nearest for kind in ("grid", "zip"))
+        return self.source.place(next((entry for entry in entries if entry in self.source.lines), "sweep.points"))
 
 
 def load_study(
@@ -107,8 +118,37 @@ def load_study(
         raise placed(error, read) from None
     for axis in loaded.axes:
         for settings in axis.positions:
-            loaded.point(settings)
+            _check_position(loaded, settings, axis)
     return loaded
+
+
+def _check_position(loaded: LoadedStudy, settings: Mapping[str, Any], axis: Axis) -> None:
+    """Refuse a position of an axis that is not possible, and say of spans which steps would be.
+
+    Raises:
+        StudyError: a setting is not possible.
+    """
+    try:
+        loaded.point(settings)
+    except StudyError as error:
+        sweep = loaded.study.sweep
+        for path, value in settings.items():
+            span = sweep.grid.get(path, sweep.zip.get(path))
+            if isinstance(span, dict) and _would_do({**settings, path: round(value)}, loaded):
+                steps = [position[path] for position in axis.positions]
+                broken = next((f"{step:g} is a step" for step in steps if step % 1), "from and to have a decimal point")
+                raise StudyError(
+                    error.place, path, shown(span), f"has to be an integer, but {broken}", allowed=whole_spans(span)
+                ) from None
+        raise
+
+
+def _would_do(settings: Mapping[str, Any], loaded: LoadedStudy) -> bool:
+    try:
+        loaded.point(settings)
+    except StudyError:
+        return False
+    return True
 
 
 def _checked(tree: Mapping[str, Any], source: Source) -> Study:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
+import numpy as np
+
 from crossohm.calibration import Calibration
 from crossohm.calibration.network import Progress, silent
-from crossohm.errors import FailedChipsError, StudyError, WriteError
+from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
+from crossohm.studies.checks import check_study
 from crossohm.studies.evaluate import Chip, compute
 from crossohm.studies.failures import Problem, problem_of
 from crossohm.studies.files import provenance
+from crossohm.studies.idle_axes import unchanged
 from crossohm.studies.results import Results, open_results
 from crossohm.studies.session import Session
 from crossohm.studies.store import ResultStore, created
 from crossohm.studies.study_file import LoadedStudy
 from crossohm.studies.tables import write_tables
 from crossohm.studies.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
+
+#: What tells whether two chips have the same results.
+_NUMBERS = ("digital", "analog", "output", "layers")
 
 
 @final
@@ -31,7 +38,13 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Something that computes units, wherever it does."""
+    """Something that computes units, wherever it does.
+
+    Attributes:
+        elsewhere: On other machines, that is: their devices are not known here.
+    """
+
+    elsewhere: bool
 
     def outcomes(self, units: Sequence[Unit], folder: Path) -> Iterator[Outcome]:
         """Compute units into a results folder; yields each as it is done, in any order.
@@ -48,6 +61,8 @@ class Here:
     Args:
         session: Has network and data.
     """
+
+    elsewhere = False
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -78,7 +93,8 @@ def run_study(
 
     May be stopped at any moment, by any means, and called again: every chip that was finished stays. Chips are found
     again by what they depend on, so a study may also be extended, or shared by several processes. A chip that fails
-    does not stop the others; it is kept why it did (`Results.failures`), and the next call tries it again.
+    does not stop the others; it is kept why it did (`Results.failures`), and the next call tries it again. All that can
+    be known before anything is computed is looked at first, see `check_study`.
 
     Args:
         loaded: The study; see `load_study`.
@@ -92,8 +108,10 @@ def run_study(
         WriteError: results cannot be written.
         CrossOhmError: study, network or data are not as they must be.
     """
-    session = Session(loaded.source.folder, progress)
-    with created(folder) as store:  # a folder that cannot be written to must not wait for the plan
+    session = Session(loaded.source.folder, progress, device=None if executor is None else "cpu")
+    with created(folder) as store:  # a folder that cannot be written to must not wait for anything
+        checked = check_study(loaded, session, elsewhere=executor is not None and executor.elsewhere)
+        checked.advise()
         units = plan(loaded, session, points)
     store.write_index(_index(loaded, units))
     missing = [
@@ -117,7 +135,22 @@ def run_study(
         write_tables(results)
     if failed:
         raise FailedChipsError(_failure(failed[0], len(failed) - 1, folder), results)
+    _advise(results, loaded, checked.idle)
     return results
+
+
+def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> None:
+    """Warn of axes along which nothing did change although it could have: what is varied has no use in this network."""
+    sizes = tuple(map(len, results.axes))
+    found = {
+        (*map(int, np.unravel_index(chip.point, sizes)), chip.seed): [chip.record[name] for name in _NUMBERS]
+        for chip in results.chips
+        if sizes and not chip.cures
+    }
+    for number, axis in enumerate(results.axes):
+        if len(axis) > 1 and results.complete and not set(axis.paths) <= set(known) and unchanged(found, number):
+            place = loaded.place_of("", axis.paths)
+            warn_user(f"{place}: {', '.join(axis.paths)}: all {len(axis)} positions have exactly the same results")
 
 
 def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
@@ -127,6 +160,7 @@ def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
         CrossOhmError: study, network or data are not as they must be.
     """
     session = Session(loaded.source.folder, progress)
+    check_study(loaded, session).advise()
     chip = Chip(plan(loaded, session)[0].job, session)
     _ = chip.network  # programmed now, so that errors come from here
     return chip
@@ -146,7 +180,7 @@ def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibra
             "says that no ranges are to be found", remedy="Leave file out, and inputs and adc true",
         )  # fmt: skip
     session = Session(loaded.source.folder, progress)
-    session.start(study.plugins)
+    check_study(loaded, session).advise()
     described, _ = layer_hardware(study, loaded, session.network(study).convertible)
     return session.calibration(study, stand_ins(unpacked(described)))
 

@@ -1,0 +1,35 @@
+"""Where torch computes."""
+
+from __future__ import annotations
+
+import torch
+
+from crossohm.errors import ParameterError
+
+
+def require_device(name: str, path: str, *, here: bool = True) -> None:
+    """Refuse a device that is not there before anything is moved to it.
+
+    Args:
+        name: As torch names devices, e.g. ``"cuda:0"``.
+        path: Setting that holds the name, for messages.
+        here: False: the device is on another machine; only its name is looked at.
+
+    Raises:
+        ParameterError: there is no such device, or no numbers come back from it; lists those that there are.
+    """
+    try:
+        device = torch.device(name)
+        if here:
+            torch.zeros(1, device=device).cpu()
+    except Exception as error:  # each kind of device fails in its own way
+        said = str(error).splitlines()[0].partition(". ")[0]
+        why = "there is no such kind of device" if said.startswith("Expected one of") else said[:100]
+        raise ParameterError(
+            path, name, f"PyTorch cannot compute there ({why})", allowed=f"on this machine: {', '.join(_available())}"
+        ) from None
+
+
+def _available() -> list[str]:
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
