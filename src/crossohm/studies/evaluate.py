@@ -15,9 +15,10 @@ from crossohm.calibration.network import LayerHardware
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.files import provenance
-from crossohm.studies.measures import measures
+from crossohm.studies.measures import measures, right_answers, threshold_of
 from crossohm.studies.nonidealities import without
 from crossohm.studies.report import HardwareReport, hardware_report
+from crossohm.studies.sampling import discordant
 from crossohm.studies.sealed import digest
 from crossohm.studies.sections import Study
 from crossohm.studies.session import Session
@@ -106,7 +107,8 @@ class Chip:
         """The record of the unit, and the arrays to keep."""
         study, data = self.study, self.session.test_images(self.study)
         digital = self.session.digital(study)
-        measures(digital, data.labels, study.metric)  # an impossible metric must not wait for the chip
+        threshold = threshold_of(digital, data.labels, study.metric)  # an impossible metric must not wait for the chip
+        wanted = right_answers(digital, data.labels, study.metric, threshold)
         with Taps(study.save, self.network, self.session.network(study)) as taps:
             analog = self.network.outputs(data.images, f"chip {self.job['seed']}", self.session.progress)
         record = {
@@ -114,8 +116,13 @@ class Chip:
             "seed": self.job["seed"],
             "cures": self.job["cures"],
             "images": len(data.labels),
-            "analog": measures(analog, data.labels, study.metric),
-            "digital": measures(digital, data.labels, study.metric),
+            "analog": measures(analog, data.labels, study.metric, threshold),
+            "digital": measures(digital, data.labels, study.metric, threshold),
+            "threshold": threshold,
+            "discordant": {
+                name: discordant(wanted[name], right)
+                for name, right in right_answers(analog, data.labels, study.metric, threshold).items()
+            },
             "output": _deviation(digital, analog),
             "hardware": self.hardware_key,
             **taps.record(),
