@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -49,7 +52,50 @@ def _program(name: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    message = f"{name} is not installed; install the package of this name for the tests that need it"
+    message = f"{name} is not installed; install the package of this name (Debian, Ubuntu: apt install {name})"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+# -- the end of a run: what was not tested, in a line instead of one per place that skips ---------------------------
+
+_WITHOUT = {
+    re.compile(r"(\S+) is not installed; install the package"): "install {} (Debian, Ubuntu: apt install {})",
+    re.compile(r"could not import '([^']+)'"): "python -m pip install {}; make env installs all that tests need",
+}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was skipped, and how to have it tested."""
+    for line in not_tested(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
+
+
+def not_tested(skipped: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
+    """A line for all programs that are missing, one for all libraries, and one for each other reason."""
+    reasons: Counter[tuple[str, str]] = Counter()
+    for report in skipped:
+        if isinstance(report.longrepr, tuple | list):  # file, line and reason; others are expected failures
+            what = "files" if isinstance(report, pytest.CollectReport) else "tests"
+            reasons[what, report.longrepr[2].removeprefix("Skipped: ")] += 1
+    lines = []
+    for pattern, remedy in _WITHOUT.items():
+        found: dict[str, list[str]] = {}
+        for what, reason in sorted(reasons):
+            missing = pattern.match(reason)
+            if missing:
+                count = reasons.pop((what, reason))
+                found.setdefault(missing[1], []).append(f"{count} {what if count > 1 else what[:-1]}")
+        if found:
+            names = " ".join(found)
+            counts = "; ".join(f"{' and '.join(own)} for want of {name}" for name, own in found.items())
+            lines.append(f"not tested: {counts}. To test them: {remedy.format(names, names)}")
+    return [
+        *lines,
+        *(
+            f"not tested: {count} {what if count > 1 else what[:-1]}, because {reason}"
+            for (what, reason), count in reasons.items()
+        ),
+    ]

@@ -16,6 +16,8 @@ from rich.text import Text
 _GAP = 2
 #: A text column is wrapped down to this width before it moves below, and beyond the other one in a pipe or a file.
 _NARROW, _WIDE = 16, 60
+#: Width of a pipe or a file, where it is unknown.
+_LOG_WIDTH = 100
 
 
 class Kind(Enum):
@@ -79,14 +81,15 @@ class Sheet:
         target = console or Console()
         columns = self._columns()
         if not target.is_terminal:
-            target.width = _taken(min(column.natural, max(column.least, _WIDE)) for column in columns)
+            taken = _taken(min(column.natural, max(column.least, _WIDE)) for column in columns)
+            target.width = max(taken, _LOG_WIDTH)
         tables = list(self._tables(columns, target.width))
-        target.print(Text(self.title, style="italic"), soft_wrap=True, end="\n" if self.title else "")
+        if self.title:
+            target.print(Text(self.title, style="italic"))
         for table in tables:
             target.print(table)
-        target.print(
-            Text(self.caption, style="dim"), soft_wrap=not target.is_terminal, end="\n" if self.caption else ""
-        )
+        if self.caption:
+            target.print(Text(self.caption, style="dim"))
 
     def _columns(self) -> list[Column]:
         rows = [*self.rows, self.total] if self.total else self.rows

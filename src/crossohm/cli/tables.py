@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
     from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results, RunResult
+    from crossohm.studies.sampling import Paired
+
+#: Columns about the images of the main accuracy, and what they mean.
+IMAGES, PAIRED = "95 % of images", ("lost, gained", "p")
+_SAMPLING = (
+    "±: standard deviation over chips; 95 % of images: where the accuracy may lie for other images (Wilson interval); "
+    "lost, gained: images that only the digital network, that only the chip gets right (mean over chips); p: exact "
+    "sign test of the two (largest of the chips)"
+)
 
 
 def hardware_table(report: HardwareReport, title: str) -> Sheet:
@@ -62,14 +71,18 @@ def accuracy_table(found: Mapping[str, Any]) -> Sheet:
     """
     from crossohm.report.measure import measure
     from crossohm.studies import spread
+    from crossohm.studies.sampling import Paired, interval
 
+    pairs = found.get("paired", {})  # runs of earlier versions have none
     title = f"{found['settings']['model']} on {found['images']:,} test images of {found['settings']['dataset']}"
-    columns = ("digital", _chips(len(found["seeds"])), "loss (points)")
-    table = Sheet(title, _headings(("accuracy",), numbers=columns))
+    columns = ("digital", _chips(len(found["seeds"])), "loss (points)", IMAGES, *(PAIRED if pairs else ()))
+    table = Sheet(title, _headings(("accuracy",), numbers=columns), _SAMPLING)
     for name, digital in found["digital"].items():
         kind, analog = measure(name), spread(found["analog"][name]["values"])
         loss = f"{100 * (digital - analog.mean):.2f}"
-        table.rows.append((name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss))
+        limits = kind.interval_text(interval(analog.mean, found["images"]))
+        answers = _pair_cells(Paired(**pairs[name])) if pairs else ()
+        table.rows.append((name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss, limits, *answers))
     return table
 
 
@@ -94,14 +107,21 @@ def points_table(results: Results) -> Sheet:
     missing = "" if results.complete else f", {results.planned - len(results.chips)} chips missing"
     names = ["hardware"] if labels else [_brief(path, paths) for path in paths]
     numbers = [name for each in measures for name in (each.name, f"digital {each.name}")]
+    counts = any(results.interval(point) for point in results.points)
+    pairs = counts and any(results.paired(point) for point in results.points)
+    numbers += [*((IMAGES,) if counts else ()), *(PAIRED if pairs else ())]
     table = Sheet(
         f"{results.name}: {'error budget, ' if labels else ''}{len(results.points)} points{missing}",
         _headings(names, numbers=("chips", *numbers, "output SNR (dB)")),
+        _SAMPLING if counts else "",
     )
     for point, chips in results.points.items():
         cells = []
         for each in measures:
             cells += [each.cell(results.spread(point, each.name)), each.text(chips[0].digital[each.name])]
+        limits, answers = results.interval(point), results.paired(point)
+        cells += [measures[0].interval_text(limits)] if limits else []
+        cells += _pair_cells(answers) if pairs else []
         ratio = results.spread(point, SNR.name).mean
         table.rows.append((*_settings(results, point, paths, labels), str(len(chips)), *cells, _decibels(ratio)))
     for point in failed_points(results):
@@ -134,12 +154,18 @@ def points_as_dict(results: Results) -> dict[str, Any]:
                 "seeds": [chip.seed for chip in chips],
                 "analog": {name: results.spread(point, name).as_dict() for name in results.measures},
                 "digital": chips[0].digital,
+                "interval": {name: results.interval(point, name) for name in results.measures},
+                "paired": {name: _plain(results.paired(point, name)) for name in results.measures},
                 "output_snr": ratios[point] if math.isfinite(ratios[point]) else None,
             }
             for point, chips in results.points.items()
         ],
         "failures": failures_as_dicts(results),
     }
+
+
+def _plain(found: Paired | None) -> dict[str, Any] | None:
+    return None if found is None else found.as_dict()
 
 
 def _brief(path: str, others: Sequence[str]) -> str:
@@ -228,6 +254,14 @@ def _headings(
     """Columns of names, texts and numbers, and texts at the end."""
     kinds = ((Kind.NAME, names), (Kind.TEXT, texts), (Kind.NUMBER, numbers), (Kind.TEXT, last))
     return tuple((heading, kind) for kind, headings in kinds for heading in headings)
+
+
+def _pair_cells(found: Paired | None) -> tuple[str, str]:
+    """Images lost and gained, and the p-value."""
+    from crossohm.report.measure import p_text
+    from crossohm.studies.wording import number
+
+    return ("", "") if found is None else (f"{number(found.lost)}, {number(found.gained)}", p_text(found.p_value))
 
 
 def _decibels(value: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from crossohm.report.measure import SNR, Measure
+from crossohm.studies.sampling import Paired, interval
 from crossohm.studies.statistics import Spread, spread
 
 
@@ -75,6 +76,8 @@ class Point:
         histograms: ADC inputs of the first chip by layer, one per weight slice; empty if not kept.
         hardware: Number of its hardware in `ReportData.hardware`; None if no chip has a result.
         failures: Chips without a result, pairs of a seed and the reason.
+        images: How many were answered; None if it is not known.
+        paired: Accuracies: the answers of the chips beside those of the digital network; empty if not known.
     """
 
     label: str
@@ -86,6 +89,14 @@ class Point:
     histograms: Mapping[str, tuple[Histogram, ...]]
     hardware: int | None
     failures: tuple[tuple[int, str], ...] = ()
+    images: int | None = None
+    paired: Mapping[str, Paired] = field(default_factory=dict)
+
+    def interval(self, measure: Measure) -> tuple[float, float] | None:
+        """Where a mean accuracy may lie for other images, see `crossohm.studies.sampling.interval`; None for others."""
+        if measure.unit != "%" or self.images is None:
+            return None
+        return interval(self.spread(measure.name).mean, self.images)
 
     def spread(self, measure: str) -> Spread:
         """A measure over the chips."""

@@ -21,7 +21,9 @@ from crossohm.report.measure import SNR, measure
 from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
 from crossohm.studies.axes import Axis as StudyAxis
 from crossohm.studies.files import holds_run
+from crossohm.studies.sampling import Paired, paired
 from crossohm.studies.settings import default_model
+from crossohm.studies.wording import number
 
 
 def report_of(folder: str | os.PathLike[str]) -> ReportData:
@@ -86,6 +88,8 @@ def from_run(run: SavedRun) -> ReportData:
         layer_snr={},
         histograms={},
         hardware=0,
+        images=found["images"],
+        paired={name: Paired(**values) for name, values in found.get("paired", {}).items()},
     )
     facts = (("Network", asked["model"]), ("Data", f"{asked['dataset']}, {found['images']} test images"))
     return ReportData(
@@ -190,6 +194,12 @@ def _point(
         histograms={name: tuple(_histogram(seen) for seen in slices) for name, slices in first.adc_inputs.items()},
         hardware=keys.index(first.record["hardware"]),
         failures=failures,
+        images=first.record["images"],
+        paired={
+            name: paired([chip.discordant[name] for chip in chips])
+            for name in first.discordant
+            if all(name in chip.discordant for chip in chips)
+        },
     )
 
 
@@ -207,6 +217,7 @@ def _facts(results: Results) -> tuple[tuple[str, str], ...]:
     return (
         ("Network", asked["model"]["name"] or default_model(asked["dataset"]["name"])),
         ("Data", images),
+        *((("Class 1", f"output above {number(first.threshold)}"),) if first.threshold is not None else ()),
         ("Points", str(len(results.points))),
         ("Chips of a point", str(len(seeds))),
         *_origin(first.provenance),

@@ -15,7 +15,9 @@ import crossohm
 from crossohm.errors import DataError, MissingDependencyError
 from crossohm.report.data import Histogram, LayerHardware, Point, ReportData
 from crossohm.report.losses import loss, loss_label
+from crossohm.report.measure import Measure, p_text
 from crossohm.studies.statistics import Spread
+from crossohm.studies.wording import number
 
 _PAGE = Path(__file__).with_name("page")
 
@@ -57,15 +59,17 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    rows = list(_rows(data))
     return environment.get_template("report.html.j2").render(
         data=data,
-        rows=list(_rows(data)),
+        rows=rows,
         payload=_embedded(payload(data)),
         style=(_PAGE / "report.css").read_text(encoding="utf-8"),
         script="".join((_PAGE / name).read_text(encoding="utf-8") for name in ("drawing.js", "report.js")),
         version=crossohm.__version__,
         remarks=(*data.remarks, *_remarks(data)),
         failures=list(_failures(data)),
+        with_notes={name for _, cells in rows for name, *_, notes in cells if notes},
         with_digital={name for point in data.points for name in point.digital},
         columns=len(data.measures) + len({name for point in data.points for name in point.digital}),
         has_snr=any(point.layer_snr for point in data.points),
@@ -80,11 +84,10 @@ def payload(data: ReportData) -> dict[str, Any]:
         "measures": [{**asdict(measure), "loss": loss_label(measure)} for measure in data.measures],
         "axes": [{"name": axis.name, "labels": axis.labels, "values": axis.values} for axis in data.axes],
         "points": [
-            {
-                **_point(point, number < HISTOGRAMS),
-                **({"loss": _losses(data, point)} if data.complete is not None else {}),
-            }
-            for number, point in enumerate(data.points)
+            _point(point, index < HISTOGRAMS)
+            | {"notes": {each.name: _notes(point, each) for each in data.measures if each.name in point.analog}}
+            | ({} if data.complete is None else {"loss": _losses(data, point)})
+            for index, point in enumerate(data.points)
         ],
         "hardware": first,
         "complete": data.complete,
@@ -92,14 +95,26 @@ def payload(data: ReportData) -> dict[str, Any]:
     }
 
 
-def _rows(data: ReportData) -> Iterator[tuple[Point, list[tuple[str, str, str]]]]:
-    """Points, and for every measure its name, its mean as the script reads it, and its text."""
+def _notes(point: Point, measure: Measure) -> list[str]:
+    """What the images of a point say about an accuracy."""
+    limits, answers, found = point.interval(measure), point.paired.get(measure.name), []
+    if limits is not None:
+        found.append(f"95 % interval for {point.images:,} images: {measure.interval_text(limits)}")
+    if answers is not None:
+        found.append(
+            f"images lost {number(answers.lost)}, gained {number(answers.gained)}; p {p_text(answers.p_value)}"
+        )
+    return found
+
+
+def _rows(data: ReportData) -> Iterator[tuple[Point, list[tuple[str, str, str, list[str]]]]]:
+    """Points, and for every measure its name, its mean as the script reads it, its text, and what its images say."""
     for point in data.points:
         cells = []
         for measure in data.measures:
             if measure.name in point.analog:
                 found = point.spread(measure.name)
-                cells.append((measure.name, _sortable(found.mean), measure.spread_text(found)))
+                cells.append((measure.name, _sortable(found.mean), measure.spread_text(found), _notes(point, measure)))
         yield point, cells
 
 

@@ -48,11 +48,20 @@ class Measure:
             return self.text(found.mean)
         return f"{self.text(found.mean)} ± {self.text(found.std)}"
 
+    def interval_text(self, limits: tuple[float, float]) -> str:
+        """Lower and upper limit as people write them."""
+        return f"{self.amount(limits[0])} … {self.text(limits[1])}"
+
     def cell(self, found: Spread) -> str:
         """The same in a column of numbers: the unit once."""
         if found.std is None or not math.isfinite(found.std):
             return self.text(found.mean)
         return f"{self.amount(found.mean)} ± {self.text(found.std)}"
+
+
+def p_text(value: float) -> str:
+    """A p-value as people write it."""
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
 
 
 #: Signal-to-noise ratio of the network's outputs.

@@ -173,6 +173,7 @@ def _ranged(params: CrossSimParameters, study: Study) -> CrossSimParameters:
         params,
         ChosenRange(low, 1.0, 0.0) if takes_inputs else None,
         [ChosenRange(-1.0, 1.0, 0.0)] * slices if takes_adc else [],
+        params.batchnorm_folded,
     )
 
 

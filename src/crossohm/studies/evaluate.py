@@ -16,9 +16,10 @@ from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.failures import require_answers, require_finite
 from crossohm.studies.files import provenance
-from crossohm.studies.measures import measures
+from crossohm.studies.measures import measures, right_answers, threshold_of
 from crossohm.studies.nonidealities import without
 from crossohm.studies.report import HardwareReport, hardware_report
+from crossohm.studies.sampling import discordant
 from crossohm.studies.sealed import digest
 from crossohm.studies.sections import Study
 from crossohm.studies.session import Session
@@ -129,9 +130,12 @@ class Chip:
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""
         study, data = self.study, self.session.test_images(self.study)
-        digital = self.session.digital(study)  # what is impossible for it must not wait for the chip
-        wanted = require_finite(measures(digital, data.labels, study.metric), "the digital network")
-        chip = f"chip {self.job['seed']}"
+        digital, chip = self.session.digital(study), f"chip {self.job['seed']}"
+        # What is impossible for the digital network must not wait for the chip.
+        threshold = threshold_of(digital, data.labels, study.metric)
+        expected = measures(digital, data.labels, study.metric, threshold)
+        require_finite(expected, "the digital network")
+        wanted = right_answers(digital, data.labels, study.metric, threshold)
         with Taps(study.save, self.network, self.session.shown(study)) as taps:
             analog = self.network.outputs(data.images, chip, self.session.progress)
         require_answers(analog, len(data.labels), chip)
@@ -140,8 +144,13 @@ class Chip:
             "seed": self.job["seed"],
             "cures": self.job["cures"],
             "images": len(data.labels),
-            "analog": require_finite(measures(analog, data.labels, study.metric), chip),
-            "digital": wanted,
+            "analog": require_finite(measures(analog, data.labels, study.metric, threshold), chip),
+            "digital": expected,
+            "threshold": threshold,
+            "discordant": {
+                name: discordant(wanted[name], right)
+                for name, right in right_answers(analog, data.labels, study.metric, threshold).items()
+            },
             "output": _deviation(digital, analog),
             "hardware": self.hardware_key,
             **taps.record(),

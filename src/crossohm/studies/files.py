@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 import crossohm
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
+from crossohm.studies.sampling import interval
 
 if TYPE_CHECKING:
     from crossohm.studies.inference import RunResult
 
 FORMAT = "crossohm run 1"
 _RESULTS = "results.json"
-_SUMMARY = ("settings", "images", "seeds", "digital", "analog", "hardware", "seconds")
+_SUMMARY = ("settings", "images", "seeds", "digital", "analog", "interval", "paired", "hardware", "seconds")
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "pydantic", "array-api-compat")
 
@@ -41,6 +42,8 @@ def summary(result: RunResult) -> dict[str, Any]:
         "seeds": list(result.settings.seeds),
         "digital": {f"top{k}": result.digital_accuracy(k) for k in ranks},
         "analog": {f"top{k}": result.analog_accuracy(k).as_dict() for k in ranks},
+        "interval": {f"top{k}": interval(result.analog_accuracy(k).mean, len(result.labels)) for k in ranks},
+        "paired": {f"top{k}": result.paired(k).as_dict() for k in ranks},
         "hardware": result.report.as_dict(),
         "seconds": result.seconds,
     }
@@ -101,7 +104,7 @@ class SavedRun:
     @property
     def summary(self) -> dict[str, Any]:
         """What `summary` said of the run when it was made."""
-        return {name: self.results[name] for name in _SUMMARY}
+        return {name: self.results[name] for name in _SUMMARY if name in self.results}
 
 
 def holds_run(folder: Path) -> bool:

@@ -17,8 +17,9 @@ from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.failures import require_answers
 from crossohm.studies.report import HardwareReport, hardware_report
+from crossohm.studies.sampling import Paired, discordant, paired
 from crossohm.studies.settings import RunSettings
-from crossohm.studies.statistics import Spread, spread, top_k_accuracy
+from crossohm.studies.statistics import Spread, spread, top_k_accuracy, top_k_right
 from crossohm.torch import TorchNetwork
 
 
@@ -68,6 +69,11 @@ class RunResult:
     def analog_accuracy(self, k: int = 1) -> Spread:
         """Top-k accuracy of the chips, 0..1."""
         return spread(top_k_accuracy(outputs, self.labels, k) for outputs in self.analog)
+
+    def paired(self, k: int = 1) -> Paired:
+        """The answers of the chips beside those of the digital network."""
+        wanted = top_k_right(self.digital, self.labels, k)
+        return paired([discordant(wanted, top_k_right(outputs, self.labels, k)) for outputs in self.analog])
 
 
 @final

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from crossohm.errors import MissingDependencyError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.axes import Axis
+from crossohm.studies.sampling import Paired, interval, paired
 from crossohm.studies.statistics import Spread, spread
 from crossohm.studies.store import ResultStore
 
@@ -66,6 +67,17 @@ class ChipResult:
     def digital(self) -> dict[str, float]:
         """The same of the digital network."""
         found: dict[str, float] = self.record["digital"]
+        return found
+
+    @property
+    def discordant(self) -> dict[str, tuple[int, int]]:
+        """Images that only the digital network, and that only the chip gets right, by accuracy; empty if not known."""
+        return {name: (lost, gained) for name, (lost, gained) in self.record.get("discordant", {}).items()}
+
+    @property
+    def threshold(self) -> float | None:
+        """Above it a network's single output was taken for class 1; None if it has several."""
+        found: float | None = self.record.get("threshold")
         return found
 
     @property
@@ -181,6 +193,21 @@ class Results:
         """A measure, or ``"output_snr"``, over the chips of a point; by default the main measure."""
         return spread_of(self.points[point], measure or self.measures[0])
 
+    def interval(self, point: int, measure: str | None = None) -> tuple[float, float] | None:
+        """Where the mean accuracy of a point may lie for other images, see `crossohm.studies.sampling.interval`.
+
+        None for what is no accuracy.
+        """
+        name = measure or self.measures[0]
+        images = self.points[point][0].record["images"]
+        return interval(self.spread(point, name).mean, images) if name.startswith("top") else None
+
+    def paired(self, point: int, measure: str | None = None) -> Paired | None:
+        """The answers of a point's chips beside those of the digital network; None if it is not known."""
+        name = measure or self.measures[0]
+        counts = [chip.discordant[name] for chip in self.points[point] if name in chip.discordant]
+        return paired(counts) if len(counts) == len(self.points[point]) else None
+
     def settings(self, point: int) -> dict[str, str]:
         """The settings of a point as people write them, ``{path: text}``."""
         at = np.unravel_index(point, tuple(map(len, self.axes))) if self.axes else ()
@@ -217,6 +244,8 @@ class Results:
                 **_which(chip),
                 **chip.analog,
                 **{f"digital_{name}": value for name, value in chip.digital.items()},
+                **{f"lost_{name}": lost for name, (lost, _) in chip.discordant.items()},
+                **{f"gained_{name}": gained for name, (_, gained) in chip.discordant.items()},
                 OUTPUT_SNR: chip.output_snr,
                 **{f"snr/{name}": value for name, value in chip.layer_snr.items()},
                 "images": chip.record["images"],

@@ -151,6 +151,9 @@ class MetricSection(Section):
     """Classification counts right answers, regression measures errors; auto: by the type of the data set's labels."""
     top_k: Annotated[tuple[PositiveCount, ...], Field(strict=False, min_length=1)] = (1,)
     """Ranks that count as right answers; a number or a list of them."""
+    threshold: float | None = None
+    """Above it the single output of a network means class 1; None: 0 (logits), or 0.5 if all outputs of the digital
+    network lie within 0..1 (probabilities)."""
 
 
 @final

@@ -76,7 +76,12 @@ def _mean_decibels(values: tuple[float, ...]) -> float:
 
 
 def top_k_accuracy(outputs: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> float:
-    """Share of the images whose label is among the ``k`` largest outputs, 0..1.
+    """Share of the images that `top_k_right` finds right, 0..1."""
+    return float(np.mean(top_k_right(outputs, labels, k)))
+
+
+def top_k_right(outputs: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
+    """True for images whose label is among the ``k`` largest outputs, ``(images,)``.
 
     Equal outputs, which coarse ADCs produce, are ranked in class order: the first wins, as in ``argmax``.
 
@@ -95,4 +100,5 @@ def top_k_accuracy(outputs: NDArray[np.floating], labels: NDArray[np.integer], k
     if not 1 <= k <= classes:
         raise ParameterError("top_k", k, "no such rank", allowed=f"1 to {classes}, the number of classes")
     ranked = np.argsort(-outputs, axis=1, kind="stable")[:, :k]
-    return float(np.mean((ranked == labels[:, np.newaxis]).any(axis=1)))
+    found: NDArray[np.bool_] = (ranked == labels[:, np.newaxis]).any(axis=1)
+    return found

@@ -191,6 +191,7 @@ function dotText(dot, name, unit) {
     lines.push(`${dot.values.length} chips, ${textOf(Math.min(...dot.finite), unit)} … ${textOf(Math.max(...dot.finite), unit)}`);
   }
   if (isNumber(dot.point.digital[name])) lines.push(`digital ${textOf(dot.point.digital[name], unit)}`);
+  lines.push(...(dot.point.notes[name] ?? []));
   return lines.join("\n");
 }
 
