@@ -14,7 +14,7 @@ from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
 from crossohm.torch.hardware import Hardware
 from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer, with_bias
+from crossohm.torch.layer import AnalogLayer, reshaped, with_bias
 from crossohm.torch.scores import attend, joint_mask
 
 #: The inputs, and their weights where these have different sizes.
@@ -208,12 +208,13 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
             mask = F.pad(mask, (0, k.shape[1] - shape[3]))  # what was appended is always seen
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
         sums, weights = attend(q, k, v, mask, self.dropout if self.training else 0.0, need_weights)
-        y = self._project(len(_SIDES), sums.transpose(1, 2).flatten(2))
+        ordered = sums.transpose(1, 2) if self.batch_first or not batched else sums.permute(2, 0, 1, 3)
+        y = self._project(len(_SIDES), ordered.flatten(2))
         if weights is not None and average_attn_weights:
             weights = weights.mean(dim=1)
         if not batched:
             return y[0], None if weights is None else weights[0]
-        return y if self.batch_first else y.transpose(0, 1), weights
+        return y, weights
 
     def _batch_first(self, x: Tensor) -> Tensor:
         if x.ndim == 2:
@@ -221,13 +222,13 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         return x if self.batch_first else x.transpose(0, 1)
 
     def _project(self, number: int, x: Tensor) -> Tensor:
-        """One projection of ``(batch, steps, features)``."""
+        """One projection of ``(batch, steps, features)``, or of steps first."""
         matrix, vectors = self.matrices[number], x.flatten(0, 1)
         if self._lines:
             vectors = torch.cat([vectors, vectors.new_ones(vectors.shape[0], self._lines)], dim=1)
         y = matrix.product(vectors, Dense(vectors.shape[1], self._lines))
         bias = None if self._lines else self._bias(number)
-        return (y if bias is None else y + bias).unflatten(0, x.shape[:2])
+        return reshaped(y if bias is None else y + bias, (*x.shape[:2], y.shape[1]))
 
     def _extended(self, x: Tensor, learned: Tensor | None) -> Tensor:
         """Projected keys or values, with the learned one and the zeros behind them."""

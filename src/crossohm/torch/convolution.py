@@ -123,7 +123,7 @@ class Convolution:
 
     def fold(self, y: Tensor, x: Tensor) -> Tensor:
         """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
-        return y.reshape(x.shape[0], *self.positions(x.shape[2:]), y.shape[1]).movedim(-1, 1)
+        return y.reshape(x.shape[0], *self.positions(x.shape[2:]), y.shape[1]).movedim(-1, 1).contiguous()
 
     def positions(self, size: tuple[int, ...]) -> list[int]:
         """Number of outputs along each axis for inputs of ``size``."""

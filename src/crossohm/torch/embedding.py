@@ -12,7 +12,7 @@ from crossohm.chain import Dense
 from crossohm.errors import InputError, UnsupportedError
 from crossohm.torch.hardware import Hardware
 from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.layer import AnalogLayer, reshaped
 
 
 @final
@@ -86,7 +86,7 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         lines = torch.arange(self.num_embeddings, device=input.device)
         driven = (input.reshape(-1, 1) == lines).to(self.weight.dtype)
         y = self.matrices[0].product(driven, Dense(self.num_embeddings))
-        return y.reshape(*input.shape, self.embedding_dim)
+        return reshaped(y, (*input.shape, self.embedding_dim))
 
     def _expressions(self, rows: int) -> Iterator[Expression]:
         yield "", self._form, self._stored

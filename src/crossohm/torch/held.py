@@ -291,6 +291,8 @@ class HeldMatrix:
         refuse_transforms("chain")
         if not torch.is_grad_enabled() or (matrix is None and not x.requires_grad):
             return self.multiply(core, contraction, x)
+        if matrix is None:
+            x = x.clone()  # a layer without trained weights lets its input be changed afterwards
         return self._converted(core, x, lambda working: chain_product(core, contraction, matrix, working))
 
     def _converted(self, core: AnalogCore, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:

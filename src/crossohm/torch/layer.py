@@ -375,6 +375,11 @@ def with_bias(flat: Tensor, bias: Tensor | None, rows: int) -> Tensor:
     return torch.cat([flat, (bias / rows)[:, None].expand(-1, rows)], dim=1)
 
 
+def reshaped(y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A contiguous result that nothing else refers to, in another shape: not a view, which torch guards from changes."""
+    return y if y.shape == shape else torch.ops.aten._unsafe_view.default(y, shape)
+
+
 def _stand_alone(layer: nn.Module, args: Any) -> None:
     """A forward hook that every analog layer has.
 

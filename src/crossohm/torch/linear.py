@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ShapeError
 from crossohm.torch.hardware import Hardware
+from crossohm.torch.layer import reshaped
 from crossohm.torch.weighted import WeightedLayer
 
 
@@ -58,7 +59,7 @@ class AnalogLinear(WeightedLayer, nn.Linear):
                 f"expected (*, {self.in_features})"
             )
         y = self._through_arrays(input.reshape(input.shape[:-1].numel(), self.in_features))
-        return y.reshape(*input.shape[:-1], self.out_features)
+        return reshaped(y, (*input.shape[:-1], self.out_features))
 
     @property
     def _bias_lines(self) -> int:

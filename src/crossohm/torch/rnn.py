@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from crossohm.errors import ShapeError
 from crossohm.torch.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates, State
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.layer import checked_rows
+from crossohm.torch.layer import checked_rows, reshaped
 from crossohm.torch.recurrent import AnalogRecurrent, BiasRows
 from crossohm.torch.sequence import Steps, run_layers
 
@@ -59,7 +59,7 @@ class AnalogSequenceLayer(AnalogRecurrent):
         if not batched:
             states = tuple(state[:, None] for state in states)
         data, final = self._run(Steps.of(x), states)
-        y = data.unflatten(0, (steps, batch))
+        y = reshaped(data, (steps, batch, data.shape[1]))
         if not batched:
             return y[:, 0], _joint(tuple(state[:, 0] for state in final))
         return y.transpose(0, 1) if self.batch_first else y, _joint(final)
