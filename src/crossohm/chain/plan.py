@@ -201,8 +201,9 @@ def _evaluations(
     if stage.bit_planes:
         for weight, plane in _planes(plan, signal):
             yield weight, _condition(stage, stage.readout.currents(plane, draw))
-    elif (energy := _noise_energy(plan, stage, signal)) is not None:
-        yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
+    elif isinstance(stage.readout, NoisyReadout):
+        energy = _noise_energy(plan, stage, signal)
+        yield 1.0, _condition(stage, stage.readout.with_energy(driven, draw, energy))
     else:
         yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
 

@@ -80,12 +80,18 @@ class NoisyReadout(Readout):
     def currents(self, v: Array, draw: Draw | None) -> Array:
         return self._split(self.sums(v, draw))
 
-    def with_energy(self, v: Array, energy: Array, draw: Draw | None) -> Array:
-        """Currents when the squared voltages that carry noise differ from ``v**2`` (several input slices at once)."""
+    def with_energy(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
+        """Currents if the squared voltages that carry noise are ``energy`` (several input slices at once)."""
         return self._split(self.sums(v, draw, energy))
 
     def sums(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
-        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
+        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array.
+
+        Args:
+            v: Voltages.
+            draw: Source of the noise.
+            energy: Squared voltages that carry noise; None: those of ``v``.
+        """
         assert draw is not None
         mean = self.contraction.contract(v, self.kernel)
         noise = backend_of(v).root(self.contraction.contract(v * v if energy is None else energy, self.variance))
