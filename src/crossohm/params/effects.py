@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any, final
 
@@ -59,7 +60,7 @@ def without_effect(params: CrossSimParameters, asked: Iterable[str] | None = Non
         for path in finding.paths:
             found.setdefault(path, finding)
     if asked is None:
-        changed = params.diff(CrossSimParameters())
+        changed = params.diff(_defaults())
         return tuple(_advice(params, path, found[path]) for path in changed if path in found and found[path].told)
     judged = ((path, _finding_of(params, path, found)) for path in asked)
     return tuple(_advice(params, path, finding) for path, finding in judged if finding is not None)
@@ -76,9 +77,15 @@ def switched_off(params: CrossSimParameters, changes: Mapping[str, Any]) -> Cros
     """A copy with ``changes``, by path; settings that mean nothing without what they switch off take their defaults."""
     found = params.copy()
     found.update(changes)
-    before, default = without_effect(params), CrossSimParameters()
-    found.update({one.path: default.get(one.path) for one in without_effect(found) if one not in before})
+    before = without_effect(params)
+    found.update({one.path: _defaults().get(one.path) for one in without_effect(found) if one not in before})
     return found
+
+
+@cache
+def _defaults() -> CrossSimParameters:
+    """A description to compare with; building one takes longer than everything else here."""
+    return CrossSimParameters()
 
 
 def _finding_of(params: CrossSimParameters, path: str, found: dict[str, Finding]) -> Finding | None:
