@@ -44,8 +44,8 @@ def hardware_table(report: HardwareReport, title: str) -> Table:
     table.add_section()
     table.add_row("total", "", "", *totals, "", "", "")
     table.caption = (
-        "matrix: outputs x inputs; size: rows x columns of the largest array; MVMs: array operations per image, one "
-        "for each input slice; levels: of a cell; ranges: DAC in the layer's units, ADC in currents of one fully driven cell"
+        "matrix: outputs x inputs; size: rows x columns of the largest array; MVMs: array operations per image; "
+        "levels: of a cell; ranges: DAC in the layer's units, ADC in currents of one fully driven cell"
     )
     table.caption_justify = "left"
     return table
