@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from typing import Any
+
 
 class CrossOhmError(ValueError):
     """Base of all errors raised by crossohm; catching ``ValueError`` catches them too."""
@@ -52,6 +56,10 @@ class KeyRangeError(CrossOhmError, IndexError):
     """An index lies outside the core, or there are too many of them."""
 
 
+class OperandError(CrossOhmError, TypeError):
+    """A function in which a core cannot take part; the message says what to use instead."""
+
+
 class UnsupportedError(CrossOhmError, NotImplementedError):
     """A combination that is meaningful but not available; the message says what is."""
 
@@ -62,6 +70,27 @@ class DataError(CrossOhmError):
 
 class StaleArraysError(CrossOhmError):
     """Parameters changed after the arrays were written, and the layer's policy is to be told."""
+
+
+class ModelError(CrossOhmError):
+    """A user's model answers what no hardware can do; the message names model and method."""
+
+
+class WriteError(DataError):
+    """Results cannot be written: the disk is full, or the folder is not one's own to write to."""
+
+
+class FailedChipsError(DataError):
+    """Some chips of a study have no result, and all others were computed.
+
+    Args:
+        message: What failed first, and how many more.
+        results: `crossohm.studies.Results` with all that there is; its ``failures`` say why the others are not.
+    """
+
+    def __init__(self, message: str, results: Any) -> None:
+        self.results = results
+        super().__init__(message)
 
 
 class StudyError(ParameterError):
@@ -82,3 +111,11 @@ class MissingDependencyError(CrossOhmError, ImportError):
         super().__init__(
             f"{purpose} needs {library}, which is not installed. Install it with: pip install 'crossohm[{extra}]'"
         )
+
+
+def warn_user(message: str) -> None:
+    """Warn at the user's line: the first frame neither of this package nor of torch, which calls layers."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("crossohm", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

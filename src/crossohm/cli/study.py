@@ -20,12 +20,14 @@ RESULTS = Path("crossohm-results")
 def check(study: options.StudyFile, overrides: options.StudySet = None) -> None:
     """Check a study file without computing anything."""
     from crossohm.studies import load_study
+    from crossohm.studies.slow import warn_of_slow_points
 
     loaded = load_study(study, overrides or ())
     points = 1
     for axis in loaded.axes:
         points *= len(axis)
         typer.echo(f"{axis.name}: {len(axis)} values")
+    warn_of_slow_points(loaded)
     chips = loaded.study.repeats.chips
     typer.echo(f"{study}: fine; {points} points x {chips} chips")
 
