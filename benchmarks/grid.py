@@ -71,6 +71,24 @@ def product_ratio(rounds: int) -> float:
     return statistics.median(seconds(lambda: wired @ x, 0.1) / seconds(lambda: ideal @ x, 0.1) for _ in range(rounds))
 
 
+def single_vectors(counts: tuple[int, ...] = (1, 10, 40, 100)) -> tuple[dict[int, float], float]:
+    """Seconds from a new 256x256 pair to so many single products (5e-6 of Rmin per cell), and of its elimination."""
+    rng = np.random.default_rng(6)
+    matrix, vectors = rng.uniform(-1, 1, (256, 256)), rng.uniform(0, 1, (max(counts), 256))
+    params = CrossSimParameters()
+    params.update({**WIRES, "xbar.array.parasitics.Rp_row": 5e-3, "xbar.array.parasitics.Rp_col": 5e-3})
+    core, taken = AnalogCore(matrix, params, seed=1), {}
+    start = time.perf_counter()
+    for count, x in enumerate(vectors, start=1):
+        core @ x
+        if count in counts:
+            taken[count] = time.perf_counter() - start
+    fresh = AnalogCore(matrix, params, seed=1)
+    start = time.perf_counter()
+    fresh.effective_matrix()
+    return taken, time.perf_counter() - start
+
+
 def fixed_point(g: np.ndarray, v: np.ndarray, wires: Wires) -> np.ndarray:
     """Currents of gate-selected lines for one vector by iterating the cell voltages; ``g`` is ``(lines, N)``.
 
@@ -129,6 +147,9 @@ def main() -> None:
     taken = statistics.median(resnet20() for _ in range(3))
     print(f"\nResNet-20, 22 layers, both signs, 1 ohm per segment, 10 kohm cells: {taken:.2f} s")
     print(f"1152x64 array, 256 vectors, 8-bit ADC, with wires / without: {product_ratio(7):.2f}")
+    single, elimination = single_vectors()
+    sums = ", ".join(f"{count}: {seconds:.2f} s" for count, seconds in single.items())
+    print(f"256x256 pair, single vectors since it was written: {sums}; elimination {elimination:.2f} s")
     direct, iteration, difference = gated()
     print(
         f"gate-selected 512x64 array, 7 input bits, 1,000 vectors: {direct:.2f} s, fixed point {iteration:.1f} s "

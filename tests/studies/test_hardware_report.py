@@ -109,3 +109,41 @@ def test_totals() -> None:
     assert total.mvms == 2 + 9 * 12
     assert total.largest_array == (70, 30)
     assert total.as_dict()["totals"] == {"arrays": 14, "devices": 8400, "mvms": 110}
+
+
+INPUT_SLICES = {"xbar.dac.mvm": {"model": "SignMagnitudeDAC", "bits": 8, "input_bitslicing": True}}
+ADC = {"xbar.adc.mvm": {"model": "QuantizerADC", "bits": 6, "adc_range_option": "MAX"}}
+
+
+@pytest.mark.parametrize(("size", "slices"), [(1, 7), (2, 4), (7, 1)])
+@pytest.mark.parametrize("adc", [{}, ADC, ADC | {"xbar.adc.mvm.adc_per_ibit": True}], ids=["none", "sum", "per slice"])
+@pytest.mark.parametrize("mapping", [{}, OFFSET, SLICED | SMALL])
+def test_every_input_slice_is_an_operation_of_every_array(
+    mapping: dict[str, object], adc: dict[str, object], size: int, slices: int
+) -> None:
+    """Whether or not the simulation merges them: the arrays are driven once per slice."""
+    core, report = report_of(mapping | INPUT_SLICES | adc | {"xbar.dac.mvm.slice_size": size}, vectors=5)
+    assert report.mvms == 5 * slices * len(core.arrays)
+
+
+def test_operations_of_arrays_with_hardware_of_their_own_are_added() -> None:
+    params = []
+    for changes in ({}, INPUT_SLICES):
+        params.append(CrossSimParameters())
+        params[-1].update({"core.rows_max": 35, **changes})
+    report = layer_report("fc", "Linear", AnalogCore(MATRIX, params, seed=1), 3)
+    assert report.mvms == 3 * (2 * 1 + 2 * 7)
+
+
+WIRES = {"xbar.array.parasitics": {"enable": True, "Rp_row": 2.0, "Rp_col": 3.0}}
+
+
+@pytest.mark.parametrize("changes", [{}, SMALL, SLICED, ADC, INPUT_SLICES | ADC, OFFSET | UNIT | ADC])
+def test_no_network_is_solved_for_the_table(changes: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, without = report_of(changes)
+    for name in ("effective_matrix", "ladder_currents", "cell_currents", "DrivenNetwork", "DisturbedNetwork"):
+        for module in ("circuits.grid", "chain.wired", "chain.networks", "chain.network_readout"):
+            monkeypatch.setattr(f"crossohm.{module}.{name}", None, raising=False)
+    monkeypatch.setattr("crossohm.chain.lower_arrays.build_readout", None)
+    _, report = report_of(changes | WIRES)
+    assert report == without

@@ -10,6 +10,7 @@ import numpy as np
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Dense
 from crossohm.chain.digitiser import Counting, Digitiser
+from crossohm.chain.drive import Drive
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.lower_arrays import build_readout, line_parts
 from crossohm.chain.plan import Combination, Plan, Stage
@@ -82,11 +83,24 @@ def _caveats(job: Job) -> Iterator[str]:
 def check_hardware(record: Programmed, params: CrossSimParameters) -> None:
     """Raise what lowering either operation would raise, without preparing any kernel."""
     check_devices(params.xbar.device)
-    for operation, length in zip(OPERATIONS, record.shape[::-1], strict=True):
-        job = make_job(record, params, operation, Dense(length), np.zeros(1), tapped=False)
-        if job.digitises:
-            for index in range(len(job.input_parts)):
-                _digitiser(job, index)
+    for operation in OPERATIONS:
+        converters(record, params, operation)
+
+
+def converters(
+    record: Programmed, params: CrossSimParameters, operation: str
+) -> tuple[Drive, tuple[Digitiser, ...] | None]:
+    """What inputs pass before the arrays, and currents after those of each input partition (None: no ADC).
+
+    Neither wires nor kernels are needed for it.
+
+    Raises:
+        ParameterError: converters cannot be built as described.
+    """
+    columns = Dense(record.shape[1 if operation == "mvm" else 0])
+    job = make_job(record, params, operation, columns, np.zeros(1), tapped=False)
+    parts = range(len(job.input_parts))
+    return job.drive, tuple(_digitiser(job, index) for index in parts) if job.digitises else None
 
 
 def _scales_in_arrays(job: Job) -> bool:

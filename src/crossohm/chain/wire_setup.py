@@ -20,7 +20,7 @@ from crossohm.circuits.grid import Wires, elimination_work
 
 #: Work spent on vectors one by one before the elimination, as part of the elimination's: what a core that multiplies
 #: many vectors may lose.
-SPENT_BEFORE = 0.5
+SPENT_BEFORE = 1 / 3
 
 
 @final

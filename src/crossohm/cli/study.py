@@ -25,6 +25,7 @@ def check(study: options.StudyFile, overrides: options.StudySet = None, output: 
     Plug-ins and functions that make networks are executed. Images are not looked for: they may lie on another machine.
     """
     from crossohm.studies import load_study
+    from crossohm.studies.slow import warn_of_slow_points
 
     loaded = load_study(study, overrides or ())
     if find_spec("torch") is None:
@@ -39,6 +40,7 @@ def check(study: options.StudyFile, overrides: options.StudySet = None, output: 
     for axis in loaded.axes:
         points *= len(axis)
         typer.echo(f"{axis.name}: {len(axis)} values")
+    warn_of_slow_points(loaded)
     chips = loaded.study.repeats.chips
     typer.echo(f"{study}: fine; {points} points x {chips} chips")
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration.model import LayerHardware, Progress, calibrate_network, silent
+from crossohm.chain.slow import slow_path
 from crossohm.datasets import Dataset, load_dataset
+from crossohm.errors import warn_user
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.failures import require_answers
@@ -126,6 +128,9 @@ def run_inference(settings: RunSettings, progress: Progress = silent) -> RunResu
     Raises:
         CrossOhmError: data, model or hardware are not as they must be; the message says what and where.
     """
+    slow = slow_path(settings.hardware)
+    if slow is not None:
+        warn_user(f"this hardware takes long: {slow}")
     watch = Stopwatch()
     with watch.measure("prepare"):
         ready = prepare(settings, progress)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-
-from crossohm.chain import AnalogCore, Dense, Plan, lower
+from crossohm.chain import AnalogCore
+from crossohm.chain.blocks import Block
+from crossohm.chain.digitiser import Digitiser
+from crossohm.chain.drive import Drive, build_drive
+from crossohm.chain.lower import converters
 from crossohm.chain.programmed import subtracts_in_array
 from crossohm.chain.ranges import Limits, adc_limits
 from crossohm.mapping import build_mapping
@@ -31,7 +34,7 @@ class LayerReport:
         array_rows: Input lines of the largest array.
         array_columns: Output lines of the largest array, including a unit line.
         devices: Memory cells of all arrays.
-        mvms: Array operations per image: input vectors times arrays (an operation covers all input slices).
+        mvms: Array operations per image: input vectors times input slices times arrays.
         cell_levels: Conductance levels of a cell; None: continuous.
         input_range: Lowest and highest input, in the layer's units; None: a range per vector.
         dac_levels: Levels of the inputs; None: not quantised, or the DAC model does not tell.
@@ -116,7 +119,8 @@ def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
 
 def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerReport:
     """What one core occupies; ``vectors`` is the number of input vectors per image."""
-    arrays, plan = core.arrays, _plan(core)
+    arrays = core.arrays
+    drive, digitisers = converters(core.blocks[0].record, core.params, "mvm")
     return LayerReport(
         layer=name,
         kind=kind,
@@ -126,14 +130,14 @@ def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerR
         array_rows=max(array.rows for array in arrays),
         array_columns=max(array.columns for array in arrays),
         devices=sum(array.rows * array.columns for array in arrays),
-        mvms=vectors * len(arrays),
+        mvms=vectors * sum(map(_operations, core.blocks)),
         cell_levels=_cell_levels(core.params),
-        input_range=_input_range(plan),
-        dac_levels=plan.drive.dac.levels,
-        adc_levels=_adc_levels(plan),
+        input_range=_input_range(drive),
+        dac_levels=drive.dac.levels,
+        adc_levels=_adc_levels(digitisers),
         adc_ranges=_adc_ranges(core),
-        dac="ideal" if plan.drive.dac.ideal else _in_words(core.params.xbar.dac.mvm),
-        adc="ideal" if plan.stages[0].digitiser is None else _in_words(core.params.xbar.adc.mvm),
+        dac="ideal" if drive.dac.ideal else _in_words(core.params.xbar.dac.mvm),
+        adc="ideal" if not digitisers else _in_words(core.params.xbar.adc.mvm),
     )
 
 
@@ -141,10 +145,10 @@ def _in_words(converter: ADCParameters | DACParameters) -> str:
     return f"{converter.model}, {converter.bits} {'bit' if converter.bits == 1 else 'bits'}"
 
 
-def _plan(core: AnalogCore) -> Plan:
-    """What the core (its first array, if they differ) does with an input."""
-    block = core.blocks[0]
-    return lower(block.record, block.params, "mvm", Dense(block.columns.stop - block.columns.start), np.zeros(1))
+def _operations(block: Block) -> int:
+    """Operations of the arrays of a block per vector: every input slice drives every array once."""
+    slices = len(build_drive(block.params, "mvm").dac.plane_weights)
+    return max(1, slices) * sum(1 for _ in block.record.arrays())
 
 
 def _cell_levels(params: CrossSimParameters) -> int | None:
@@ -152,15 +156,14 @@ def _cell_levels(params: CrossSimParameters) -> int | None:
     return 2**bits if bits else None
 
 
-def _input_range(plan: Plan) -> tuple[float, float] | None:
-    if plan.drive.percentile is not None:
+def _input_range(drive: Drive) -> tuple[float, float] | None:
+    if drive.percentile is not None:
         return None
-    return plan.drive.clip or (-plan.drive.scale, plan.drive.scale)
+    return drive.clip or (-drive.scale, drive.scale)
 
 
-def _adc_levels(plan: Plan) -> int | None:
-    digitiser = plan.stages[0].digitiser
-    return None if digitiser is None else digitiser.converters[0][0].levels
+def _adc_levels(digitisers: Sequence[Digitiser] | None) -> int | None:
+    return digitisers[0].converters[0][0].levels if digitisers else None
 
 
 def _adc_ranges(core: AnalogCore) -> tuple[Limits, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, final
 import numpy as np
 
 from crossohm.calibration import Calibration
+from crossohm.calibration.hardware import without_random_errors
 from crossohm.calibration.network import Progress, silent
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
 from crossohm.studies.checks import check_study
@@ -19,6 +20,7 @@ from crossohm.studies.files import provenance
 from crossohm.studies.idle_axes import unchanged
 from crossohm.studies.results import Results, open_results
 from crossohm.studies.session import Session
+from crossohm.studies.slow import warn_of_slow_points
 from crossohm.studies.store import ResultStore, created
 from crossohm.studies.study_file import LoadedStudy
 from crossohm.studies.tables import write_tables
@@ -117,6 +119,8 @@ def run_study(
     missing = [
         unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key, thorough=True) is None
     ]
+    if missing:
+        warn_of_slow_points(loaded)
     total = len({unit.key for unit in units})
     done = total - len(missing)
     failed: list[Outcome] = []
@@ -182,6 +186,7 @@ def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibra
     session = Session(loaded.source.folder, progress)
     check_study(loaded, session).advise()
     described, _ = layer_hardware(study, loaded, session.network(study).convertible)
+    warn_of_slow_points(loaded, without_random_errors)
     return session.calibration(study, stand_ins(unpacked(described)))
 
 

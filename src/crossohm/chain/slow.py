@@ -1,0 +1,92 @@
+"""What makes every vector of a network a simulation of its own, and which setting makes it a matrix product again.
+
+Both are asked of the decisions of lowering, on a small stand-in for a layer; no clock has a say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from crossohm.chain.blocks import program_blocks
+from crossohm.chain.contraction import Dense
+from crossohm.chain.job import Job, make_job
+from crossohm.params import CrossSimParameters
+
+#: A layer in small: its weights reach both ends of the cells' range, as those of any layer do.
+_WEIGHTS = np.array([[1.0, -0.5], [0.25, -1.0]])
+
+#: What may make products fast, beginning with what changes the hardware least.
+_SETTINGS: tuple[tuple[str, Any], ...] = (
+    ("simulation.read_noise_sampling", "auto"),
+    ("xbar.device.clip_conductance", False),
+    ("xbar.array.parasitics.enable", False),
+    ("xbar.device.read_noise.enable", False),
+    ("xbar.device.nonlinear_IV.enable", False),
+    ("xbar.array.parasitics.current_from_input", True),
+)
+
+
+def slow_path(params: CrossSimParameters, operation: str = "mvm") -> str | None:
+    """Why products on this hardware take long, and what to set instead; None if they are matrix products.
+
+    Args:
+        params: The hardware of a layer.
+        operation: ``"mvm"`` or ``"vmm"``.
+
+    Raises:
+        ParameterError: the description cannot be built.
+    """
+    job = _job(params, operation)
+    if not _is_slow(job):
+        return None
+    return f"{_reason(job)}; fast with {', or '.join(_remedies(params, operation))}{_faster(job)}"
+
+
+def _job(params: CrossSimParameters, operation: str) -> Job:
+    perfect = params.copy()
+    perfect.update({f"xbar.device.{error}.enable": False for error in ("programming_error", "drift_error")})
+    perfect.update({"core.rows_max": 0, "core.cols_max": 0})
+    record = program_blocks(_WEIGHTS, (perfect,), 0, "slow path")[0].record
+    return make_job(record, perfect, operation, Dense(2), np.zeros(1), tapped=False)
+
+
+def _is_slow(job: Job) -> bool:
+    return job.has_networks or job.samples
+
+
+def _reason(job: Job) -> str:
+    if not job.has_networks:
+        return f"every cell is evaluated for every input vector ({job.sampling_reason or 'nonlinear cells'})"
+    if job.law is not None:
+        return "nonlinear cells on wires: every input vector is a network, solved step by step"
+    if job.noise is not None:
+        return "read noise on wires: every input vector finds other cells and is a network of its own"
+    return "wires with gate-selected rows: every pattern of inputs is a network of its own"
+
+
+def _faster(job: Job) -> str:
+    """What shortens the way without leaving it."""
+    gated = not job.params.xbar.array.parasitics.current_from_input
+    exact = job.params.simulation.read_noise_sampling != "first_order"
+    if job.has_networks and job.noise is not None and job.law is None and not gated and exact:
+        return ", in a third of the time with simulation.read_noise_sampling = 'first_order'"
+    return ""
+
+
+def _remedies(params: CrossSimParameters, operation: str) -> Iterator[str]:
+    """The settings that help, or where none does by itself, those that do together."""
+    settings = [(path, value) for path, value in _SETTINGS if params.get(path) != value]
+    for size in range(1, len(settings) + 1):
+        found = []
+        for chosen in combinations(settings, size):
+            changed = params.copy()
+            changed.update(dict(chosen))
+            if not _is_slow(_job(changed, operation)):
+                found.append(" and ".join(f"{path} = {value!r}" for path, value in chosen))
+        if found:
+            yield from found
+            return
