@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from typer.testing import CliRunner
 from crossohm import CrossSimParameters
 from crossohm.cli import app
 from crossohm.errors import DataError, MissingDependencyError, UnknownNameError
-from crossohm.report import from_results, render, report_of, write_figures, write_report
+from crossohm.report import Axis, Point, from_results, render, report_of, write_figures, write_report
 from crossohm.report.gather import layer_hardware
 from crossohm.report.html import _changes, payload
 from crossohm.studies import Results, RunSettings, load_hardware, load_study, run_inference, run_study, write_result
@@ -140,6 +142,102 @@ def test_layers_with_several_matrices_and_digital_ones() -> None:
     assert "core.rows_max" not in found.settings and found.settings["core.style"] == "BALANCED"
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_shows_a_run_as_the_run_did(tmp_path: Path, as_json: bool) -> None:
+    options = ["--images", "10", "--draws", "2", "--calibration-images", "10", "--output", str(tmp_path / "run")]
+    made = CliRunner().invoke(app, ["run", *options, *["--json"] * as_json])
+    shown = CliRunner().invoke(app, ["report", str(tmp_path / "run"), *["--json"] * as_json])
+    assert (made.exit_code, shown.exit_code) == (0, 0), shown.output
+    if as_json:
+        assert json.loads(shown.stdout) == json.loads(made.stdout)
+    else:
+        assert made.stdout[made.stdout.index("digits_cnn on 10") :].split("Results in")[0] in shown.stdout
+
+
+def test_table_json_page_and_figures_have_the_same_mean_ratio(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from crossohm.report.figures import measure_figure, snr_figure
+
+    noisy = STUDY.replace("repeats: 2", "repeats: 4").replace(
+        "read_noise.enable: false", "programming_error.magnitude: 0.3"
+    )
+    found = run_study(study(tmp_path, noisy), tmp_path / "r")
+    power = {name: sum(chip.record["output"][name] for chip in found.chips) for name in ("signal", "noise")}
+    together = 10 * np.log10(power["signal"] / power["noise"])
+    assert found.spread(0, "output_snr").mean == pytest.approx(together)
+    shown = CliRunner().invoke(app, ["report", str(found.folder), "--json"])
+    assert json.loads(shown.stdout)["points"][0]["output_snr"] == pytest.approx(together)
+    assert f"  {together:.1f}" in CliRunner().invoke(app, ["report", str(found.folder)]).stdout
+    data = from_results(found)
+    assert payload(data)["points"][0]["spread"]["analog"]["output_snr"][0] == pytest.approx(together, rel=1e-5)
+    assert f">{data.measures[-1].spread_text(found.spread(0, 'output_snr'))}<" in render(data)
+    drawn = snr_figure(data.points[0]).axes[0].lines[0].get_xdata(orig=False)
+    np.testing.assert_allclose(drawn, [data.points[0].layer_spread(name).mean for name in data.points[0].layer_snr])
+    along = replace(data, axes=(Axis("a", ("1",), (1.0,)),), points=(replace(data.points[0], positions=(0,)),))
+    (line,) = (line for line in measure_figure(along, data.measures[-1]).axes[0].lines if line.get_label() == "mean")
+    np.testing.assert_allclose(line.get_ydata(), together)
+
+
+def test_the_table_of_a_budget_names_its_rows(tmp_path: Path) -> None:
+    asked = study(tmp_path, STUDY.replace("repeats: 2", "repeats: 1").replace("images: 20}\nrep", "images: 10}\nrep"))
+    budget = error_budget(asked, tmp_path / "budget")
+    shown = CliRunner().invoke(app, ["report", str(tmp_path / "budget")]).stdout
+    plain = json.loads(CliRunner().invoke(app, ["report", str(tmp_path / "budget"), "--json"]).stdout)
+    labels = report_of(tmp_path / "budget").axes[0].labels
+    assert [point["hardware"] for point in plain["points"]] == list(labels) and len(labels) > 6
+    assert all(any(line.strip().startswith(label) for line in shown.splitlines()) for label in labels)
+    assert "error budget" in shown and budget.results.complete
+
+
+OWN = """
+from crossohm.circuits import ADC, DAC, adc, dac
+
+@adc("SquareRootADC")
+class SquareRootADC(ADC):
+    def convert(self, x, low, high, bits):
+        return low + (high - low) * (((x - low) / (high - low)) * 2**bits).round() / 2**bits
+
+@dac("SquareRootDAC")
+class SquareRootDAC(DAC):
+    def quantize(self, x, low, high, bits):
+        return (x * 2**bits).round() / 2**bits
+"""
+
+
+@pytest.mark.parametrize("style", ["BALANCED", "OFFSET", "BITSLICED"])
+@pytest.mark.parametrize("own", [True, False], ids=["own", "ideal"])
+def test_converters_of_a_user_are_called_by_their_names(tmp_path: Path, style: str, own: bool) -> None:
+    (tmp_path / "converters.py").write_text(OWN)
+    sliced = ["core.bit_sliced.num_slices=2", "xbar.device.cell_bits=4"] if style == "BITSLICED" else []
+    settings = [f"core.style={style}", *sliced]
+    names = {"adc": "SquareRootADC", "dac": "SquareRootDAC"} if own else {"adc": "IdealADC", "dac": "IdealDAC"}
+    settings += [f"xbar.{kind}.mvm.model={name}" for kind, name in names.items()]
+    settings += [f"xbar.{kind}.mvm.bits={5 if own else 0}" for kind in names]
+    options = [text for setting in settings for text in ("--set", setting)]
+    arguments = ["hardware", "--plugin", str(tmp_path / "converters.py"), "--calibration-images", "10", *options]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    for layer in json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)["layers"]:
+        assert [layer[kind] for kind in names] == (
+            [f"{name}, 5 bits" for name in names.values()] if own else ["ideal"] * 2
+        )
+        assert bool(layer["adc_ranges"]) is own and layer["adc_levels"] is None
+    assert ("ideal" in shown.stdout) is not own and shown.stdout.count("SquareRootADC, 5 bits, ") == 3 * own
+
+
+def test_a_core_with_a_users_dac_says_so(tmp_path: Path) -> None:
+    from crossohm import AnalogCore
+    from crossohm.studies import load_plugin
+
+    (tmp_path / "dacs.py").write_text(OWN.replace("SquareRoot", "AnyRoot"))
+    load_plugin(tmp_path / "dacs.py")
+    params = CrossSimParameters()
+    params.update({"xbar.dac.mvm.model": "AnyRootDAC", "xbar.dac.mvm.bits": 4, "core.mapping.inputs.mvm.max": 1.0})
+    rows = dict(AnalogCore(np.eye(3), params).explain().rows)
+    assert rows["DAC"] == "user model"
+    assert dict(AnalogCore(np.eye(3), CrossSimParameters()).explain().rows)["DAC"] == "ideal"
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no results"):
         report_of(tmp_path)
@@ -185,6 +283,25 @@ def test_a_report_replaces_the_one_before_it_whole(tmp_path: Path) -> None:
         write_report(sweep(), tmp_path / "new" / "report.html" / "below")
 
 
+def test_a_page_needs_nothing_but_its_extra(results: Results, tmp_path: Path) -> None:
+    others = ("torch", "sklearn", "PIL", "matplotlib", "pandas", "pyarrow", "xarray", "distributed", "jax")
+    program = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {others!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from crossohm.cli import app
+app(["report", {str(results.folder)!r}, "--html", {str(tmp_path / "page.html")!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "two_resolutions" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_without_jinja(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingDependencyError, match=r"crossohm\[report\]"):
@@ -219,6 +336,87 @@ def test_a_figure_shows_means_and_spread() -> None:
         np.testing.assert_allclose(drawn[name].get_xdata(), (4, 6, 8))
         np.testing.assert_allclose(drawn[name].get_ydata(), [100 * point.spread("top1").mean for point in points])
     np.testing.assert_allclose(drawn["digital"].get_ydata(), 87.5)
+
+
+#: What matplotlib says of a figure without room for what is on it.
+CROWDED = "constrained_layout not applied"
+
+
+@pytest.mark.filterwarnings(f"error:{CROWDED}")
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 10, 3), (7, 10, 3), (3, 3, 3), (10, 40), (5,), (1,), (4, 12, 2, 2)],
+    ids=lambda shape: "x".join(map(str, shape)),
+)
+@pytest.mark.parametrize("named", [False, True], ids=["numbers", "names"])
+def test_figures_of_many_axes_can_be_read(shape: tuple[int, ...], named: bool) -> None:
+    pytest.importorskip("matplotlib")
+    from crossohm.report.figures import measure_figure
+
+    whole = sweep()
+    values = [tuple(10 ** (-3 + index / 3) for index in range(size)) for size in shape]
+    axes = [
+        Axis(f"xbar.device.a_long_name_{n}", tuple(f"{each:.4g}" for each in own), own) for n, own in enumerate(values)
+    ]
+    if named and len(axes) > 1:
+        axes[1] = replace(axes[1], labels=tuple(f"position_with_a_name_{each}" for each in axes[1].labels), values=None)
+    points = tuple(replace(whole.points[0], positions=at) for at in np.ndindex(*shape))
+    figure = measure_figure(replace(whole, axes=tuple(axes), points=points), whole.measures[0])
+    figure.draw_without_rendering()
+    plots = [ax for ax in figure.axes if ax.lines]
+    assert len(plots) == int(np.prod(sorted(shape[1:], reverse=True)[1:]))
+    assert sum(
+        len([line for line in ax.lines if "=" in line.get_label() or line.get_label() == "mean"]) for ax in plots
+    ) == int(np.prod(shape[1:]))
+    for ax in plots:
+        box = ax.get_window_extent()
+        assert box.height >= 0.4 * figure.bbox.height and box.width >= 150
+        for legend in figure.legends:
+            assert not legend.get_window_extent().overlaps(box)
+            seen = legend.get_window_extent()
+            assert seen.x1 <= figure.bbox.x1 + 1 and seen.y0 >= -1
+    if not named and len(shape) > 1 and max(shape[1:]) > 8:
+        (scale,) = [ax for ax in figure.axes if not ax.lines and ax.get_ylabel()]
+        shown = [text.get_text() for text in scale.get_yticklabels()]
+        assert set(shown) <= set(max((axis.labels for axis in axes[1:]), key=len)) and len(shown) >= 5
+
+
+def test_figures_of_budgets_and_long_names_are_whole() -> None:
+    pytest.importorskip("matplotlib")
+    from crossohm.report.figures import measure_figure, snr_figure
+
+    whole, names = (
+        sweep(),
+        tuple(f"without wire resistance in encoder.layers.{index}.self_attn.out_proj" for index in range(30)),
+    )
+    points = tuple(
+        replace(whole.points[0], positions=(index,), label=name, digital={"top1": 0.9},
+                analog={"top1": (0.9 - (index * 7 % 30) / 100,), "output_snr": (20.0,)})
+        for index, name in enumerate(names)
+    )  # fmt: skip
+    budget = replace(whole, axes=(Axis("hardware", names, None),), points=points, complete=0)
+    figure = measure_figure(budget, whole.measures[0])
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    lengths = [bar.get_width() for bar in ax.patches]
+    assert lengths == sorted(lengths, reverse=True) and lengths[0] == pytest.approx(29)
+    shown = ["".join(text.get_text().split()) for text in ax.get_yticklabels()]
+    assert shown == ["".join(name.split()) for name in sorted(names, key=lambda name: -(names.index(name) * 7 % 30))]
+    layers = {name: (10.0 + index,) for index, name in enumerate(names)}
+    for drawn in (figure, snr_figure(replace(whole.points[0], layer_snr=layers))):
+        drawn.draw_without_rendering()
+        (ax,) = drawn.axes
+        boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
+        assert all(box.x0 >= 0 for box in boxes) and all(a.y0 >= b.y1 - 2 for a, b in itertools.pairwise(boxes))
+        assert ax.get_window_extent().width >= 0.4 * drawn.bbox.width
+
+
+def test_figures_leave_failed_points_out(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    whole = sweep()
+    failed = Point("bits = 8, error = 0.05", (2, 1), (), {}, {}, {}, {}, None, ((1, "no answer"),))
+    written = write_figures(replace(whole, points=(failed, *whole.points[1:-1], failed)), tmp_path)
+    assert {"top1.png", "layer_snr.png"} <= {path.name for path in written}
 
 
 def test_the_command_writes_page_and_figures(results: Results, tmp_path: Path) -> None:

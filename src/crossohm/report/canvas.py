@@ -37,8 +37,13 @@ def rows_figure(names: Sequence[str], title: str) -> tuple[Figure, Any]:
     ax = figure.add_subplot()
     ax.set_yticks(range(len(texts)), texts)
     ax.set_ylim(max(len(texts), 1) - 0.5, -0.5)
-    figure.suptitle(folded(title, int(figure.get_figwidth() / TITLE)))
+    head(figure, title, figure.get_figwidth())
     return figure, ax
+
+
+def head(figure: Figure, title: str, width: float) -> None:
+    """Write a title above everything, from the left and no wider than so many inch."""
+    figure.suptitle(folded(title, int(width / TITLE)), x=0.01, ha="left")
 
 
 def folded(text: str, width: int = _LINE) -> str:

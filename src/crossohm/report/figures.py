@@ -13,7 +13,7 @@ import numpy as np
 
 from crossohm._functions import unknown
 from crossohm.errors import DataError
-from crossohm.report.canvas import folded, new_figure, rows_figure
+from crossohm.report.canvas import head, new_figure, rows_figure
 from crossohm.report.data import Histogram, Point, ReportData
 from crossohm.report.measure_figure import measure_figure
 
@@ -91,5 +91,5 @@ def histogram_figure(seen: Histogram, title: str, limits: tuple[float, ...]) -> 
     for limit in limits:
         ax.axvline(limit, color="C1", linestyle="--")
     ax.set(xlabel="current (of one cell at full conductance and input)", ylabel="values")
-    figure.suptitle(folded(title, 70))
+    head(figure, title, figure.get_figwidth())
     return figure

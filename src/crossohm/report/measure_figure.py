@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from crossohm.report.canvas import LETTER, ROW, TITLE, folded, new_figure, rows_figure
+from crossohm.report.canvas import LETTER, ROW, folded, head, new_figure, rows_figure
 from crossohm.report.data import Axis, Point, ReportData
 from crossohm.report.losses import loss, loss_label
 from crossohm.report.measure import Measure
@@ -47,7 +47,8 @@ def measure_figure(data: ReportData, measure: Measure) -> Figure:
         names = (f"{data.axes[index].name} = {data.axes[index].labels[position]}"
                  for index, position in zip(sorted(others[1:]), at, strict=True))  # fmt: skip
         ax.set_title("\n".join(folded(name) for name in names), fontsize="small")
-    figure.suptitle(folded(data.title, int(figure.get_figwidth() / TITLE)))
+        ax.label_outer()
+    head(figure, data.title, max(_WIDTH, _PANEL * min(len(grid), _PANELS_IN_A_ROW)))
     _explain(figure, grid, style)
     return figure
 

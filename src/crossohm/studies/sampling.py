@@ -30,7 +30,8 @@ def interval(share: float, images: int) -> tuple[float, float]:
     ratio = _Z**2 / images
     middle = share + ratio / 2
     half = _Z * math.sqrt(share * (1 - share) / images + ratio / (4 * images))
-    return max(0.0, (middle - half) / (1 + ratio)), min(1.0, (middle + half) / (1 + ratio))
+    low, high = (middle - half) / (1 + ratio), (middle + half) / (1 + ratio)
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding at 0 and 1
 
 
 @final
@@ -67,6 +68,6 @@ def paired(counts: Sequence[tuple[int, int]]) -> Paired:
 
 def _sign_test(lost: int, gained: int) -> float:
     """Two-sided p-value of the exact binomial test with equal odds."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
-    return min(1.0, 2 * float(binom.cdf(min(lost, gained), lost + gained, 0.5)))
+    return min(1.0, 2 * float(bdtr(min(lost, gained), lost + gained, 0.5)))

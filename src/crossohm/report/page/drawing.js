@@ -103,12 +103,13 @@ function canvas(holder, name, width, height) {
   return root;
 }
 
-// Numbers over numbers. x and y have `title`, `low`, `high` and maybe `log`, `whole` (ticks are whole numbers) and
-// `format` (of a tick). The title of y stands above the plot, that of x below it.
+// Numbers over numbers. x and y have `title`, `low`, `high` and maybe `log`, `whole` (ticks are whole numbers),
+// `within` (of ticks) and `format` (of a tick). The title of y stands above the plot, that of x below it.
 function axes(holder, name, x, y) {
   const width = roomOf(holder), head = folded(y.title, width), foot = folded(x.title, width);
   const top = head.length * LINE + 10, bottom = top + (width < 500 ? 230 : 300);
   const up = (y.log ? logarithmic : linear)(y.low, y.high, bottom, top, 6);
+  if (y.within) up.ticks = up.ticks.filter(([value]) => value >= y.within[0] && value <= y.within[1]);
   const texts = up.ticks.map(([value, text]) => (y.format ?? ((_, own) => own))(value, text));
   const left = Math.ceil(Math.max(0, ...texts.map(widthOf))) + GAP + 6, right = width - 16;
   const most = Math.max(2, Math.floor((right - left) / 70));

@@ -117,7 +117,7 @@ function plot(shown, all, dots, reference) {
   const name = `${measure().label}, ${axis ? `along ${axis.name}` : "of every chip"}`;
   const scale = { title: titleOf(measure()), low, high };
   const named = axis && !axis.values;
-  if (unit === "%") Object.assign(scale, { low: 100 * low, high: 100 * high, format: (_, text) => `${text} %` });
+  if (unit === "%") Object.assign(scale, { low: 100 * low, high: 100 * high, format: (_, text) => `${text} %`, within: [0, 100] });
   const chart = named ? rows(holder, name, axis.labels, { ...scale, title: scale.title + (unit === "%" ? " (%)" : "") }, Math.max(18, 6 * all.length + 6))
     : axes(holder, name, xAxis(axis, dots), scale);
   const worth = (value) => unit === "%" ? 100 * value : value;
