@@ -199,5 +199,5 @@ def test_studies_check_the_file_they_take(tmp_path):
     (chip,) = run_study(load_study(study, folder=tmp_path), tmp_path / "folded").points[0]
     assert chip.output_snr > 15
     study["model"] = {"fold_batchnorm": False}
-    with pytest.raises(ParameterError, match=r"found with BatchNorm folded into it.*model\.fold_batchnorm"):
+    with pytest.raises(crossohm.CrossOhmError, match=r"found with BatchNorm folded into it.*model\.fold_batchnorm"):
         run_study(load_study(study, folder=tmp_path), tmp_path / "apart")
