@@ -182,6 +182,8 @@ def _converted(
 
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
+    if fuse not in (None, True, False):
+        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
     modules = {name: module for name, _, module in _sites(model)}
     if fuse is False or list(modules) == [""]:
         return
