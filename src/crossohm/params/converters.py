@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, final
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from crossohm.errors import ParameterError
@@ -16,23 +17,17 @@ def _range_list(value: Any) -> Any:
     """A pair of numbers, or a list of pairs, as (nested) lists of floats."""
     if value is None:
         return []
-    plain = _as_lists(value)
-    if isinstance(plain, list) and len(plain) == 2 and not any(isinstance(end, list) for end in plain):
-        return [_number(end, value) for end in plain]
-    if isinstance(plain, list) and all(isinstance(pair, list) for pair in plain):
-        return [[_number(end, value) for end in pair] for pair in plain]
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple) and len(value) == 2 and not any(isinstance(end, list | tuple) for end in value):
+        return [_number(end, value) for end in value]
+    if isinstance(value, list | tuple) and all(isinstance(pair, list | tuple | np.ndarray) for pair in value):
+        return [[_number(end, value) for end in pair] for pair in value]
     raise _not_a_range(value)
 
 
-def _as_lists(value: Any) -> Any:
-    """Sequences and arrays of any library, also inside one another, as lists."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return [_as_lists(part) for part in value] if isinstance(value, list | tuple) else value
-
-
 def _number(end: Any, given: Any) -> float:
-    is_number = isinstance(end, int | float) and not isinstance(end, bool)
+    is_number = isinstance(end, int | float | np.integer | np.floating) and not isinstance(end, bool)
     if not is_number or not abs(end) <= HUGE:  # refuses NaN, too
         raise _not_a_range(given)
     return float(end)

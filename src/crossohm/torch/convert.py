@@ -182,11 +182,11 @@ def _converted(
 
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
-    if fuse not in (None, True, False):
-        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
     modules = {name: module for name, _, module in _sites(model)}
     if fuse is False or list(modules) == [""]:
         return
+    if fuse not in (None, True, False):
+        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
     chosen = choice_of_layers("params", params, list(modules))
     known = {id(modules[name]): calibrated_foldings(entry) for name, entry in chosen.items()}
     if fuse or any(True in found for found in known.values()):
