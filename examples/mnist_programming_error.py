@@ -42,7 +42,16 @@ def measure(error: float, data_dir: Path, chips: int, images: int | None = None,
     """Accuracy with one size of programming error; without any, all chips are alike and one is enough."""
     draws = chips if error else 1
     return run_inference(
-        RunSettings(hardware(error), "mnist", data_dir, draws=draws, images=images, seed=seed, batch_size=500)
+        RunSettings(
+            hardware(error),
+            "mnist",
+            data_dir,
+            draws=draws,
+            images=images,
+            seed=seed,
+            batch_size=500,
+            objective="percentile",
+        )
     )
 
 

@@ -220,3 +220,34 @@ def test_damaged_calibrations_are_an_error(found: Calibration, damage: str, tmp_
         path.write_text(texts[damage])
     with pytest.raises(DataError, match=r"ranges\.json"):
         Calibration.load(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((name, value) for name in ("keep_adc_ranges", "zero_level", "relu_aware", "fuse_batchnorm")
+          for value in ("False", "no", 2)),
+        *(("limit", value) for value in (0, -3, 2.5, True, "5")),
+        *((name, value) for name in ("percentile", "input_percentile") for value in ("99", None, True, 40)),
+        ("objective", "l2"), ("objective", ["L2"]),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"^{option.removeprefix('input_')} = "):
+        crossohm.calibrate(NETWORK, IMAGES, hardware(), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ("rram-8bit", "params = 'rram-8bit'.*from_json"),
+        ("ab", "params = 'ab'"),
+        (["rram-8bit", "rram-8bit"], r"params\[0\] = "),
+        ({"first": hardware(), "second": {"xbar": {}}}, r"params\['second'\] = \{"),
+        ([hardware(), None], r"params\[1\] = None"),
+        (5, "params = 5"),
+    ],
+)
+def test_what_is_no_hardware_is_refused(params: Any, place: str) -> None:
+    with pytest.raises(ParameterError, match=place):
+        crossohm.calibrate(NETWORK, IMAGES, params)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import crossohm
+from crossohm.datasets import load_dataset
 from crossohm.errors import ParameterError, UnknownNameError, UnsupportedError
-from crossohm.studies import RunSettings
+from crossohm.models import load_model
+from crossohm.studies import RunSettings, calibrate_study, load_hardware, load_study
 
 
 @pytest.mark.parametrize(("dataset", "model"), [("digits", "digits_cnn"), ("mnist", "mnist_cnn")])
@@ -24,6 +27,32 @@ def test_the_network_follows_the_data(dataset: str, model: str) -> None:
 def test_out_of_range(name: str, value: object) -> None:
     with pytest.raises(ParameterError, match=f"^{name} = "):
         RunSettings(**{name: value})
+
+
+@pytest.mark.parametrize("objective", ["L2", "L1"])
+def test_a_percentile_that_has_no_effect_is_refused(objective: str) -> None:
+    with pytest.raises(ParameterError, match=r"^percentile = 99\.0: has no effect with objective L.*Set the objective"):
+        RunSettings(objective=objective, percentile=99.0)  # type: ignore[arg-type]
+    assert RunSettings(objective="percentile", percentile=99.0).percentile == 99.0
+    assert RunSettings(objective=objective, percentile=None).percentile is None  # type: ignore[arg-type]
+
+
+def test_every_way_to_the_same_run_chooses_the_same_ranges() -> None:
+    """Of settings, of a study, and of the library."""
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    from crossohm.studies import prepare
+
+    hardware = load_hardware("rram-8bit", ["xbar.adc.mvm.bits=5"])
+    ready = prepare(RunSettings(hardware, images=1, calibration_images=30))
+    study = {"calibration": {"images": 30}, "hardware": {"set": {"xbar.adc.mvm.bits": 5}}}
+    network, images = load_model("digits_cnn"), load_dataset("digits", split="train", limit=30).images
+    ways = [
+        list(ready.hardware),
+        list(calibrate_study(load_study(study)).hardware.values()),
+        list(crossohm.calibrate(network, images, hardware).hardware.values()),
+    ]
+    assert ways[0] == ways[1] == ways[2]
 
 
 def test_unknown_data_set() -> None:

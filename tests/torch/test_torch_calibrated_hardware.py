@@ -166,6 +166,12 @@ def test_hardware_of_another_network_is_told():
         from_torch(network("convolutional"), found.hardware, seed=1)
 
 
+@pytest.mark.parametrize("value", ["False", "no", 2])
+def test_folding_is_yes_no_or_as_calibrated(value):
+    with pytest.raises(ParameterError, match=r"^fuse_batchnorm = "):
+        from_torch(network("perceptron"), PARAMS, fuse_batchnorm=value)
+
+
 def test_a_mark_is_no_hardware():
     """It counts in no comparison and no file of the description, and survives copies."""
     marked = CrossSimParameters()
@@ -199,5 +205,5 @@ def test_studies_check_the_file_they_take(tmp_path):
     (chip,) = run_study(load_study(study, folder=tmp_path), tmp_path / "folded").points[0]
     assert chip.output_snr > 15
     study["model"] = {"fold_batchnorm": False}
-    with pytest.raises(ParameterError, match=r"found with BatchNorm folded into it.*model\.fold_batchnorm"):
+    with pytest.raises(crossohm.CrossOhmError, match=r"found with BatchNorm folded into it.*model\.fold_batchnorm"):
         run_study(load_study(study, folder=tmp_path), tmp_path / "apart")

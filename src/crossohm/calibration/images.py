@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crossohm.backends import backend_of, is_array
 from crossohm.calibration.network import FrontEnd, Network, Progress
-from crossohm.errors import InputError
+from crossohm.errors import InputError, ParameterError
 
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
 _FEW = 2
@@ -29,9 +29,14 @@ class ImageSource:
 
     Raises:
         InputError: ``data`` holds no images.
+        ParameterError: ``limit`` is no positive number.
     """
 
     def __init__(self, data: Any, limit: int | None = None) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
+            raise ParameterError(
+                "limit", limit, "is no number of images", allowed="a positive integer, or None for all"
+            )
         data = getattr(data, "images", data)
         self._limit = limit
         self._batches: Iterable[Any] = [data] if _is_array(data) or isinstance(data, Mapping) else data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from crossohm.calibration.network import LayerHardware
-from crossohm.errors import ShapeError, UnknownNameError, UnsupportedError
+from crossohm.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
 from crossohm.params import CrossSimParameters
 
 #: One description for all layers, one per layer, or a table by layer name.
@@ -16,9 +16,12 @@ def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware
     """The description of every layer.
 
     Raises:
+        ParameterError: something else than a description is given.
         ShapeError: a list is not one description per layer.
         UnknownNameError: a layer of a table does not exist, or one is missing.
     """
+    for place, given in params.items() if isinstance(params, Mapping) else [("", params)]:
+        _require_descriptions(f"params[{place!r}]" if place else "params", given)
     if isinstance(params, CrossSimParameters):
         return dict.fromkeys(names, params)
     if isinstance(params, Mapping):
@@ -29,6 +32,18 @@ def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware
     if len(params) != len(names):
         raise ShapeError(f"{len(params)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
     return dict(zip(names, params, strict=True))
+
+
+def _require_descriptions(place: str, given: object) -> None:
+    """Refuse what is no description and no collection of such."""
+    if isinstance(given, list | tuple):
+        for index, part in enumerate(given):
+            _require_descriptions(f"{place}[{index}]", part)
+    elif not isinstance(given, CrossSimParameters):
+        raise ParameterError(
+            place, given, "is no hardware description", allowed="CrossSimParameters, one per layer, or a table",
+            remedy="CrossSimParameters.from_json reads a file or a preset" if isinstance(given, str) else "",
+        )  # fmt: skip
 
 
 def matrices_of(layer: str, cores: Iterable[str]) -> list[str]:

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crossohm.calibration.hardware import (
     adc_ranges,
     input_range,
@@ -86,6 +88,11 @@ def calibrate(
     Warns:
         RuntimeWarning: no data reached some layers, whose ranges stay as described.
     """
+    for name, value in (("keep_adc_ranges", keep_adc_ranges), ("zero_level", zero_level), ("relu_aware", relu_aware)):
+        if not isinstance(value, bool | np.bool_):
+            raise ParameterError(name, value, "is neither true nor false", allowed="True, False")
+    if fuse_batchnorm not in (None, True, False):
+        raise ParameterError("fuse_batchnorm", fuse_batchnorm, "says nothing", allowed="True, False, None")
     source = ImageSource(data, limit)
     network = network_of(model)
     if isinstance(network, FrontEnd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Literal, final, get_args
 
 from crossohm.calibration.density import Density
@@ -39,7 +40,8 @@ class Objective:
             raise ParameterError(
                 "objective", self.measure, "no such objective", allowed=", ".join(get_args(Measure))
             )  # fmt: skip
-        if not 50 < self.percentile <= 100:
+        is_number = isinstance(self.percentile, Real) and not isinstance(self.percentile, bool)
+        if not is_number or not 50 < self.percentile <= 100:
             raise ParameterError("percentile", self.percentile, "out of range", allowed="above 50, at most 100")
 
     @property

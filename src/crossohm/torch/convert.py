@@ -247,6 +247,8 @@ def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
     modules = dict(sites(model))
     if fuse is False or list(modules) == [""]:
         return
+    if fuse not in (None, True, False):
+        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
     chosen = choice_of_layers("params", params, list(modules))
     known = {id(modules[name]): calibrated_foldings(entry) for name, entry in chosen.items()}
     if fuse or any(True in found for found in known.values()):
