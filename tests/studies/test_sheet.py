@@ -71,3 +71,9 @@ def test_a_total_stands_below_a_gap() -> None:
     sheet.total = ("total", "", *("7",) * 6)
     lines = [line.split() for line in printed(sheet, None).splitlines()]
     assert lines.index(["total", *("7",) * 6]) == lines.index(["fc", "Linear", *"123456"]) + 2
+
+
+def test_a_short_row_leaves_cells_empty() -> None:
+    sheet = sheet_of(["fc"], [1], ["Linear"])
+    sheet.rows.append(("conv", "failed"))
+    assert ["conv", "failed"] in [line.split() for line in printed(sheet, None).splitlines()]

@@ -66,7 +66,7 @@ class Sheet:
         title: Above it; may be empty.
         headings: Of the columns, with their kinds; names first.
         caption: Below it.
-        rows: One text per column.
+        rows: One text per column; where the last ones are missing, cells stay empty.
         total: A last row, under a line.
     """
 
@@ -93,8 +93,9 @@ class Sheet:
 
     def _columns(self) -> list[Column]:
         rows = [*self.rows, self.total] if self.total else self.rows
-        cells = zip(*rows, strict=True) if rows else ((),) * len(self.headings)
-        return [Column(*heading, tuple(own)) for heading, own in zip(self.headings, cells, strict=True)]
+        count = len(self.headings)
+        cells = [[*row, *[""] * (count - len(row))] for row in rows]
+        return [Column(*heading, tuple(row[index] for row in cells)) for index, heading in enumerate(self.headings)]
 
     def _tables(self, columns: Sequence[Column], width: int) -> Iterator[Table]:
         """The table in parts that are as wide as the console at most."""
