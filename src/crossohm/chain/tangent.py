@@ -21,8 +21,8 @@ class StageTangent:
     """Derivatives of the line currents of one stage by the weights, straight through quantisation and write errors.
 
     Currents and what drives the cells have the units of the stage's readout: those of the user, normalised ones, or
-    converter steps. A changing weight moves all its slices by the same part of their range, as input slices do. In pairs of cells read
-    apart, a one-sided weight moves the cell of its sign, a two-sided one both.
+    converter steps. A changing weight moves all its slices by the same part of their range, as input slices do. In
+    pairs of cells read apart, a one-sided weight moves the cell of its sign, a two-sided one both.
 
     Attributes:
         columns: Matrix columns of the stage, within its block.
