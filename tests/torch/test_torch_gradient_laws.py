@@ -53,7 +53,7 @@ class RoundingDAC(DAC):
         return RoundingADC().convert(x, low, high, bits)
 
 
-def inputs_by(model: str, bits: int = 20, **fields: Any) -> dict[str, Any]:
+def inputs_by(model: str, bits: int = 22, **fields: Any) -> dict[str, Any]:
     return {f"xbar.dac.mvm.{name}": value for name, value in {"model": model, "bits": bits, **fields}.items()}
 
 
@@ -75,7 +75,7 @@ CHAINS: dict[str, dict[str, Any]] = {
     "off centre": SIGN_MAGNITUDE
     | outputs_by("QuantizerADC", adc_range_option="CALIBRATED", calibrated_range=[-40.0, 70.0]),
     "stochastic": SIGN_MAGNITUDE | outputs_by("QuantizerADC", stochastic_rounding=True),
-    **{name: SIGN_MAGNITUDE | outputs_by(f"{name}ADC", 14) for name in ("Sar", "Ramp", "Pipeline", "Cyclic")},
+    **{name: SIGN_MAGNITUDE | outputs_by(f"{name}ADC", 10) for name in ("Sar", "Ramp", "Pipeline", "Cyclic")},
     "range of a call": SIGN_MAGNITUDE | QUANTIZER | {"core.mapping.inputs.mvm.percentile": 1.0},
     "range of a vector": SIGN_MAGNITUDE
     | QUANTIZER
@@ -124,6 +124,12 @@ def ideal(case: Case, dtype: torch.dtype) -> list[Tensor]:
     return gradients(case.digital(dtype).double(), case, dtype, torch.float64)
 
 
+def chain_on(mapping: str, chain: dict[str, Any]) -> dict[str, Any]:
+    """``chain`` with a calibrated range for every weight slice."""
+    span, slices = chain.get("xbar.adc.mvm.calibrated_range"), MAPPINGS[mapping].get("core.bit_sliced.num_slices")
+    return chain if span is None or slices is None else chain | {"xbar.adc.mvm.calibrated_range": [span] * slices}
+
+
 def assert_ideal(case: Case, params: CrossSimParameters, rows: int, policy: str, tolerances: dict[Any, float]) -> None:
     for dtype, tolerance in tolerances.items():
         analog = case.analog(params, rows, dtype=dtype)
@@ -137,9 +143,9 @@ def assert_ideal(case: Case, params: CrossSimParameters, rows: int, policy: str,
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize(("kind", "rows", "size"), [("linear-batch", 0, {}), ("conv2d-grouped", 2, SMALL_ARRAYS)])
 def test_fine_converters_have_the_ideal_gradient(kind, rows, size, mapping, chain):
-    for noise in NOISE.values():
-        params = hardware(RANGE, MAPPINGS[mapping], CHAINS[chain], noise, size)
-        assert_ideal(LAYERS[kind], params, rows, "chain", DTYPES)
+    for name, noise in NOISE.items():
+        params = hardware(RANGE, MAPPINGS[mapping], chain_on(mapping, CHAINS[chain]), noise, size)
+        assert_ideal(LAYERS[kind], params, rows, "chain", DTYPES if name == "moments" else {torch.float32: 1e-4})
 
 
 @pytest.mark.parametrize("policy", ["programmed", "chain", "wires"])
@@ -188,9 +194,8 @@ def coarse() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("mapping", ["balanced", "digital-subtraction", "unit-column", "sliced"])
 @pytest.mark.parametrize("kind", ["linear-batch", "conv2d-grouped", "apart2d-depthwise", "transposed2d-grouped"])
 def test_single_precision_is_double_precision_on_the_same_chip(kind, mapping, chain, policy):
-    case, params = LAYERS[kind], hardware(MAPPINGS[mapping], PROGRAMMING_ERROR, dict(coarse())[chain], SMALL_ARRAYS)
-    if mapping == "sliced" and "xbar.adc.mvm.calibrated_range" in dict(coarse())[chain]:
-        params.update({"xbar.adc.mvm.calibrated_range": [[-0.5, 0.4]] * 3})
+    case, limits = LAYERS[kind], chain_on(mapping, dict(coarse())[chain])
+    params = hardware(MAPPINGS[mapping], PROGRAMMING_ERROR, limits, SMALL_ARRAYS)
     single = case.analog(params, 1, dtype=torch.float32)
     single.gradient = policy
     double = copy.deepcopy(single).double()
@@ -205,7 +210,8 @@ MODELS = ["IdealDAC", "SignMagnitudeDAC", "QuantizerDAC", "RoundingDAC"]
 @pytest.mark.parametrize("clipping", [True, False])
 @pytest.mark.parametrize("model", MODELS)
 def test_inputs_at_the_limit_are_inside_and_beyond_it_are_not(model, clipping):
-    for dtype, limit in itertools.product((torch.float64, torch.float32, torch.bfloat16), (0.7, 1.0, 3.9, 11.3)):
+    exact = [(torch.bfloat16, 0.75), (torch.bfloat16, 3.0)]  # what half precision rounds to more than 3.9 is beyond it
+    for dtype, limit in [*itertools.product((torch.float64, torch.float32), (0.7, 1.0, 3.9, 11.3)), *exact]:
         bounds = {"core.mapping.inputs.mvm.min": -limit, "core.mapping.inputs.mvm.max": limit}
         params = hardware(bounds, inputs_by(model, 8), {"core.mapping.inputs.mvm.clipping": clipping})
         layer = digital(nn.Linear, {"in_features": 5, "out_features": 3, "bias": False}, dtype)
@@ -233,28 +239,26 @@ def test_unsigned_inputs_begin_inside(bounds):
 
 
 def accuracy_after_training(dtype: torch.dtype) -> float:
-    """Of two layers on coarse hardware, trained through it on the digits of scikit-learn."""
+    """Of two layers trained through coarse hardware by steps in proportion to its gradients."""
     torch.manual_seed(1)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10)).to(dtype)
-    first, second = hardware(PROGRAMMING_ERROR, SLICED["sliced"]), hardware(PROGRAMMING_ERROR)
-    converters = inputs_by("QuantizerDAC", 6) | outputs_by("QuantizerADC", 8)
-    for params in (first, second):
-        params.update(converters | {"core.mapping.inputs.mvm.min": -4.0, "core.mapping.inputs.mvm.max": 4.0})
-    analog = from_torch(model, {"1": first, "3": second}, 1, seed=1, gradient="chain")
+    model = nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10)).to(dtype)
+    span = {"adc_range_option": "CALIBRATED", "calibrated_range": [-4.0, 4.0]}
+    errors = PROGRAMMING_ERROR | {"xbar.device.programming_error.magnitude": 0.02}
+    params = hardware(errors, RANGE, inputs_by("QuantizerDAC", 6), outputs_by("QuantizerADC", 8, **span))
+    analog = from_torch(model, params, 1, seed=1, gradient="chain")
     train, test = (load_dataset("digits", split=split) for split in ("train", "test"))
-    x, seen = (torch.as_tensor(data.images, dtype=dtype) for data in (train, test))
+    x, seen = (torch.as_tensor(data.images, dtype=dtype).flatten(1) for data in (train, test))
     labels, true = (torch.as_tensor(data.labels) for data in (train, test))
-    optimizer = torch.optim.Adam(analog.parameters(), lr=0.03)
-    for _ in range(40):
+    optimizer = torch.optim.SGD(analog.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(120):
         optimizer.zero_grad()
-        F.cross_entropy(analog(x).float(), labels).backward()
+        F.cross_entropy(analog(x), labels).backward()
         optimizer.step()
     with torch.no_grad():
         return float((analog(seen).argmax(1) == true).double().mean())
 
 
 def test_training_reaches_the_same_accuracy_in_every_dtype():
-    double, single, half = (accuracy_after_training(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16))
-    assert double > 0.9
-    assert abs(single - double) < 0.02
-    assert half > double - 0.03
+    found = [accuracy_after_training(dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16)]
+    assert min(found) > 0.92
+    assert max(found) - min(found) < 0.02

@@ -50,7 +50,7 @@ class Backend(Protocol):
         """``value`` with the named dtype; no copy when it has it already."""
 
     def eager(self) -> AbstractContextManager[Any]:
-        """Context for constants that are kept: made at once, whatever traces or records the present call."""
+        """Context for constants that are kept: made at once, whatever traces or transforms the present call."""
 
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""

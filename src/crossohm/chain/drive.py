@@ -40,7 +40,7 @@ class Drive:
 
     @property
     def cell_unit(self) -> float:
-        """Normalised voltage per unit of what drives the cells: steps, a slice of a code, or the voltage."""
+        """Normalised voltage per unit of what drives the cells: steps, a slice of a code, or the voltage itself."""
         return self.dac.slicing.fraction_unit if self.dac.slicing and self.counted else self.unit
 
     def signal(self, x: Array) -> tuple[Array, Array | None]:

@@ -376,7 +376,7 @@ def with_bias(flat: Tensor, bias: Tensor | None, rows: int) -> Tensor:
 
 
 def reshaped(y: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A contiguous result that nothing else refers to, in another shape; no view, which torch guards from changes."""
+    """A contiguous result that nothing else refers to, in another shape: no view, which torch guards from changes."""
     return y if y.shape == shape else torch.ops.aten._unsafe_view.default(y, shape)
 
 

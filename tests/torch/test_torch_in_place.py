@@ -1,0 +1,328 @@
+"""Results are tensors of their own, inputs stay the caller's, and nothing kept between calls gets into a graph."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from layer_cases import LAYERS, Case
+from torch import Tensor, nn
+from torch_cases import CONVERTERS, READ_NOISE, SLICED, SMALL_ARRAYS, STYLES, digital, hardware, inputs, resnet
+
+from crossohm import AnalogCore, CrossSimParameters
+from crossohm.params.files import preset_names
+from crossohm.torch import AnalogEmbedding, from_torch
+
+POLICIES = ["programmed", "chain", "wires"]
+#: A way of its own through the chain each: merged, digitised in steps, with noise by moments, cell by cell.
+HARDWARE = {
+    "ideal": CrossSimParameters(),
+    "noise": hardware(READ_NOISE),
+    "quantizers": hardware(CONVERTERS, SMALL_ARRAYS),
+    "cell by cell": hardware(READ_NOISE, {"simulation.read_noise_sampling": "explicit"}),
+    **{name: hardware(changes, CONVERTERS, READ_NOISE) for name, changes in {**STYLES, **SLICED}.items()},
+}
+IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
+    "relu": torch.relu_,
+    "add": lambda y: y.add_(1),
+    "through a view": lambda y: y.view(-1).mul_(2),
+    "an entry": lambda y: y[..., 0].zero_(),
+}
+
+
+def gradients(case: Case, layer: nn.Module, change: Callable[[Tensor], Any], dtype: torch.dtype) -> list[Tensor]:
+    """Of what ``change`` makes of the outputs, by inputs and parameters."""
+    torch.manual_seed(6)
+    given = [x.requires_grad_() for x in case.inputs(dtype)]
+    outputs = case.outputs(layer, given)
+    for y in outputs:
+        change(y)
+    layer.zero_grad()
+    sum((y * y).sum() for y in outputs).backward()
+    return [x.grad for x in given] + [p.grad for p in layer.parameters()]
+
+
+def on_a_copy(change: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """The same change without touching the tensor that the layer returned."""
+
+    def changed(y: Tensor) -> Tensor:
+        twin = y.clone()
+        change(twin)
+        return twin
+
+    return changed
+
+
+def refused_by_torch(case: Case, change: Callable[[Tensor], Any], dtype: torch.dtype) -> bool:
+    """True if torch's own layer has outputs that must not be changed like that."""
+    try:
+        gradients(case, case.digital(dtype), change, dtype)
+    except RuntimeError:
+        return True
+    return False
+
+
+def assert_changes_are_safe(case: Case, layer: nn.Module, dtype: torch.dtype) -> None:
+    for name, change in IN_PLACE.items():
+        if refused_by_torch(case, change, dtype):
+            continue
+        torch.manual_seed(6)
+        given = [x.requires_grad_() for x in case.inputs(dtype)]
+        outputs = [on_a_copy(change)(y) for y in case.outputs(layer, given)]
+        layer.zero_grad()
+        sum((y * y).sum() for y in outputs).backward()
+        expected = [x.grad for x in given] + [p.grad.clone() for p in layer.parameters()]
+        for ours, theirs in zip(gradients(case, layer, change, dtype), expected, strict=True):
+            assert torch.equal(ours, theirs), name
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("kind", LAYERS)
+def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy, rows):
+    for name in ("ideal", "noise", "quantizers", "cell by cell"):
+        for dtype in (torch.float32, torch.float64) if name == "quantizers" else (torch.float32,):
+            layer = LAYERS[kind].analog(HARDWARE[name], rows, dtype=dtype)
+            layer.gradient = policy
+            assert_changes_are_safe(LAYERS[kind], layer, dtype)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", [*HARDWARE, *preset_names()])
+@pytest.mark.parametrize("kind", ["linear-no-bias", "conv2d", "apart2d", "gru"])
+def test_outputs_on_all_hardware_may_be_changed_in_place(kind, name, policy):
+    params = HARDWARE.get(name) or CrossSimParameters.from_json(name)
+    for dtype in (torch.float32, torch.bfloat16):
+        layer = LAYERS[kind].analog(params, 1, dtype=dtype)
+        layer.gradient = policy
+        assert_changes_are_safe(LAYERS[kind], layer, dtype)
+
+
+@pytest.mark.parametrize(
+    "kind", ["linear-batch", "linear-no-bias", "conv1d", "conv2d-padded", "apart2d", "rnn", "lstm"]
+)
+def test_features_computed_without_gradient_may_be_changed_under_it(kind):
+    """A frozen part of a network under `torch.no_grad`, and something learned added to what it returns."""
+    for name, params in HARDWARE.items():
+        layer, learned = LAYERS[kind].analog(params, 1), torch.ones((), dtype=torch.float64, requires_grad=True)
+        with torch.no_grad():
+            outputs = LAYERS[kind].outputs(layer, LAYERS[kind].inputs())
+        if LAYERS[kind].options.get("batch_first"):  # transposed, as torch's are
+            continue
+        for y in outputs:
+            y += learned
+        sum(y.sum() for y in outputs).backward()
+        assert learned.grad == sum(y.numel() for y in outputs), name
+
+
+def test_vectors_of_tokens_may_be_changed_in_place():
+    tokens = torch.tensor([[3, 0, 5], [3, 3, 1]])
+    table = digital(nn.Embedding, {"num_embeddings": 6, "embedding_dim": 4})
+    for params in HARDWARE.values():
+        analog = AnalogEmbedding.from_torch(copy.deepcopy(table), params, seed=1)
+        for context in (nullcontext(), torch.no_grad()):
+            with context:
+                y = analog(tokens)
+            y += analog.weight[0]
+            y.sum().backward()
+
+
+class Residual(nn.Module):
+    """In-place everywhere, as published networks are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)
+        self.conv2, self.bn2 = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y += x
+        return self.relu(y)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", HARDWARE)
+def test_residual_networks_train(name, policy, rows, fold):
+    torch.manual_seed(1)
+    model = nn.Sequential(Residual(), Residual(), nn.Flatten(), nn.Linear(48, 2, bias=False), nn.ReLU(inplace=True))
+    analog = from_torch(model.eval(), HARDWARE[name], rows, seed=1, fuse_batchnorm=fold, gradient=policy)
+    optimizer = torch.optim.SGD(analog.parameters(), lr=0.01)
+    for _ in range(2):
+        analog(inputs((2, 3, 4, 4), torch.float32)).sum().backward()
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in analog.parameters())
+
+
+@pytest.mark.parametrize("name", ["default", "rram-8bit"])
+def test_presets_are_trained_through_their_converters(name):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(8, 12), nn.ReLU(inplace=True), nn.Linear(12, 3))
+    analog = from_torch(model, CrossSimParameters.from_json(name), 1, seed=1, gradient="chain")
+    x, labels = inputs((30, 8), torch.float32), torch.arange(30) % 3
+    optimizer, losses = torch.optim.SGD(analog.parameters(), lr=0.3, momentum=0.9), []
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(analog(x), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def change_after_product(case: Case, layer: nn.Module) -> list[Tensor] | None:
+    """Gradients of the outputs where inputs changed after they were used; None: refused."""
+    torch.manual_seed(6)
+    leaves = [x.requires_grad_() for x in case.inputs(torch.float32)]
+    given = [x * 1 for x in leaves]
+    outputs = case.outputs(layer, given)
+    for x in given:
+        x.mul_(3)
+    layer.zero_grad()
+    try:
+        sum((y * y).sum() for y in outputs).backward()
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)
+        return None
+    return [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("kind", LAYERS)
+def test_inputs_changed_after_the_product_are_refused_or_do_not_matter(kind, policy, trained):
+    case = LAYERS[kind]
+    allowed = change_after_product(case, case.digital(torch.float32).requires_grad_(trained)) is not None
+    clipping = {"core.mapping.inputs.mvm.clipping": True}
+    for params in (hardware(), hardware(CONVERTERS), hardware(clipping), hardware(READ_NOISE)):
+        layer = case.analog(params, 1, dtype=torch.float32).requires_grad_(trained)
+        layer.gradient = policy
+        found = change_after_product(case, layer)
+        if found is None:
+            assert not allowed
+            continue
+        torch.manual_seed(6)
+        leaves = [x.requires_grad_() for x in case.inputs(torch.float32)]
+        layer.zero_grad()
+        sum((y * y).sum() for y in case.outputs(layer, leaves)).backward()
+        expected = [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+# --- what is kept between calls ---------------------------------------------------------------------------------------
+
+LOOKS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "inference": torch.inference_mode,
+    "no_grad": torch.no_grad,
+}
+
+
+def trained(model: nn.Module, x: list[Tensor], between: Callable[[nn.Module, int], nn.Module]) -> list[Tensor]:
+    """Parameters after steps, with something done before each."""
+    for step in range(3):
+        model = between(model, step)
+        torch.manual_seed(step)
+        model.zero_grad()
+        outputs = model(*x)
+        outputs = outputs if isinstance(outputs, Tensor) else outputs[0]
+        (outputs * outputs).sum().backward()
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.grad is not None:
+                    p -= 1e-3 * p.grad
+    return list(model.parameters())
+
+
+def looking(context: Callable[[], AbstractContextManager[Any]], x: list[Tensor]) -> Callable[..., nn.Module]:
+    def look(model: nn.Module, step: int) -> nn.Module:
+        with context():
+            model(*x)
+            for layer in model.modules():
+                if hasattr(layer, "get_matrix"):
+                    layer.get_matrix()
+        return model
+
+    return look
+
+
+def alone(model: nn.Module, step: int) -> nn.Module:
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("kind", [kind for kind, case in LAYERS.items() if not case.call])
+def test_looking_at_a_layer_leaves_its_training_alone(kind, policy, look):
+    case = LAYERS[kind]
+    for name in ("ideal", "quantizers", "offset"):
+        layer = case.analog(HARDWARE[name], 1, dtype=torch.float32)
+        layer.gradient = policy
+        twin, x = copy.deepcopy(layer), case.inputs(torch.float32)
+        found, expected = trained(layer, x, looking(LOOKS[look], x)), trained(twin, x, alone)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert not ours.is_inference()
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", HARDWARE)
+def test_looking_at_a_network_leaves_its_training_alone(name, look):
+    analog = from_torch(resnet(torch.float32), HARDWARE[name], 1, seed=1, fuse_batchnorm=True, gradient="chain")
+    twin, x = copy.deepcopy(analog), [inputs((2, 3, 8, 8), torch.float32)]
+    found, expected = trained(analog, x, looking(LOOKS[look], x)), trained(twin, x, alone)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_copies_and_other_dtypes_between_steps(policy):
+    def moved(model: nn.Module, step: int) -> nn.Module:
+        with torch.inference_mode():
+            model(*x)
+        return copy.deepcopy(model).double().float()
+
+    for name in ("ideal", "quantizers", "offset"):
+        layer = LAYERS["conv2d-grouped"].analog(HARDWARE[name], 1, dtype=torch.float32)
+        layer.gradient = policy
+        x, twin = LAYERS["conv2d-grouped"].inputs(torch.float32), copy.deepcopy(layer)
+        for ours, theirs in zip(trained(layer, x, moved), trained(twin, x, alone), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("look", [torch.inference_mode, torch.no_grad, nullcontext])
+@pytest.mark.parametrize("name", HARDWARE)
+def test_a_core_first_used_elsewhere_has_the_same_gradient(name, look):
+    matrix, x = inputs((3, 5)), inputs((5, 4))
+
+    def gradient(core: AnalogCore) -> Tensor:
+        torch.manual_seed(1)
+        given = x.clone().requires_grad_()
+        y = core @ given
+        y.relu_()
+        y.square().sum().backward()
+        return given.grad
+
+    core = AnalogCore(matrix, HARDWARE[name], seed=1)
+    with look():
+        first = core @ x
+    assert torch.equal(gradient(core), gradient(AnalogCore(matrix, HARDWARE[name], seed=1)))
+    first = AnalogCore(matrix, HARDWARE[name], seed=1)
+    torch.manual_seed(1)
+    transformed = torch.func.grad(lambda v: (first @ v).relu().square().sum())(x)
+    torch.testing.assert_close(transformed, gradient(first))
