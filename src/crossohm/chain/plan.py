@@ -169,8 +169,11 @@ def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -
 
 def _run_merged(plan: Plan, signal: Array, draw: Draw | None) -> Array:
     stage, driven = plan.stages[0], _without_offset(plan, signal)
-    assert isinstance(stage.readout, LinearReadout | NoisyReadout)
-    y = stage.readout.sums(driven, draw, _noise_energy(plan, stage, signal))
+    if isinstance(stage.readout, NoisyReadout):
+        y = stage.readout.sums(driven, draw, _noise_energy(plan, signal))
+    else:
+        assert isinstance(stage.readout, LinearReadout)
+        y = stage.readout.sums(driven)
     return _add_constant(y, stage.combination.constant)
 
 
@@ -202,8 +205,8 @@ def _evaluations(
         for weight, plane in _planes(plan, signal):
             yield weight, _condition(stage, stage.readout.currents(plane, draw))
     elif isinstance(stage.readout, NoisyReadout):
-        energy = _noise_energy(plan, stage, signal)
-        yield 1.0, _condition(stage, stage.readout.with_energy(driven, draw, energy))
+        energy = _noise_energy(plan, signal)
+        yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
     else:
         yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
 
@@ -217,9 +220,9 @@ def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
         yield weight, fraction if plan.drive.counted else fraction * slicing.fraction_unit
 
 
-def _noise_energy(plan: Plan, stage: Stage, signal: Array) -> Array | None:
-    """Squared voltages weighted as the input slices' noise adds up in the recombined current; None: nothing special."""
-    if not (plan.drive.dac.sliced and isinstance(stage.readout, NoisyReadout)):
+def _noise_energy(plan: Plan, signal: Array) -> Array | None:
+    """Squared voltages weighted as the input slices' noise adds up in the recombined current; None without slices."""
+    if not plan.drive.dac.sliced:
         return None
     total: Any = 0.0
     for weight, plane in _planes(plan, signal):

@@ -55,9 +55,9 @@ class LinearReadout(Readout):
     kernel: Kernel
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self._split(self.sums(v, draw))
+        return self._split(self.sums(v))
 
-    def sums(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+    def sums(self, v: Array) -> Array:
         """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
         return self.contraction.contract(v, self.kernel)
 
@@ -78,20 +78,14 @@ class NoisyReadout(Readout):
     variance: Kernel
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self._split(self.sums(v, draw))
+        return self.with_energy(v, None, draw)
 
-    def with_energy(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
-        """Currents if the squared voltages that carry noise are ``energy`` (several input slices at once)."""
+    def with_energy(self, v: Array, energy: Array | None, draw: Draw | None) -> Array:
+        """Currents when the squared voltages that carry noise differ from ``v**2`` (several input slices at once)."""
         return self._split(self.sums(v, draw, energy))
 
-    def sums(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
-        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array.
-
-        Args:
-            v: Voltages.
-            draw: Source of the noise.
-            energy: Squared voltages that carry noise; None: those of ``v``.
-        """
+    def sums(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
+        """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
         assert draw is not None
         mean = self.contraction.contract(v, self.kernel)
         noise = backend_of(v).root(self.contraction.contract(v * v if energy is None else energy, self.variance))

@@ -162,7 +162,7 @@ def _together(found: Mapping[str, str]) -> str:
 def _failures(results: Results) -> dict[int, tuple[tuple[int, str], ...]]:
     """Chips that were tried and have no result, by point: pairs of a seed and the reason."""
     found: dict[int, list[tuple[int, str]]] = {}
-    for failure in getattr(results, "failures", ()):
+    for failure in results.failures:
         found.setdefault(failure.point, []).append((failure.seed, failure.reason))
     return {point: tuple(failures) for point, failures in found.items()}
 
