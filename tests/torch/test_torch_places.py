@@ -480,3 +480,43 @@ def test_layers_converted_one_by_one_have_independent_errors(case):
 def test_patterns_do_not_see_the_name():
     analog = from_torch(nn.Sequential(nn.Linear(4, 4)), {"0": hardware()}, seed=1, name="part")
     assert analog[0].name == "part.0"
+
+
+# --- moving common parameters -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias_rows", [0, 1])
+@pytest.mark.parametrize(
+    "moves",
+    [["double"], ["bfloat16"], ["double", "float"], ["half", "float", "double"]],
+    ids=lambda moves: "-".join(moves),
+)
+@pytest.mark.parametrize("case", ["tied", *(name for name in LAYERS if "-" not in name)])
+def test_moving_common_parameters_keeps_the_chip_of_every_place(case, moves, bias_rows):
+    if case == "tied":
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4)))
+        model[1].weight = model[2][0].weight = model[0].weight
+    else:
+        layer = LAYERS[case].digital(torch.float32)
+        model = nn.ModuleList([layer, layer, nn.Sequential(layer)])
+    analog = from_torch(model, hardware(PROGRAMMING_ERROR), bias_rows, seed=1)
+    layers = analog_modules(analog)
+    held = [matrix.programmed() for layer in layers for matrix in layer.matrices]
+    for move in moves:
+        getattr(analog, move)()
+        found = [matrix.programmed() for layer in layers for matrix in layer.matrices]
+        for one, other in zip(found, held, strict=True):
+            torch.testing.assert_close(one.double(), other.double(), rtol=1e-2, atol=1e-2)
+    with torch.no_grad():
+        for parameter in analog.parameters():
+            parameter.mul_(2)
+    assert not any(matrix.is_written() for layer in layers for matrix in layer.matrices)
+
+
+def test_values_changed_before_a_move_are_written():
+    analog = from_torch(nn.Sequential(*[nn.Linear(4, 4)] * 2), seed=1)
+    with torch.no_grad():
+        analog[0].weight.mul_(3)
+    analog.double()
+    for layer in analog:
+        torch.testing.assert_close(layer.get_matrix(), layer.weight)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -185,9 +186,16 @@ class HeldMatrix:
 
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
-    def is_written(self) -> bool:
-        """True if the arrays hold the present values of the parameters."""
-        return self._written == self._stamps()
+    def is_written(self, moves: Mapping[int, int] = MappingProxyType({})) -> bool:
+        """True if the arrays hold the present values of the parameters.
+
+        Args:
+            moves: For fingerprints, those of the same values in another dtype.
+        """
+        now = self._stamps()
+        return len(now) == len(self._written) and all(
+            stamp in (then, moves.get(then)) for stamp, then in zip(now, self._written, strict=True)
+        )
 
     def mark_written(self) -> None:
         """Take the present values of the parameters for what the arrays hold."""

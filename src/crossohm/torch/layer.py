@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
@@ -25,6 +26,10 @@ Sync = Literal["auto", "manual", "error"]
 
 #: Which derivative backward computes.
 Gradient = Literal["programmed", "chain", "wires"]
+
+#: For parameters that were moved to another dtype or device: fingerprints before and after. A parameter that several
+#: layers share is moved with the first; the others have to recognise what they hold.
+_MOVES: Any = WeakIdKeyDictionary()
 
 
 class AnalogLayer(nn.Module):
@@ -322,10 +327,17 @@ class AnalogLayer(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Moving the parameters to another device or dtype leaves the chip as it is."""
-        written = [matrix for matrix in self._matrices if matrix.is_written()]
+        moves: dict[int, int] = {}
+        for parameter in self.parameters():
+            moves |= _MOVES.get(parameter, {})
+        written = [matrix for matrix in self._matrices if matrix.is_written(moves)]
         super()._apply(fn, recurse)
         for matrix in written:
+            before = matrix.written
             matrix.mark_written()
+            moves |= zip(before, matrix.written, strict=True)
+        for parameter in self.parameters():
+            _MOVES[parameter] = moves
         return self
 
     def _rows_text(self) -> str:
