@@ -24,6 +24,7 @@ from typing import final
 import numpy as np
 
 from crossohm.circuits.grid.reduction import effective_matrix
+from crossohm.circuits.grid.threads import threads_for
 from crossohm.circuits.grid.wires import Wires
 
 #: Residual at which a vector is solved, relative to its right-hand side.
@@ -79,7 +80,8 @@ class DrivenNetwork:
             CrossOhmError: as `effective_matrix`, which takes over where the residual stays too large.
         """
         size = max(1, BLOCK_ELEMENTS // self.g.size)
-        parts = [self._solved(v[first : first + size]) for first in range(0, len(v), size)]
+        with threads_for(max(self.g.shape)):
+            parts = [self._solved(v[first : first + size]) for first in range(0, len(v), size)]
         return np.concatenate(parts) if parts else np.zeros((0, self.g.shape[1]))
 
     def _solved(self, v: np.ndarray) -> np.ndarray:

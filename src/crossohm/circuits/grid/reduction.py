@@ -34,9 +34,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from crossohm.backends import Array, backend_of
+from crossohm.circuits.grid.threads import threads_for
 from crossohm.circuits.grid.wires import Wires
 from crossohm.errors import CrossOhmError, UnsupportedError
 
@@ -44,8 +44,6 @@ from crossohm.errors import CrossOhmError, UnsupportedError
 CHUNK_ELEMENTS = 1 << 24
 #: Largest residual accepted after eliminating a block; rounding leaves about 1e-15.
 RESIDUAL = 1e-9
-#: Lines on the shorter side from which more than one BLAS thread pays.
-THREADED_BLOCK = 1024
 
 
 def effective_matrix(g: Array, wires: Wires, names: Sequence[str] = ()) -> Array:
@@ -74,8 +72,7 @@ def effective_matrix(g: Array, wires: Wires, names: Sequence[str] = ()) -> Array
         )
     *arrays, lines, outputs, inputs = g.shape
     batch = backend.xp.reshape(g, (prod(arrays), lines, outputs, inputs))
-    # Threads would spend more time meeting each other than on blocks this small.
-    with threadpool_limits(1 if min(outputs, inputs) < THREADED_BLOCK else None, user_api="blas"):
+    with threads_for(min(outputs, inputs)):
         found, residual = _over_shorter_side(batch, wires)
     found = backend.xp.reshape(found, (*arrays, outputs, inputs))
     if backend.is_traced(residual):
