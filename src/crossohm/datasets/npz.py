@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,7 +15,11 @@ from numpy.typing import NDArray
 from crossohm.datasets.raw import Raw, check_labels, existing_folder
 from crossohm.errors import DataError
 
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+#: What NumPy and the libraries below it raise at damaged archives; headers of arrays are Python text.
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, MemoryError, RuntimeError, SyntaxError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
 
 
 def read_npz(path: Path, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -32,7 +38,7 @@ def read_npz(path: Path, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
             images, labels = (_array(path, archive, letter, split) for letter in "xy")
     except DataError:
         raise
-    except _DAMAGE as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not an intact NumPy archive ({error}). Fetch it again") from error
     return _channels_first(path, images), _labels(path, labels, len(images))
 

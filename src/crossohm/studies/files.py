@@ -6,8 +6,6 @@ import csv
 import json
 import platform
 import sys
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import crossohm
+from crossohm.datasets.npz import UNREADABLE
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
 from crossohm.studies.sampling import interval
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 FORMAT = "crossohm run 1"
 _RESULTS = "results.json"
 _SUMMARY = ("settings", "images", "seeds", "digital", "analog", "interval", "paired", "hardware", "seconds")
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "pydantic", "array-api-compat")
 
 
@@ -127,7 +125,7 @@ def read_result(folder: Path) -> SavedRun:
         layers = {name: CrossSimParameters(**tree) for name, tree in results["layer_hardware"].items()}
     except DataError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"{folder}: not the results of a run ({error})") from error
     return SavedRun(results, CrossSimParameters.from_json(folder / "hardware.json"), layers, outputs)
 

@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm.datasets.npz import UNREADABLE
 from crossohm.errors import DataError, WriteError
 from crossohm.studies.folder import remove_empty
 from crossohm.studies.sealed import PART, read_sealed, write_sealed, write_whole
@@ -133,7 +134,7 @@ class ResultStore:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        except (OSError, ValueError, EOFError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path}: damaged ({error})") from error
 
     def write_failure(self, key: str, body: Mapping[str, Any]) -> None:
