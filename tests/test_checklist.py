@@ -17,9 +17,10 @@ def test_every_test_named_exists() -> None:
     file, named = None, 0
     for name in re.findall(r"`([^`]+)`", TEXT):
         if name.endswith(".py"):
-            file = TESTS / name if name.split("/")[-1].startswith("test_") else None
-            assert (file or TESTS.parent / name).is_file(), name
+            tests = name.rpartition("/")[2].startswith("test_")
+            file = TESTS / name if tests else TESTS.parent / name
+            assert file.is_file(), name
         elif name.startswith("test_"):
-            assert file is not None and f"\ndef {name}(" in file.read_text(encoding="utf-8"), f"{file}: {name}"
+            assert file is not None and re.search(rf"\n *def {name}\(", file.read_text("utf-8")), f"{file}: {name}"
             named += 1
     assert named > 60

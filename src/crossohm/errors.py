@@ -60,6 +60,10 @@ class OperandError(CrossOhmError, TypeError):
     """A function in which a core cannot take part; the message says what to use instead."""
 
 
+class NetworkError(InputError):
+    """A network's own code failed on an input; the error it raised is the cause."""
+
+
 class UnsupportedError(CrossOhmError, NotImplementedError):
     """A combination that is meaningful but not available; the message says what is."""
 

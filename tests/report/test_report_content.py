@@ -204,17 +204,24 @@ class SquareRootDAC(DAC):
 """
 
 
+@pytest.fixture(scope="module")
+def own_converters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file for all tests: names belong to the file that had them first."""
+    path = tmp_path_factory.mktemp("own") / "converters.py"
+    path.write_text(OWN)
+    return path
+
+
 @pytest.mark.parametrize("style", ["BALANCED", "OFFSET", "BITSLICED"])
 @pytest.mark.parametrize("own", [True, False], ids=["own", "ideal"])
-def test_converters_of_a_user_are_called_by_their_names(tmp_path: Path, style: str, own: bool) -> None:
-    (tmp_path / "converters.py").write_text(OWN)
+def test_converters_of_a_user_are_called_by_their_names(own_converters: Path, style: str, own: bool) -> None:
     sliced = ["core.bit_sliced.num_slices=2", "xbar.device.cell_bits=4"] if style == "BITSLICED" else []
     settings = [f"core.style={style}", *sliced]
     names = {"adc": "SquareRootADC", "dac": "SquareRootDAC"} if own else {"adc": "IdealADC", "dac": "IdealDAC"}
     settings += [f"xbar.{kind}.mvm.model={name}" for kind, name in names.items()]
     settings += [f"xbar.{kind}.mvm.bits={5 if own else 0}" for kind in names]
     options = [text for setting in settings for text in ("--set", setting)]
-    arguments = ["hardware", "--plugin", str(tmp_path / "converters.py"), "--calibration-images", "10", *options]
+    arguments = ["hardware", "--plugin", str(own_converters), "--calibration-images", "10", *options]
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 0, shown.output
     for layer in json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)["layers"]:

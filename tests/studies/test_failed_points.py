@@ -80,7 +80,7 @@ def crossohm_(*arguments: str) -> Result:
 FAULTS = {
     "nan": r"model .*net\.py:make.*answered nan to 8 of 8 images",
     "inf": r"model .*net\.py:make.*answered inf to 8 of 8 images",
-    "rows": r"model .*net\.py:make.*answered 8 images with an array \(1, 10\)",
+    "rows": r"the network answers \(1, 10\) to 8 images",
     "error": r"RuntimeError: the code of the user",
 }
 

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.errors import CrossOhmError, DataError
+from crossohm.errors import CrossOhmError, DataError, NetworkError
 
 
 @final
@@ -30,6 +30,8 @@ class Problem:
 
 def problem_of(error: Exception) -> Problem:
     """What an error says, as text: errors are not all made to travel between processes."""
+    if isinstance(error, NetworkError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # studies show a network what it was made for: its own code is to blame
     if isinstance(error, CrossOhmError):
         return Problem(" ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []))]))
     return Problem(" ".join(f"{type(error).__name__}: {error}".split()), "".join(traceback.format_exception(error)))

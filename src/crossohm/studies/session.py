@@ -121,7 +121,7 @@ class Session:
     def shown(self, study: Study) -> TorchNetwork:
         """The same, told by some test images what its inputs look like: ready for hardware."""
         network, data = self.network(study), self.test_images(study)
-        key = digest([self.model_digest(study), data.digest, study.model.model_dump(), study.run.model_dump()])
+        key = digest([self._network_key(study), data.digest])
         return self._once("shown", key, lambda: network.seeing(data.images[:2]))
 
     def model_digest(self, study: Study) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crossohm.backends import backend_of, is_array
-from crossohm.errors import CrossOhmError, InputError
+from crossohm.errors import CrossOhmError, InputError, NetworkError
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -41,7 +41,7 @@ class Call:
         """What the module answers.
 
         Raises:
-            InputError: it does not take these arguments.
+            NetworkError: it does not take these arguments.
         """
         try:
             return module(*self.inputs, **self.named)
@@ -49,7 +49,7 @@ class Call:
             raise
         except Exception as error:  # the forward is the user's, and may fail in any way
             given = [*map(_form, self.inputs), *(f"{name}={_form(value)}" for name, value in self.named.items())]
-            raise InputError(
+            raise NetworkError(
                 f"{type(module).__name__} fails on inputs ({', '.join(given)}): {type(error).__name__}: {error}. "
                 f"{_WAY_OUT.format(forward=_signature(module))}"
             ) from error

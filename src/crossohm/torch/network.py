@@ -236,8 +236,13 @@ class TorchNetwork:
             InputError: the network does not take such images.
             UnsupportedError: it answers something else than one tensor with an entry for each image.
         """
+        found = []
         with self._at_work():
-            found = [_answers(answer, size) for answer, size in self._work(images, stage, progress)]
+            progress(stage, 0, len(images))
+            for start in range(0, len(images), self.batch_size):
+                batch = images[start : start + self.batch_size]  # files of images are read here
+                found.append(_answers(call_of(self.module, batch).of(self.module), len(batch)))
+                progress(stage, start + len(batch), len(images))
         return np.concatenate(found)
 
     def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
@@ -252,22 +257,17 @@ class TorchNetwork:
         Raises:
             InputError: the network does not take the batch.
         """
-        with self._at_work():
-            for _ in self._work(batch, stage, progress):
-                pass
-
-    def _work(self, batch: Any, stage: str, progress: Progress) -> Iterator[tuple[Any, int]]:
-        """Answers, and to how many inputs; a single tensor is divided into batches."""
         call = call_of(self.module, batch)
         whole = call.only_tensor
-        if whole is None:
-            yield call.of(self.module), 1
-            return
-        progress(stage, 0, len(whole))
-        for start in range(0, len(whole), self.batch_size):
-            part = whole[start : start + self.batch_size]
-            yield Call((part,), {}).of(self.module), len(part)
-            progress(stage, start + len(part), len(whole))
+        with self._at_work():
+            if whole is None:
+                call.of(self.module)
+                return
+            progress(stage, 0, len(whole))
+            for start in range(0, len(whole), self.batch_size):
+                part = whole[start : start + self.batch_size]
+                Call((part,), {}).of(self.module)
+                progress(stage, start + len(part), len(whole))
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
