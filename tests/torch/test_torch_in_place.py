@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from torch_cases import CONVERTERS, READ_NOISE, SLICED, SMALL_ARRAYS, STYLES, di
 
 from crossohm import AnalogCore, CrossSimParameters
 from crossohm.params.files import preset_names
-from crossohm.torch import AnalogEmbedding, from_torch
+from crossohm.torch import AnalogEmbedding, analog_modules, from_torch
 
 POLICIES = ["programmed", "chain", "wires"]
 #: A way of its own through the chain each: merged, digitised in steps, with noise by moments, cell by cell.
@@ -27,70 +26,63 @@ HARDWARE = {
     "cell by cell": hardware(READ_NOISE, {"simulation.read_noise_sampling": "explicit"}),
     **{name: hardware(changes, CONVERTERS, READ_NOISE) for name, changes in {**STYLES, **SLICED}.items()},
 }
-IN_PLACE: dict[str, Callable[[Tensor], Any]] = {
-    "relu": torch.relu_,
-    "add": lambda y: y.add_(1),
-    "through a view": lambda y: y.view(-1).mul_(2),
-    "an entry": lambda y: y[..., 0].zero_(),
-}
+Change = Callable[[Tensor], Tensor]
 
 
-def gradients(case: Case, layer: nn.Module, change: Callable[[Tensor], Any], dtype: torch.dtype) -> list[Tensor]:
+def through_a_view(y: Tensor) -> Tensor:
+    y.view(-1).mul_(2)
+    return y
+
+
+def an_entry(y: Tensor) -> Tensor:
+    y[..., 0] = 0
+    return y
+
+
+def one_after_another(y: Tensor) -> Tensor:
+    for change in IN_PLACE:
+        y = change(y)
+    return y
+
+
+#: Changes of a tensor, which is returned.
+IN_PLACE: list[Change] = [torch.relu_, lambda y: y.add_(1), through_a_view, an_entry]
+
+
+def gradients(case: Case, layer: nn.Module, change: Change, dtype: torch.dtype) -> list[Tensor]:
     """Of what ``change`` makes of the outputs, by inputs and parameters."""
     torch.manual_seed(6)
     given = [x.requires_grad_() for x in case.inputs(dtype)]
-    outputs = case.outputs(layer, given)
-    for y in outputs:
-        change(y)
     layer.zero_grad()
-    sum((y * y).sum() for y in outputs).backward()
+    sum((change(y) ** 2).sum() for y in case.outputs(layer, given)).backward()
     return [x.grad for x in given] + [p.grad for p in layer.parameters()]
 
 
-def on_a_copy(change: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-    """The same change without touching the tensor that the layer returned."""
-
-    def changed(y: Tensor) -> Tensor:
-        twin = y.clone()
-        change(twin)
-        return twin
-
-    return changed
-
-
-def refused_by_torch(case: Case, change: Callable[[Tensor], Any], dtype: torch.dtype) -> bool:
-    """True if torch's own layer has outputs that must not be changed like that."""
+def allowed_by_torch(case: Case, change: Change, dtype: torch.dtype) -> bool:
+    """True if the outputs of torch's own layer may be changed like that."""
     try:
         gradients(case, case.digital(dtype), change, dtype)
     except RuntimeError:
-        return True
-    return False
+        return False
+    return True
 
 
 def assert_changes_are_safe(case: Case, layer: nn.Module, dtype: torch.dtype) -> None:
-    for name, change in IN_PLACE.items():
-        if refused_by_torch(case, change, dtype):
-            continue
-        torch.manual_seed(6)
-        given = [x.requires_grad_() for x in case.inputs(dtype)]
-        outputs = [on_a_copy(change)(y) for y in case.outputs(layer, given)]
-        layer.zero_grad()
-        sum((y * y).sum() for y in outputs).backward()
-        expected = [x.grad for x in given] + [p.grad.clone() for p in layer.parameters()]
+    together = allowed_by_torch(case, one_after_another, dtype)
+    for change in [one_after_another] if together else [one for one in IN_PLACE if allowed_by_torch(case, one, dtype)]:
+        expected = gradients(case, layer, lambda y, change=change: change(y.clone()), dtype)
         for ours, theirs in zip(gradients(case, layer, change, dtype), expected, strict=True):
-            assert torch.equal(ours, theirs), name
+            assert torch.equal(ours, theirs)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("rows", [0, 1])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy, rows):
-    for name in ("ideal", "noise", "quantizers", "cell by cell"):
-        for dtype in (torch.float32, torch.float64) if name == "quantizers" else (torch.float32,):
-            layer = LAYERS[kind].analog(HARDWARE[name], rows, dtype=dtype)
-            layer.gradient = policy
-            assert_changes_are_safe(LAYERS[kind], layer, dtype)
+def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy):
+    for name, rows in (("ideal", 0), ("ideal", 1), ("noise", 1), ("quantizers", 0), ("cell by cell", 1)):
+        layer = LAYERS[kind].analog(HARDWARE[name], rows, dtype=torch.float32)
+        layer.gradient = policy
+        assert_changes_are_safe(LAYERS[kind], layer, torch.float32)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -98,7 +90,7 @@ def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy, rows):
 @pytest.mark.parametrize("kind", ["linear-no-bias", "conv2d", "apart2d", "gru"])
 def test_outputs_on_all_hardware_may_be_changed_in_place(kind, name, policy):
     params = HARDWARE.get(name) or CrossSimParameters.from_json(name)
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
         layer = LAYERS[kind].analog(params, 1, dtype=dtype)
         layer.gradient = policy
         assert_changes_are_safe(LAYERS[kind], layer, dtype)
@@ -149,8 +141,7 @@ class Residual(nn.Module):
         return self.relu(y)
 
 
-@pytest.mark.parametrize("fold", [True, False])
-@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize(("rows", "fold"), [(0, False), (1, True)])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", HARDWARE)
 def test_residual_networks_train(name, policy, rows, fold):
@@ -195,14 +186,14 @@ def change_after_product(case: Case, layer: nn.Module) -> list[Tensor] | None:
     try:
         sum((y * y).sum() for y in outputs).backward()
     except RuntimeError as error:
-        assert "modified by an inplace operation" in str(error)
+        assert "inplace" in str(error)
         return None
     return [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["programmed", "chain"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_inputs_changed_after_the_product_are_refused_or_do_not_matter(kind, policy, trained):
     case = LAYERS[kind]
@@ -226,11 +217,6 @@ def test_inputs_changed_after_the_product_are_refused_or_do_not_matter(kind, pol
 
 # --- what is kept between calls ---------------------------------------------------------------------------------------
 
-LOOKS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "inference": torch.inference_mode,
-    "no_grad": torch.no_grad,
-}
-
 
 def trained(model: nn.Module, x: list[Tensor], between: Callable[[nn.Module, int], nn.Module]) -> list[Tensor]:
     """Parameters after steps, with something done before each."""
@@ -248,12 +234,14 @@ def trained(model: nn.Module, x: list[Tensor], between: Callable[[nn.Module, int
     return list(model.parameters())
 
 
-def looking(context: Callable[[], AbstractContextManager[Any]], x: list[Tensor]) -> Callable[..., nn.Module]:
+def looking(x: list[Tensor]) -> Callable[..., nn.Module]:
+    """Products and reads in inference mode, and without gradient; the first of them before any other product."""
+
     def look(model: nn.Module, step: int) -> nn.Module:
-        with context():
-            model(*x)
-            for layer in model.modules():
-                if hasattr(layer, "get_matrix"):
+        for context in (torch.inference_mode(), torch.no_grad()):
+            with context:
+                model(*x)
+                for layer in analog_modules(model):
                     layer.get_matrix()
         return model
 
@@ -265,27 +253,25 @@ def alone(model: nn.Module, step: int) -> nn.Module:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", [kind for kind, case in LAYERS.items() if not case.call])
-def test_looking_at_a_layer_leaves_its_training_alone(kind, policy, look):
+def test_looking_at_a_layer_leaves_its_training_alone(kind, policy):
     case = LAYERS[kind]
-    for name in ("ideal", "quantizers", "offset"):
+    for name in ("ideal", "quantizers"):
         layer = case.analog(HARDWARE[name], 1, dtype=torch.float32)
         layer.gradient = policy
         twin, x = copy.deepcopy(layer), case.inputs(torch.float32)
-        found, expected = trained(layer, x, looking(LOOKS[look], x)), trained(twin, x, alone)
+        found, expected = trained(layer, x, looking(x)), trained(twin, x, alone)
         for ours, theirs in zip(found, expected, strict=True):
             assert not ours.is_inference()
             assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", HARDWARE)
-def test_looking_at_a_network_leaves_its_training_alone(name, look):
+def test_looking_at_a_network_leaves_its_training_alone(name):
     analog = from_torch(resnet(torch.float32), HARDWARE[name], 1, seed=1, fuse_batchnorm=True, gradient="chain")
     twin, x = copy.deepcopy(analog), [inputs((2, 3, 8, 8), torch.float32)]
-    found, expected = trained(analog, x, looking(LOOKS[look], x)), trained(twin, x, alone)
+    found, expected = trained(analog, x, looking(x)), trained(twin, x, alone)
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
 
