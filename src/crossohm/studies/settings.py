@@ -14,6 +14,8 @@ from crossohm.params import CrossSimParameters
 
 #: Of the currents that an ADC range holds, where ranges are chosen by percentiles.
 DEFAULT_PERCENTILE = 99.99
+#: More chips than anyone waits for; a slip of the pen.
+MOST_CHIPS = 100_000
 
 
 @final
@@ -60,6 +62,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("draws", "batch_size", "top_k", "calibration_images"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "a positive integer")
+        _require("draws", self.draws, self.draws <= MOST_CHIPS, f"at most {MOST_CHIPS}")
         _require("images", self.images, self.images is None or self.images >= 1, "a positive integer, or None for all")
         _require("seed", self.seed, 0 <= self.seed < 2**62, "an integer from 0 to 2**62 - 1")
         _require("objective", self.objective, self.objective in get_args(Measure), ", ".join(get_args(Measure)))
