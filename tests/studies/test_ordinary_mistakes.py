@@ -150,7 +150,9 @@ DATA_MISTAKES: dict[str, dict[str, Any]] = {
     "more classes than there are": {"metric": {"top_k": 99}},
     "no images": {"dataset": "data.py:empty", "model": "nets.py:make"},
     "no training images": {"dataset": "data.py:untrained", "model": "nets.py:make"},
-    "empty archive": {"dataset": {"name": "npz", "data_dir": "empty.npz", "preprocessing": "unit"}, "model": "nets.py:make"},
+    "empty archive": {
+        "dataset": {"name": "npz", "data_dir": "empty.npz", "preprocessing": "unit"}, "model": "nets.py:make"
+    },
     "folder without images": {
         "dataset": {"name": "image_folder", "data_dir": "folder", "preprocessing": "unit"}, "model": "nets.py:make"
     },
