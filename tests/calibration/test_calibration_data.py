@@ -158,6 +158,30 @@ def test_a_limit_takes_the_first_of_every_input() -> None:
         assert found.layers["layer"] == crossohm.calibrate(Two(), [(X[:13], MASK[:13])], HARDWARE).layers["layer"]
 
 
+class Files:
+    """Images that are read when they are asked for, and not many at a time."""
+
+    dtype, ndim, shape = np.dtype(np.float32), 2, tuple(X.shape)
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        found = X.numpy()[index]
+        assert len(found) <= 7
+        return found
+
+
+def test_images_are_read_as_they_are_needed() -> None:
+    network = TorchNetwork(nn.Sequential(Two().layer), batch_size=7)
+    expected = crossohm.calibrate(network, X, HARDWARE)
+    for data in (Files(), SimpleNamespace(images=Files())):
+        found = crossohm.calibrate(network, data, HARDWARE)
+        assert found.images == 24
+        assert found.layers == expected.layers
+    np.testing.assert_array_equal(network.outputs(Files()), network.outputs(X.numpy()))  # type: ignore[arg-type]
+
+
 def test_packed_sequences() -> None:
     model = nn.LSTM(4, 8)
     packed = nn.utils.rnn.pack_sequence([X[:9].clone(), X[9:15].clone(), X[15:].clone()], enforce_sorted=False)

@@ -21,10 +21,10 @@ class ImageSource:
     """Images, or other inputs, that can be looked at several times.
 
     Args:
-        data: An array ``(images, ...)`` of any library, an object with such an array as ``images``, a mapping that is
-            one batch, or an iterable of batches as loaders give them. An iterator, which can be used only once, is kept
-            in memory. What a batch may be, the network says: an array or a sequence that begins with one, and more if
-            it is a `FrontEnd`.
+        data: An array ``(images, ...)`` of any library or a stack of files that is read when sliced, an object with
+            such as ``images``, a mapping that is one batch, or an iterable of batches as loaders give them. An
+            iterator, which can be used only once, is kept in memory. What a batch may be, the network says: an array or
+            a sequence that begins with one, and more if it is a `FrontEnd`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -119,7 +119,7 @@ def _size(batch: Any) -> int:
 
 def _counts(array: Any) -> bool:
     """True for arrays of whole numbers: a single axis of them may be tokens, one of measured values is an image."""
-    return backend_of(array).dtype_name(array).startswith(("int", "uint", "bool"))
+    return str(array.dtype).rpartition(".")[2].startswith(("int", "uint", "bool"))
 
 
 def _arrays(batch: Any) -> Iterator[Any]:
@@ -148,8 +148,9 @@ def _images(batch: Any) -> NDArray[np.float32]:
         raise InputError(
             f"batch of type {type(batch).__name__}: expected an array (images, ...), or a sequence that begins with one"
         )
-    return np.asarray(backend_of(found).to_numpy(found), dtype=np.float32)
+    return np.asarray(backend_of(found).to_numpy(found) if is_array(found) else found[:], dtype=np.float32)
 
 
 def _is_array(value: Any) -> bool:
-    return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
+    """True for arrays, and for what is sliced like one; array libraries have loaders, too."""
+    return all(hasattr(value, name) for name in ("ndim", "shape", "dtype", "__getitem__"))

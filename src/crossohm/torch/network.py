@@ -17,7 +17,7 @@ from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.ranges import output_step
 from crossohm.errors import UnsupportedError
-from crossohm.torch.batches import Call, call_of
+from crossohm.torch.batches import call_of
 from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.folded import is_folded
@@ -240,17 +240,16 @@ class TorchNetwork:
                 pass
 
     def _work(self, batch: Any, stage: str, progress: Progress) -> Iterator[tuple[Any, int]]:
-        """Answers, and to how many inputs; a single tensor is divided into batches."""
-        call = call_of(self.module, batch)
-        whole = call.only_tensor
-        if whole is None:
-            yield call.of(self.module), 1
+        """Answers, and to how many inputs; an array is divided into batches, and read no sooner than it is needed."""
+        stack = batch if getattr(batch, "ndim", 0) else call_of(self.module, batch).only_tensor
+        if stack is None:
+            yield call_of(self.module, batch).of(self.module), 1
             return
-        progress(stage, 0, len(whole))
-        for start in range(0, len(whole), self.batch_size):
-            part = whole[start : start + self.batch_size]
-            yield Call((part,), {}).of(self.module), len(part)
-            progress(stage, start + len(part), len(whole))
+        progress(stage, 0, len(stack))
+        for start in range(0, len(stack), self.batch_size):
+            part = stack[start : start + self.batch_size]
+            yield call_of(self.module, part).of(self.module), len(part)
+            progress(stage, start + len(part), len(stack))
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
