@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -14,6 +15,9 @@ from crossohm.errors import InputError, ParameterError
 
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
 _FEW = 2
+
+#: Images of a stack that are read at a time.
+_BLOCK = 256
 
 
 @final
@@ -40,7 +44,9 @@ class ImageSource:
         data = getattr(data, "images", data)
         self._limit = limit
         self._batches: Iterable[Any] = [data] if _is_array(data) or isinstance(data, Mapping) else data
-        if hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
+        if _Blocks.suits(data):
+            self._batches = _Blocks(data)
+        elif hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
             raise InputError(
                 f"data of type {type(data).__name__} gives single inputs by their number, not batches; pass a loader "
                 "of it, for example torch.utils.data.DataLoader(data, batch_size=100)"
@@ -119,7 +125,7 @@ def _size(batch: Any) -> int:
 
 def _counts(array: Any) -> bool:
     """True for arrays of whole numbers: a single axis of them may be tokens, one of measured values is an image."""
-    return str(array.dtype).rpartition(".")[2].startswith(("int", "uint", "bool"))
+    return backend_of(array).dtype_name(array).startswith(("int", "uint", "bool"))
 
 
 def _arrays(batch: Any) -> Iterator[Any]:
@@ -148,9 +154,25 @@ def _images(batch: Any) -> NDArray[np.float32]:
         raise InputError(
             f"batch of type {type(batch).__name__}: expected an array (images, ...), or a sequence that begins with one"
         )
-    return np.asarray(backend_of(found).to_numpy(found) if is_array(found) else found[:], dtype=np.float32)
+    return np.asarray(backend_of(found).to_numpy(found), dtype=np.float32)
 
 
 def _is_array(value: Any) -> bool:
-    """True for arrays, and for what is sliced like one; array libraries have loaders, too."""
-    return all(hasattr(value, name) for name in ("ndim", "shape", "dtype", "__getitem__"))
+    return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
+
+
+@final
+@dataclass(frozen=True)
+class _Blocks:
+    """A stack of images that is no array, but is sliced like one, a block at a time."""
+
+    stack: Any
+
+    @staticmethod
+    def suits(data: Any) -> bool:
+        """True for such a stack."""
+        return not _is_array(data) and all(hasattr(data, name) for name in ("ndim", "shape", "dtype", "__getitem__"))
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.stack), _BLOCK):
+            yield self.stack[start : start + _BLOCK]

@@ -17,7 +17,7 @@ from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.ranges import output_step
 from crossohm.errors import UnsupportedError
-from crossohm.torch.batches import call_of
+from crossohm.torch.batches import Call, call_of
 from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
 from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.folded import is_folded
@@ -219,8 +219,13 @@ class TorchNetwork:
             InputError: the network does not take such images.
             UnsupportedError: it answers something else than one tensor with an entry for each image.
         """
+        found = []
         with self._at_work():
-            found = [_answers(answer, size) for answer, size in self._work(images, stage, progress)]
+            progress(stage, 0, len(images))
+            for start in range(0, len(images), self.batch_size):
+                batch = images[start : start + self.batch_size]  # files of images are read here
+                found.append(_answers(call_of(self.module, batch).of(self.module), len(batch)))
+                progress(stage, start + len(batch), len(images))
         return np.concatenate(found)
 
     def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
@@ -235,21 +240,17 @@ class TorchNetwork:
         Raises:
             InputError: the network does not take the batch.
         """
+        call = call_of(self.module, batch)
+        whole = call.only_tensor
         with self._at_work():
-            for _ in self._work(batch, stage, progress):
-                pass
-
-    def _work(self, batch: Any, stage: str, progress: Progress) -> Iterator[tuple[Any, int]]:
-        """Answers, and to how many inputs; an array is divided into batches, and read no sooner than it is needed."""
-        stack = batch if getattr(batch, "ndim", 0) else call_of(self.module, batch).only_tensor
-        if stack is None:
-            yield call_of(self.module, batch).of(self.module), 1
-            return
-        progress(stage, 0, len(stack))
-        for start in range(0, len(stack), self.batch_size):
-            part = stack[start : start + self.batch_size]
-            yield call_of(self.module, part).of(self.module), len(part)
-            progress(stage, start + len(part), len(stack))
+            if whole is None:
+                call.of(self.module)
+                return
+            progress(stage, 0, len(whole))
+            for start in range(0, len(whole), self.batch_size):
+                part = whole[start : start + self.batch_size]
+                Call((part,), {}).of(self.module)
+                progress(stage, start + len(part), len(whole))
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
