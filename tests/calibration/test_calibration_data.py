@@ -158,6 +158,31 @@ def test_a_limit_takes_the_first_of_every_input() -> None:
         assert found.layers["layer"] == crossohm.calibrate(Two(), [(X[:13], MASK[:13])], HARDWARE).layers["layer"]
 
 
+class Stack:
+    """Images that are read when they are asked for, and not many at a time."""
+
+    held = np.tile(X.numpy(), (50, 1))
+    dtype, ndim, shape = held.dtype, held.ndim, held.shape
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        found = self.held[index]
+        assert len(found) <= 300
+        return found
+
+
+def test_images_are_read_as_they_are_needed() -> None:
+    network = TorchNetwork(nn.Sequential(Two().layer))
+    expected = crossohm.calibrate(network, Stack.held, HARDWARE)
+    for data in (Stack(), SimpleNamespace(images=Stack())):
+        found = crossohm.calibrate(network, data, HARDWARE)
+        assert found.images == 1200
+        assert found.layers == expected.layers
+    np.testing.assert_array_equal(network.outputs(Stack()), network.outputs(Stack.held))  # type: ignore[arg-type]
+
+
 def test_packed_sequences() -> None:
     model = nn.LSTM(4, 8)
     packed = nn.utils.rnn.pack_sequence([X[:9].clone(), X[9:15].clone(), X[15:].clone()], enforce_sorted=False)

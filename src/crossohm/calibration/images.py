@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -15,16 +16,19 @@ from crossohm.errors import InputError, ParameterError
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
 _FEW = 2
 
+#: Images of a stack that are read at a time.
+_BLOCK = 256
+
 
 @final
 class ImageSource:
     """Images, or other inputs, that can be looked at several times.
 
     Args:
-        data: An array ``(images, ...)`` of any library, an object with such an array as ``images``, a mapping that is
-            one batch, or an iterable of batches as loaders give them. An iterator, which can be used only once, is kept
-            in memory. What a batch may be, the network says: an array or a sequence that begins with one, and more if
-            it is a `FrontEnd`.
+        data: An array ``(images, ...)`` of any library or a stack of files that is read when sliced, an object with
+            such as ``images``, a mapping that is one batch, or an iterable of batches as loaders give them. An
+            iterator, which can be used only once, is kept in memory. What a batch may be, the network says: an array or
+            a sequence that begins with one, and more if it is a `FrontEnd`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -40,7 +44,9 @@ class ImageSource:
         data = getattr(data, "images", data)
         self._limit = limit
         self._batches: Iterable[Any] = [data] if _is_array(data) or isinstance(data, Mapping) else data
-        if hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
+        if _Blocks.suits(data):
+            self._batches = _Blocks(data)
+        elif hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
             raise InputError(
                 f"data of type {type(data).__name__} gives single inputs by their number, not batches; pass a loader "
                 "of it, for example torch.utils.data.DataLoader(data, batch_size=100)"
@@ -153,3 +159,20 @@ def _images(batch: Any) -> NDArray[np.float32]:
 
 def _is_array(value: Any) -> bool:
     return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
+
+
+@final
+@dataclass(frozen=True)
+class _Blocks:
+    """A stack of images that is no array, but is sliced like one, a block at a time."""
+
+    stack: Any
+
+    @staticmethod
+    def suits(data: Any) -> bool:
+        """True for such a stack."""
+        return not _is_array(data) and all(hasattr(data, name) for name in ("ndim", "shape", "dtype", "__getitem__"))
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.stack), _BLOCK):
+            yield self.stack[start : start + _BLOCK]
