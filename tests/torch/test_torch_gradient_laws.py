@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from layer_cases import LAYERS, Case
+from layer_cases import LAYERS, Case, pieces
 from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, READ_NOISE, SLICED, SMALL_ARRAYS, STYLES, digital, hardware, relative_error
 
-from crossohm import CrossSimParameters
 from crossohm.circuits.adc import ADC, adc
 from crossohm.circuits.dac import DAC, dac
 from crossohm.datasets import load_dataset
@@ -130,7 +129,7 @@ def chain_on(mapping: str, chain: dict[str, Any]) -> dict[str, Any]:
     return chain if span is None or slices is None else chain | {"xbar.adc.mvm.calibrated_range": [span] * slices}
 
 
-def assert_ideal(case: Case, params: CrossSimParameters, rows: int, policy: str, tolerances: dict[Any, float]) -> None:
+def assert_ideal(case: Case, params: Any, rows: int, policy: str, tolerances: dict[Any, float]) -> None:
     for dtype, tolerance in tolerances.items():
         analog = case.analog(params, rows, dtype=dtype)
         analog.gradient = policy
@@ -157,6 +156,29 @@ def test_every_kind_of_layer_has_the_ideal_gradient(kind, mapping, policy):
     for rows, (name, noise) in itertools.product((0, 2), NOISE.items()):
         params = hardware(RANGE, MAPPINGS[mapping], CHAINS["both"], noise, SMALL_ARRAYS if rows else {})
         assert_ideal(LAYERS[kind], params, rows, policy, tolerances if name == "no noise" else {torch.float32: 1e-4})
+
+
+@pytest.mark.parametrize("kind", ["linear-batch", "conv2d-grouped", "apart2d-depthwise", "gru"])
+def test_arrays_with_descriptions_of_their_own_have_the_ideal_gradient(kind):
+    chains = itertools.cycle(["sign-magnitude DAC", "both", "own ADC", "quantizer ADC", "input slices"])
+    cut = LAYERS[kind].analog([[params] for params in pieces(LAYERS[kind].analog(hardware(), 1))], 1)
+    each = []
+    for core in (matrix.core for matrix in cut.matrices):
+        size = {name: core.params.get(name) for name in ("core.rows_max", "core.cols_max")}
+        each.append([hardware(RANGE, CHAINS[next(chains)], size) for _ in range(core.Ncores)])
+    assert_ideal(LAYERS[kind], each, 1, "chain", DTYPES)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_recording_the_currents_leaves_the_gradient_alone(mapping):
+    case = LAYERS["conv2d-grouped"]
+    for chain in ("ideal", "both", "input slices"):
+        analog = case.analog(hardware(RANGE, MAPPINGS[mapping], CHAINS[chain], SMALL_ARRAYS), 1, dtype=torch.float32)
+        analog.gradient = "chain"
+        with analog.core.profile():
+            found = gradients(analog, case, torch.float32)
+        for ours, theirs in zip(found, ideal(case, torch.float32), strict=True):
+            assert relative_error(ours.double(), theirs) < 1e-4
 
 
 @pytest.mark.parametrize("policy", ["programmed", "chain", "wires"])
