@@ -113,7 +113,7 @@ def test_files_and_devices(mistake: str, measured: list[int]) -> None:
         assert len(done.stderr.splitlines()) == 1
     assert not measured
     assert not Path("crossohm-results").exists()
-    with pytest.raises(CrossOhmError, match="study.json, line"):
+    with pytest.raises(CrossOhmError, match=r"study\.json, line"):
         check_study(load_study(study)).require_fine()
 
 

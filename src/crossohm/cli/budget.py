@@ -9,7 +9,7 @@ import typer
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
-from crossohm.cli.study import executor_for, folder_for
+from crossohm.cli.study import executor_for, folder_for, stoppable
 
 PerLayer = Annotated[bool, typer.Option("--per-layer", help="Also switch every cause of errors layer by layer.")]
 
@@ -37,7 +37,7 @@ def budget(
     executor = executor_for(workers, scheduler, resources)
     options.use_threads(threads)
     folder = folder_for(loaded, output, "-budget")
-    with progress_bar(hidden=quiet or as_json) as progress:
+    with stoppable(folder), progress_bar(hidden=quiet or as_json) as progress:
         found = error_budget(loaded, folder, per_layer=per_layer, executor=executor, progress=progress)
     if as_json:
         typer.echo(json.dumps({**found.as_dict(), "folder": str(folder)}, allow_nan=False))

@@ -26,8 +26,10 @@ def calibrate(
     in cell errors and ADC imperfections, but not in what the ranges depend on.
     """
     from crossohm.studies import calibrate_study, load_study
+    from crossohm.studies.sealed import require_writable_file
 
     loaded = load_study(study, overrides or ())
+    require_writable_file(output)  # must not wait for the ranges
     options.use_threads(threads)
     with progress_bar(hidden=quiet) as progress:
         found = calibrate_study(loaded.without_sweep(), progress)

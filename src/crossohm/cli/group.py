@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import typer
 from typer.core import TyperGroup
@@ -11,11 +11,13 @@ from typer.core import TyperGroup
 from crossohm.errors import CrossOhmError
 
 EXIT_CODE = 2
+#: Of commands that were stopped with Ctrl-C, as shells have it.
+STOPPED = 130
 
 
 @final
 class ErrorReportingGroup(TyperGroup):
-    """Commands whose `CrossOhmError` is shown without a traceback, with exit code 2."""
+    """Commands whose `CrossOhmError`, or error of the operating system, is one line and exit code 2; Ctrl-C is 130."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -24,9 +26,20 @@ class ErrorReportingGroup(TyperGroup):
             try:
                 return super().invoke(ctx)
             except CrossOhmError as error:
-                text = " ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []))])
-                typer.secho(f"Error: {text}", fg=typer.colors.RED, err=True)
-                raise typer.Exit(EXIT_CODE) from None
+                _fail(" ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []))]))
+            except BrokenPipeError:  # the reader of a pipe has seen enough; typer knows how to end
+                raise
+            except OSError as error:  # full disks, folders that vanish
+                where = "" if error.filename is None else f"{error.filename}: "
+                _fail(f"{where}{error.strerror or error}")
+            except KeyboardInterrupt:
+                typer.echo("Stopped", err=True)
+                raise typer.Exit(STOPPED) from None
+
+
+def _fail(text: str) -> NoReturn:
+    typer.secho(f"Error: {text}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(EXIT_CODE) from None
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

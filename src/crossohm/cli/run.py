@@ -94,7 +94,7 @@ def _run_study(
         with progress_bar(hidden=quiet or as_json) as progress:
             return run_study(loaded.without_sweep(), folder, progress=progress)
 
-    carry_out(computed, quiet, as_json)
+    carry_out(computed, folder, quiet, as_json)
 
 
 def _free_name(dataset: str) -> Path:

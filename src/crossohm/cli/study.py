@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from crossohm.cli import options
+from crossohm.cli.group import STOPPED
 
 if TYPE_CHECKING:
     from crossohm.studies import LoadedStudy, Results
@@ -86,8 +88,29 @@ def refuse_options(context: typer.Context, allowed: set[str]) -> None:
             raise ParameterError(option, value, "belongs into the study file", remedy="Use --set PATH=VALUE")
 
 
-def carry_out(study: Callable[[], Results], quiet: bool, as_json: bool) -> None:
-    """Compute a study and print its points, also if some failed.
+@contextmanager
+def stoppable(folder: Path) -> Iterator[None]:
+    """Say what there is of a study when Ctrl-C stops it in the ``with`` block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped: {_what_is_there(folder)}; the same command goes on", err=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def _what_is_there(folder: Path) -> str:
+    from crossohm.errors import DataError
+    from crossohm.studies import open_results
+
+    try:
+        results = open_results(folder)
+    except DataError:  # stopped before there was anything
+        return "no chip has been computed yet"
+    return f"{len(results.chips)} of {results.planned} chips are in {folder}"
+
+
+def carry_out(study: Callable[[], Results], folder: Path, quiet: bool, as_json: bool) -> None:
+    """Compute a study into a folder and print its points, also if some failed.
 
     Raises:
         FailedChipsError: some did; what there is has been printed.
@@ -95,7 +118,8 @@ def carry_out(study: Callable[[], Results], quiet: bool, as_json: bool) -> None:
     from crossohm.errors import FailedChipsError
 
     try:
-        results = study()
+        with stoppable(folder):
+            results = study()
     except FailedChipsError as error:
         show(error.results, quiet, as_json)
         raise

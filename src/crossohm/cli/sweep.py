@@ -32,9 +32,10 @@ def sweep(
     loaded = load_study(study, overrides or ())
     executor = executor_for(workers, scheduler, resources)
     options.use_threads(threads)
+    folder = folder_for(loaded, output)
 
     def computed() -> Results:
         with progress_bar(hidden=quiet or as_json) as progress:
-            return run_study(loaded, folder_for(loaded, output), executor=executor, progress=progress)
+            return run_study(loaded, folder, executor=executor, progress=progress)
 
-    carry_out(computed, quiet, as_json)
+    carry_out(computed, folder, quiet, as_json)

@@ -31,6 +31,8 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> None:
         MissingDependencyError: Jinja2 is not installed.
     """
     text, target = render(data), Path(path)
+    if target.exists() and not target.is_file():  # a device would be replaced by a file
+        raise DataError(f"{target}: the report cannot be written (is no file). Give the name of a file")
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from crossohm.studies.sealed import digest, file_digest
 from crossohm.studies.sections import Study
 from crossohm.studies.session import Session
 from crossohm.studies.study_file import LoadedStudy
+from crossohm.studies.taps import layers_of
 from crossohm.studies.units import layer_hardware, stand_ins, unpacked
 from crossohm.torch.device import require_device
 
@@ -143,6 +144,11 @@ def _layers(study: Study, changes: Mapping[str, Any], loaded: LoadedStudy, sessi
     folder, asked = loaded.source.folder, study.calibration
     with _placed(loaded, "model.checkpoint" if study.model.checkpoint else "model.name", changes):
         names = session.network(study).convertible
+    if not names:
+        named = session.network(study).module
+        raise DataError(f"{loaded.place_of('model.name', changes)}: {type(named).__name__} has no layer for arrays")
+    with _placed(loaded, "save.signals"):
+        layers_of(study.save.signals, session.network(study))
     with _placed(loaded, "dataset.name", changes):
         preprocessing_of(study, folder)
         if names_function(study.dataset.name):

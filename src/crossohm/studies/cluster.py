@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,13 +96,30 @@ class Dask:
         threads = max(1, (os.cpu_count() or 1) // workers)
         quiet = {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.admin.log-format": ""}
         with dask.config.set(quiet):
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
-                env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
-                resources=self._resources or None, silence_logs=50,
-            )  # fmt: skip
+            with _deaf_to_ctrl_c():
+                cluster = LocalCluster(
+                    n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
+                    env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
+                    resources=self._resources or None, silence_logs=50,
+                )  # fmt: skip
             with cluster, Client(cluster) as client:
                 yield client
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that start in the ``with`` block do not hear Ctrl-C; neither does this one until its end.
+
+    A terminal sends it to all processes of a command. The workers are ended by this one, and have nothing to say.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Ctrl-C is not heard anyway
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes inherit that a signal is ignored
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 @contextmanager
@@ -145,7 +163,7 @@ def work(job: Mapping[str, Any], folder: str) -> Problem | None:
             compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
     except WriteError:
         raise
-    except Exception as error:  # networks and models are the user's and may raise anything
+    except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
         return problem_of(error)
     return None
 

@@ -28,7 +28,7 @@ class Problem:
     details: str = ""
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: BaseException) -> Problem:
     """What an error says, as text: errors are not all made to travel between processes."""
     if isinstance(error, CrossOhmError):
         return Problem(" ".join([str(error), *(f"({note})" for note in getattr(error, "__notes__", []))]))

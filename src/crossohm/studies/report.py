@@ -88,8 +88,9 @@ class HardwareReport:
 
     @property
     def largest_array(self) -> tuple[int, int]:
-        """Most input and most output lines of any array."""
-        return max(layer.array_rows for layer in self.layers), max(layer.array_columns for layer in self.layers)
+        """Most input and most output lines of any array; 0 if all layers are digital."""
+        rows, columns = ([getattr(layer, name) for layer in self.layers] for name in ("array_rows", "array_columns"))
+        return max(rows, default=0), max(columns, default=0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,22 @@ def write_whole(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
         _settle(path.parent)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def require_writable_file(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it is to hold; makes the folder of the file.
+
+    Raises:
+        WriteError: it is a folder or a device, or its folder cannot be made or takes no files.
+    """
+    if path.exists() and not path.is_file():
+        raise WriteError(f"{path}: is no file; give the name of one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=PART, dir=path.parent):
+            pass
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 

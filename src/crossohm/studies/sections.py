@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self, final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -41,6 +42,27 @@ class ModelSection(Section):
     bias_bits: Annotated[int, Field(ge=0, le=24)] | Literal["adc"] = 0
     """Resolution of the biases of analog layers, over the range of each layer's biases. 0: not quantised; adc: digital
     biases are multiples of the step of their layer's ADCs."""
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: Overrides) -> Overrides:
+        _require_plain(options)
+        return options
+
+
+def _require_plain(value: Any) -> None:
+    """Refuse what has no place in results: infinite numbers, dates and other things that JSON does not have."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _require_plain(name)
+            _require_plain(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _require_plain(inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+    elif not (value is None or isinstance(value, str | int | float)):
+        raise ValueError(f"a {type(value).__name__} is neither number, text, list nor table")
 
 
 @final

@@ -12,6 +12,9 @@ from crossohm.errors import ParameterError, UnknownNameError, UnsupportedError
 from crossohm.models import model_card, model_names
 from crossohm.params import CrossSimParameters
 
+#: More chips than anyone waits for; a slip of the pen.
+MOST_CHIPS = 100_000
+
 
 @final
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("draws", "batch_size", "top_k", "calibration_images"):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "a positive integer")
+        _require("draws", self.draws, self.draws <= MOST_CHIPS, f"at most {MOST_CHIPS}")
         _require("images", self.images, self.images is None or self.images >= 1, "a positive integer, or None for all")
         _require("seed", self.seed, 0 <= self.seed < 2**62, "an integer from 0 to 2**62 - 1")
         _require("objective", self.objective, self.objective in get_args(Measure), ", ".join(get_args(Measure)))

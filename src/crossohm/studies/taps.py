@@ -43,7 +43,7 @@ class Taps:
         self._hooks = ExitStack()
         self._deviations: dict[str, Deviation] = {}
         self._profiles: dict[str, Profile] = {}
-        self._signals: dict[str, list[NDArray[Any]]] = {name: [] for name in _matching(save.signals, chip)}
+        self._signals: dict[str, list[NDArray[Any]]] = {name: [] for name in layers_of(save.signals, chip)}
 
     def __enter__(self) -> Self:
         with ExitStack() as hooks:
@@ -86,7 +86,12 @@ def _keep(kept: list[NDArray[Any]]) -> Any:
     return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
 
 
-def _matching(patterns: Sequence[str], chip: TorchNetwork) -> list[str]:
+def layers_of(patterns: Sequence[str], chip: TorchNetwork) -> list[str]:
+    """Names of the layers that patterns of ``save.signals`` mean.
+
+    Raises:
+        UnknownNameError: a pattern matches none.
+    """
     names = [name for name, _ in chip.module.named_modules()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
