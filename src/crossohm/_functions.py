@@ -63,7 +63,7 @@ def execute_file(path: str | Path) -> ModuleType:
 def _import(source: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(source)
-    except Exception as error:  # the module is anyone's and may raise anything
+    except (Exception, SystemExit) as error:  # the module is anyone's and may raise anything
         remedy = "Install it, put its folder on PYTHONPATH, or give the path of its file: file.py:function"
         raise DataError(f"{text}: {source!r} cannot be imported ({type(error).__name__}: {error}). {remedy}") from error
 

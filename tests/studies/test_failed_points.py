@@ -32,6 +32,8 @@ class Net(nn.Module):
         y = self.b(torch.relu(self.a(x.flatten(1))))
         if self.where == "hardware" and type(self.a) is nn.Linear:
             return y
+        if self.fault == "exit":
+            raise SystemExit(0)
         if self.fault == "error":
             raise RuntimeError("the code of the user")
         return {"none": y, "nan": y * float("nan"), "inf": y + float("inf"), "rows": y[:1]}[self.fault]
@@ -82,6 +84,7 @@ FAULTS = {
     "inf": r"model .*net\.py:make.*answered inf to 8 of 8 images",
     "rows": r"the network answers \(1, 10\) to 8 images",
     "error": r"RuntimeError: the code of the user",
+    "exit": r"SystemExit: 0",
 }
 
 
@@ -98,7 +101,7 @@ def test_one_network_of_a_sweep_fails(tmp_path: Path, fault: str, where: str) ->
     assert failure.reason.count("\n") == 0
     assert re.search(wanted, failure.reason)
     assert re.search(wanted, str(error))
-    assert ("in forward" in failure.details) == (fault == "error")
+    assert ("in forward" in failure.details) == (fault in ("error", "exit"))
     assert error.results.failures == results.failures
 
 

@@ -151,7 +151,8 @@ DATA_MISTAKES: dict[str, dict[str, Any]] = {
     "no images": {"dataset": "data.py:empty", "model": "nets.py:make"},
     "no training images": {"dataset": "data.py:untrained", "model": "nets.py:make"},
     "empty archive": {
-        "dataset": {"name": "npz", "data_dir": "empty.npz", "preprocessing": "unit"}, "model": "nets.py:make"
+        "dataset": {"name": "npz", "data_dir": "empty.npz", "preprocessing": "unit"},
+        "model": "nets.py:make",
     },
     "folder without images": {
         "dataset": {"name": "image_folder", "data_dir": "folder", "preprocessing": "unit"}, "model": "nets.py:make"
@@ -236,7 +237,7 @@ def test_reports() -> None:
 
 # --- outputs and signals ----------------------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-m", "crossohm"]
+COMMAND = [sys.executable, "-c", "from crossohm.cli import app; app()"]
 SOURCE = Path(crossohm.__file__).parent.parent
 
 

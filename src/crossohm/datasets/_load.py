@@ -112,7 +112,7 @@ def _call(name: str, function: Callable[..., Any], data_dir: Path | None, split:
         found = function(data_dir=data_dir, split=split)
     except DataError:
         raise
-    except Exception as error:  # the function is anyone's and may raise anything
+    except (Exception, SystemExit) as error:  # the function is anyone's and may raise anything
         raise DataError(f"data set {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Dataset):
         raise DataError(f"data set {name!r}: returned a {type(found).__name__}, not a crossohm.datasets.Dataset")

@@ -152,7 +152,7 @@ def _call(name: str, options: dict[str, Any]) -> nn.Module:
         found = load_function(name)(**options)
     except DataError:
         raise
-    except Exception as error:  # the function is anyone's and may raise anything
+    except (Exception, SystemExit) as error:  # the function is anyone's and may raise anything
         raise DataError(f"model {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(found, nn.Module):
         raise DataError(f"model {name!r}: returned a {type(found).__name__}, not a torch.nn.Module")

@@ -163,7 +163,7 @@ def work(job: Mapping[str, Any], folder: str) -> Problem | None:
             compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
     except WriteError:
         raise
-    except Exception as error:  # networks and models are the user's and may raise anything
+    except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
         return problem_of(error)
     return None
 

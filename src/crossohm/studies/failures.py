@@ -28,7 +28,7 @@ class Problem:
     details: str = ""
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: BaseException) -> Problem:
     """What an error says, as text: errors are not all made to travel between processes."""
     if isinstance(error, NetworkError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # studies show a network what it was made for: its own code is to blame

@@ -77,7 +77,7 @@ class Here:
                 compute(unit.job, store, self._session)
             except WriteError:
                 raise
-            except Exception as error:  # networks and models are the user's and may raise anything
+            except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
                 yield Outcome(unit, problem_of(error))
             else:
                 yield Outcome(unit)
