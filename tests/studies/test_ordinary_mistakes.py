@@ -237,7 +237,7 @@ def test_reports() -> None:
 
 # --- outputs and signals ----------------------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-m", "crossohm"]
+COMMAND = [sys.executable, "-c", "from crossohm.cli import app; app()"]
 SOURCE = Path(crossohm.__file__).parent.parent
 
 
