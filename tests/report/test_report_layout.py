@@ -276,20 +276,18 @@ def test_after_printing_all_is_as_before(browser: Browser, tmp_path: Path) -> No
 def test_another_width_draws_anew(browser: Browser, tmp_path: Path) -> None:
     show(browser, STUDIES["24 points"], tmp_path, 1280)
     browser.send("Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=False)
-    for _ in range(100):
-        if (
-            browser.evaluate(
-                "Math.max(...[...document.querySelectorAll('.plot > svg')].map((node) => node.clientWidth))"
-            )
-            <= 390
-        ):
+    widths: list[float] = []
+    smallest = 0.0
+    for _ in range(400):  # browsers draw anew when they come to it
+        widths = browser.evaluate(
+            "[...document.querySelectorAll('.plot > svg')].map((node) => node.getBoundingClientRect().width)"
+        )
+        smallest = min((size for *_, size, _ in texts(browser, "#accuracy .plot")), default=0.0)
+        if max(widths) <= 390 and smallest >= 11.5:
             break
         time.sleep(0.05)
-    widths = browser.evaluate(
-        "[...document.querySelectorAll('.plot > svg')].map((node) => node.getBoundingClientRect().width)"
-    )
     assert len(widths) == 3 and max(widths) <= 390
-    assert min(size for *_, size, _ in texts(browser, "#accuracy .plot")) >= 11.5
+    assert smallest >= 11.5
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
