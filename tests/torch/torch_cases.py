@@ -8,7 +8,24 @@ import torch
 from layer_cases import LAYERS
 from torch import Tensor, nn
 
-from crossohm import CrossSimParameters
+from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, hardware
+
+__all__ = [
+    "CASES",
+    "CONVERTERS",
+    "NAMES",
+    "PROGRAMMING_ERROR",
+    "READ_NOISE",
+    "SLICED",
+    "SMALL_ARRAYS",
+    "STYLES",
+    "digital",
+    "hardware",
+    "inputs",
+    "relative_error",
+    "resnet",
+]
+
 
 #: One layer for every way inputs meet a matrix.
 NAMES = [
@@ -51,32 +68,6 @@ SLICED: dict[str, dict[str, Any]] = {
 }
 #: Cuts inside channels, and between the data and the bias columns.
 SMALL_ARRAYS = {"core.rows_max": 7, "core.cols_max": 2}
-CONVERTERS = {
-    "xbar.dac.mvm.model": "SignMagnitudeDAC",
-    "xbar.dac.mvm.bits": 8,
-    "xbar.adc.mvm.model": "QuantizerADC",
-    "xbar.adc.mvm.bits": 8,
-    "xbar.adc.mvm.adc_range_option": "MAX",
-}
-PROGRAMMING_ERROR = {
-    "xbar.device.programming_error.enable": True,
-    "xbar.device.programming_error.model": "NormalIndependentDevice",
-    "xbar.device.programming_error.magnitude": 0.05,
-}
-READ_NOISE = {
-    "xbar.device.read_noise.enable": True,
-    "xbar.device.read_noise.model": "NormalIndependentDevice",
-    "xbar.device.read_noise.magnitude": 0.02,
-    "xbar.device.clip_conductance": False,
-}
-
-
-def hardware(*overrides: dict[str, Any]) -> CrossSimParameters:
-    """Default parameters with overrides by dotted path, later ones winning."""
-    params = CrossSimParameters()
-    for changes in overrides:
-        params.update(changes)
-    return params
 
 
 def digital(kind: type[nn.Module], options: dict[str, Any], dtype: torch.dtype = torch.float64) -> nn.Module:
