@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -69,7 +70,7 @@ def executor_for(workers: int | None, scheduler: str | None, resources: list[str
 
     needs = dict(map(parse_override, resources or ()))
     for name, number in needs.items():
-        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
             raise ParameterError("--resource", f"{name}={number}", "not a positive number", allowed="e.g. GPU=1")
     return Dask(workers, scheduler, needs)
 
