@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from crossohm._names import did_you_mean
 from crossohm.errors import ParameterError, UnknownNameError, warn_user
 from crossohm.params.base import Flag, Name, Real, Whole
 from crossohm.params.converters import Limits, Ranges
@@ -199,8 +200,7 @@ def _weights(style: str, slices: int, bits: int) -> dict[str, Any]:
 def _model(role: str, kind: str, name: str | None, alpha: float, proportional: bool) -> dict[str, Any]:
     """One imperfection of the cells; ``kind`` is the ending of its keywords."""
     if name is not None and name not in _WORDS and name.lower() in _WORDS:
-        near = name.lower()
-        raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=f"Did you mean {near!r}?")
+        raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=did_you_mean(name.lower()))
     if name is None or name == "none":
         if alpha:
             warn_user(f"alpha_{kind} = {alpha} has no effect: {kind}_model is {name!r}; set {kind}_model = 'generic'")
