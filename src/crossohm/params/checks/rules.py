@@ -1,18 +1,9 @@
-"""What must hold between parameters, checked when hardware is built rather than while parameters are assigned.
-
-A rule yields an error for each violation; its docstring says why it exists.
-"""
+"""What must hold between parameters, checked when hardware is built rather than while parameters are assigned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from crossohm.errors import ParameterError
-from crossohm.params.converters import ADCParameters
-from crossohm.params.core import CoreParameters, RangeParameters
-from crossohm.params.enums import ADCRangeLimits, CoreStyle
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import (
+from crossohm.params.checks.sides import (
     Operation,
     adcs,
     converts,
@@ -23,20 +14,13 @@ from crossohm.params.sides import (
     sees_both_signs,
     sides,
 )
-
-Violations = Iterator[ParameterError]
-Rule = Callable[[CrossSimParameters], Violations]
+from crossohm.params.converters import ADCParameters
+from crossohm.params.core import CoreParameters, RangeParameters
+from crossohm.params.enums import ADCRangeLimits, CoreStyle
+from crossohm.params.root import CrossSimParameters, Violations, rule
 
 CIRCUIT_ADCS = ("RampADC", "SarADC", "PipelineADC", "CyclicADC")
 MAX_CIRCUIT_BITS = 16
-
-RULES: list[Rule] = []
-
-
-def rule(check: Rule) -> Rule:
-    """Register a rule."""
-    RULES.append(check)
-    return check
 
 
 # --- mapping ---------------------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from typing import final
 
 from pydantic import BaseModel
 
+from crossohm.params.checks.sides import converts
 from crossohm.params.converters import ADCParameters, DACParameters
 from crossohm.params.device import DeviceModelParameters
 from crossohm.params.enums import ADCRangeLimits, CoreStyle, PartitionStrategy
 from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import converts
 from crossohm.params.text import group_of, join
 
 SIDES = ("mvm", "vmm")

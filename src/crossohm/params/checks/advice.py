@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
+from crossohm.params.checks.effects import told, without_effect
+from crossohm.params.checks.sides import adcs, converts, range_pairs
 from crossohm.params.converters import ADCPair
-from crossohm.params.effects import told, without_effect
 from crossohm.params.enums import ADCRangeLimits, BalancedCoreStyle, CoreStyle
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import adcs, converts, range_pairs
-
-Check = Callable[[CrossSimParameters], Iterator[str]]
-
-ADVICE: list[Check] = []
-
-
-def advice(check: Check) -> Check:
-    """Register an advice."""
-    ADVICE.append(check)
-    return check
+from crossohm.params.root import CrossSimParameters, advice
 
 
 @advice

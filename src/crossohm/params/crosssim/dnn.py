@@ -8,11 +8,10 @@ from typing import Any, Literal
 from crossohm._names import did_you_mean
 from crossohm.errors import ParameterError, UnknownNameError, warn_user
 from crossohm.params.base import Flag, Name, Real, Whole
+from crossohm.params.checks.sides import sees_both_signs
 from crossohm.params.converters import Limits, Ranges
-from crossohm.params.keywords import checked_keywords
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import sees_both_signs
-from crossohm.params.validation import check_rules
+from crossohm.params.crosssim.keywords import checked_keywords
+from crossohm.params.root import CrossSimParameters, check_rules
 
 Style = Literal["BALANCED", "OFFSET"]
 ADCType = Literal["generic", "ramp", "sar", "pipeline", "cyclic"]
