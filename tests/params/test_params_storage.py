@@ -137,7 +137,7 @@ def test_older_files_load_and_missing_keys_take_defaults(tmp_path: Path) -> None
 
 def test_ignored_switches_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tree = copy.deepcopy(OLDER)
-    tree["simulation"]["hide_convergence_msg"] = True  # once per process and set of switches: no other test has this set
+    tree["simulation"]["hide_convergence_msg"] = True  # reported once per process for each set: no other has this
     path = tmp_path / "older.json"
     path.write_text(json.dumps(tree))
     with caplog.at_level(logging.INFO, logger="crossohm"):

@@ -14,9 +14,10 @@ from crossohm.errors import ParameterError, warn_user
 from crossohm.params import files
 from crossohm.params.array import ArrayParameters
 from crossohm.params.base import Group
-from crossohm.params.converters import ADCPair, DACPair
+from crossohm.params.converters import ADCPair, DACPair, DACParameters
 from crossohm.params.core import CoreParameters
 from crossohm.params.device import DeviceParameters
+from crossohm.params.enums import CoreStyle
 from crossohm.params.simulation import SimulationParameters
 
 
@@ -65,6 +66,18 @@ class CrossSimParameters(Group):
     @batchnorm_folded.setter
     def batchnorm_folded(self, value: bool | None) -> None:
         self._batchnorm_folded = value
+
+    def sees_both_signs(self, operation: str) -> bool:
+        """True if ADCs need limits for currents of both signs, because inputs have a sign or pairs are subtracted.
+
+        Slices of pairs count as subtracted, wherever that happens.
+
+        Args:
+            operation: ``"mvm"`` or ``"vmm"``.
+        """
+        dac: DACParameters = getattr(self.xbar.dac, operation)
+        core = self.core
+        return dac.signed or core.subtracts_in_array or (core.uses_pairs and core.style is CoreStyle.BITSLICED)
 
     def validate(self) -> None:  # type: ignore[override]  # replaces pydantic's deprecated method of other meaning
         """Check all rules that involve several parameters, and warn of what is legal but probably not meant.

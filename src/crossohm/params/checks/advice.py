@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from crossohm.params.checks.effects import told, without_effect
-from crossohm.params.checks.sides import adcs, converts, range_pairs
+from crossohm.params.checks.sides import adcs
 from crossohm.params.converters import ADCPair
 from crossohm.params.enums import ADCRangeLimits, BalancedCoreStyle, CoreStyle
 from crossohm.params.root import CrossSimParameters, advice
@@ -59,8 +59,8 @@ def slice_ranges_differ_by_powers_of_two(params: CrossSimParameters) -> Iterator
     if params.core.style is not CoreStyle.BITSLICED:
         return
     for path, adc in adcs(params):
-        if converts(adc) and adc.adc_range_option is ADCRangeLimits.CALIBRATED:
-            widths = [high - low for low, high in range_pairs(adc)]
+        if adc.converts and adc.adc_range_option is ADCRangeLimits.CALIBRATED:
+            widths = [high - low for low, high in adc.calibrated_pairs]
             ratios = [math.log2(one / next_one) for one, next_one in pairwise(widths)]
             if any(abs(ratio - round(ratio)) > 1e-6 for ratio in ratios):
                 yield (

@@ -7,29 +7,28 @@ from dataclasses import dataclass
 from typing import final
 
 from crossohm.params.converters import ADCParameters, DACParameters
-from crossohm.params.core import InputMappingParameters, RangeParameters
-from crossohm.params.enums import CoreStyle
+from crossohm.params.core import InputMappingParameters
 from crossohm.params.pairs import Pair
 from crossohm.params.root import CrossSimParameters
 
 
 @final
 @dataclass(frozen=True)
-class Operation:
-    """The converters and input range of one operation."""
+class Side:
+    """The converters and input range of one operation, ``mvm`` or ``vmm``."""
 
-    side: str
+    name: str
     adc: ADCParameters
     dac: DACParameters
     inputs: InputMappingParameters
 
 
-def operations(params: CrossSimParameters) -> Iterator[Operation]:
+def operations(params: CrossSimParameters) -> Iterator[Side]:
     """The operations whose parameters are not the same groups."""
     adc, dac, inputs = params.xbar.adc, params.xbar.dac, params.core.mapping.inputs
-    yield Operation("mvm", adc.mvm, dac.mvm, inputs.mvm)
+    yield Side("mvm", adc.mvm, dac.mvm, inputs.mvm)
     if not (adc.match and dac.match and inputs.match):
-        yield Operation("vmm", adc.vmm, dac.vmm, inputs.vmm)
+        yield Side("vmm", adc.vmm, dac.vmm, inputs.vmm)
 
 
 def sides(pair: Pair) -> tuple[str, ...]:
@@ -45,33 +44,3 @@ def dacs(params: CrossSimParameters) -> Iterator[tuple[str, DACParameters]]:
 def adcs(params: CrossSimParameters) -> Iterator[tuple[str, ADCParameters]]:
     """Path and parameters of each ADC."""
     return ((f"xbar.adc.{side}", getattr(params.xbar.adc, side)) for side in sides(params.xbar.adc))
-
-
-def converts(adc: ADCParameters) -> bool:
-    """True if the ADC does anything."""
-    return adc.bits > 0 and adc.model != "IdealADC"
-
-
-def sees_both_signs(params: CrossSimParameters, dac: DACParameters) -> bool:
-    """True if the currents that ADCs digitise may be negative: inputs have a sign, or pairs are subtracted before."""
-    core = params.core
-    subtracted = core.balanced.subtract_current_in_xbar or core.style is CoreStyle.BITSLICED
-    return dac.signed or (core.uses_pairs and subtracted)
-
-
-def limits(group: RangeParameters) -> tuple[float, float] | None:
-    """Both limits of a fixed range, a missing one mirrored from the other; None for a percentile or no range."""
-    low, high = group.min, group.max
-    if group.percentile is not None or (low is None and high is None):
-        return None
-    if low is None or high is None:
-        extent = abs(high if high is not None else low or 0.0)
-        return -extent, extent
-    return low, high
-
-
-def range_pairs(adc: ADCParameters) -> list[list[float]]:
-    """Calibrated limits as a list of pairs."""
-    given = adc.calibrated_range
-    is_nested = bool(given) and isinstance(given[0], list)
-    return given if is_nested else [given]  # type: ignore[return-value,list-item]

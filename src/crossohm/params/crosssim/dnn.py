@@ -8,7 +8,6 @@ from typing import Any, Literal
 from crossohm._names import did_you_mean
 from crossohm.errors import ParameterError, UnknownNameError, warn_user
 from crossohm.params.base import Flag, Name, Real, Whole
-from crossohm.params.checks.sides import sees_both_signs
 from crossohm.params.converters import Limits, Ranges
 from crossohm.params.crosssim.keywords import checked_keywords
 from crossohm.params.root import CrossSimParameters, check_rules
@@ -262,7 +261,7 @@ def _adc(params: CrossSimParameters, bits: int, kind: ADCType, option: RangeOpti
         values["calibrated_range"] = limits
         symmetric = all(low == -high for low, high in (limits if isinstance(limits[0], list) else [limits]))
     else:
-        symmetric = signed = sees_both_signs(params, params.xbar.dac.mvm)
+        symmetric = signed = params.sees_both_signs("mvm")
     values["signed"] = signed
     values["model"] = _CIRCUIT_ADCS.get(kind, "SignMagnitudeADC" if signed and symmetric else "QuantizerADC")
     return values
