@@ -187,7 +187,7 @@ class CoreParameters(Group):
 
     @property
     def interleaves_pairs(self) -> bool:
-        """True if the two cells of a pair share an output line, which a rule allows only if they are subtracted there."""
+        """True if the two cells of a pair share an output line; a rule demands that they are subtracted there."""
         return self.uses_pairs and self.balanced.interleaved_posneg
 
     @property
