@@ -214,8 +214,7 @@ SLICED4_OFFSET = {**SLICED4, "core.bit_sliced.style": "OFFSET"}
 def limits_of(*overrides: dict[str, Any], inputs: int = 90) -> tuple[float, float]:
     params = hardware(RANGE, *overrides)
     mapping = build_mapping(params)
-    subtracts = params.core.balanced.subtract_current_in_xbar
-    found = adc_limits(params, mapping, "mvm", inputs, subtracts)
+    found = adc_limits(params, mapping, "mvm", inputs)
     assert len(found) == mapping.slices
     assert len(set(found)) == 1
     return found[0]

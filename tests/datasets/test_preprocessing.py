@@ -12,7 +12,7 @@ from batches import write_batches
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossohm import _functions
+from crossohm import _names
 from crossohm.datasets import (
     PREPROCESSINGS,
     Dataset,
@@ -161,7 +161,7 @@ def test_an_installed_package_announces_a_data_set(monkeypatch: pytest.MonkeyPat
 
     point = EntryPoint("two_pixels", "unused:two", "crossohm.datasets")
     monkeypatch.setattr(EntryPoint, "load", lambda self: two)
-    monkeypatch.setattr(_functions, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(_names, "entry_points", lambda group: [point] if group == point.group else [])
     assert "two_pixels" in dataset_names()
     assert len(load_dataset("two_pixels")) == 2
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossohm import _registry
+from crossohm import _names
 from crossohm.devices import DEVICES, ROLES, Cell, Device, device, get_device
 from crossohm.errors import CrossOhmError, ParameterError, UnknownNameError
 from crossohm.testing.device import DeviceContract
@@ -70,7 +70,7 @@ def test_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         EntryPoint("FeFET_Lab", "fefet_lab:FeFET", "crossohm.devices"),
         EntryPoint("Broken_Lab", "fefet_lab:NoSuchClass", "crossohm.devices"),
     ]
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [p for p in points if p.group == group])
+    monkeypatch.setattr(_names, "entry_points", lambda group: [p for p in points if p.group == group])
     with pytest.warns(RuntimeWarning, match=r"'Broken_Lab' \(fefet_lab:NoSuchClass\)"):
         model = get_device("FeFET_Lab", "nonlinear_IV", "xbar.device.nonlinear_IV.model")
     assert model.current(2.0, 3.0, CELL) == 54

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossohm import _functions, _registry
-from crossohm._registry import Registry
+from crossohm import _names
+from crossohm._names import Registry
 from crossohm.circuits import ADCS, DACS
 from crossohm.datasets import Dataset, dataset_names, load_dataset
 from crossohm.devices import DEVICES
@@ -83,7 +83,7 @@ def test_packages_that_announce_a_built_in_model_are_told_of(monkeypatch: pytest
     registry: Registry = Registry("device model", "crossohm.devices", object)
     first = registry.register("Taken")(type("Taken", (), {}))
     point = EntryPoint("Taken", "collections:OrderedDict", "crossohm.devices")
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(_names, "entry_points", lambda group: [point])
     with pytest.warns(RuntimeWarning, match=r"'Taken' \(collections:OrderedDict\).*already registered"):
         found = registry.create("Taken", "path")
     assert type(found) is first
@@ -100,7 +100,7 @@ def test_names_of_data_sets(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         return load_dataset("digits", split=split)
 
     monkeypatch.setattr(EntryPoint, "load", lambda point: loaded.append(point.value) or data)
-    monkeypatch.setattr(_functions, "entry_points", lambda group: points if group == "crossohm.datasets" else [])
+    monkeypatch.setattr(_names, "entry_points", lambda group: points if group == "crossohm.datasets" else [])
     owner = "crossohm" if name == "digits" else "first_lab:data"
     with pytest.warns(RuntimeWarning, match=rf"'{name}' of second_lab:data is not used; the name belongs to {owner}"):
         load_dataset(name)

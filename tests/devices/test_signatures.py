@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crossohm import AnalogCore, CrossOhmError, CrossSimParameters, ParameterError
-from crossohm._registry import Registry
+from crossohm._names import Registry
 from crossohm.circuits import ADC, DAC
 from crossohm.circuits.adc.base import ADCS
 from crossohm.circuits.dac import DACS

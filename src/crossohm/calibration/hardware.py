@@ -76,7 +76,7 @@ def input_range(
 def takes_adc_range(params: CrossSimParameters) -> bool:
     """True if the ADC converts, over a range that calibration may choose."""
     adc = params.xbar.adc.mvm
-    return adc.bits > 0 and adc.model != "IdealADC" and adc.adc_range_option is not ADCRangeLimits.GRANULAR
+    return adc.converts and adc.adc_range_option is not ADCRangeLimits.GRANULAR
 
 
 def adc_ranges(

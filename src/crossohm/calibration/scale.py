@@ -73,7 +73,7 @@ def adc_scale(adc: ADCParameters, zero_level: bool = True) -> Scale | None:
     A `QuantizerADC` takes any range. The codes of all other models are symmetric around zero whatever the range; those
     of circuit models, and presumably of a user's, have no level on zero.
     """
-    if adc.bits == 0 or adc.model == "IdealADC":
+    if not adc.converts:
         return None
     if adc.model == "QuantizerADC":
         return Scale(2**adc.bits, "free", zero_level=zero_level)
@@ -84,7 +84,7 @@ def adc_scale(adc: ADCParameters, zero_level: bool = True) -> Scale | None:
 
 def dac_scale(dac: DACParameters, zero_level: bool = True) -> Scale | None:
     """The levels of a DAC; None if inputs are not converted. A user's signed model is taken to be symmetric."""
-    if dac.bits == 0 or dac.model == "IdealDAC":
+    if not dac.converts:
         return None
     if not dac.signed:
         return Scale(2**dac.bits, "positive")

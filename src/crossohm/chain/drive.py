@@ -126,32 +126,22 @@ def build_drive(params: CrossSimParameters, operation: str) -> Drive:
     mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
     dac: DACParameters = getattr(params.xbar.dac, operation)
     path = f"xbar.dac.{operation}"
-    if mapping.percentile is not None:
+    if mapping.limits is None:
         per_vector = mapping.percentile_scope == "vector"
         converter = build_dac(dac, -1.0 if dac.signed else 0.0, 1.0, path)
         return Drive(None, 1.0, mapping.percentile, per_vector, converter)
-    low, high = input_limits(mapping)
+    low, high = mapping.limits
     scale = max(abs(low), abs(high))
-    clip = (low, high) if mapping.clipping else None
+    clip = mapping.limits if mapping.clipping else None
     return Drive(clip, scale, None, False, build_dac(dac, low / scale, high / scale, path))
-
-
-def input_limits(mapping: InputMappingParameters) -> tuple[float, float]:
-    """Lowest and highest input; a missing side mirrors the other."""
-    low, high = mapping.min, mapping.max
-    if low is None or high is None:
-        limit = abs(high if low is None else low)  # type: ignore[arg-type]
-        return -limit, limit
-    return float(low), float(high)
 
 
 def clipping_range(params: CrossSimParameters, operation: str) -> tuple[float, float] | None:
     """Inputs beyond which more than half a DAC step is clipped off; None: nothing is, or the data set the range."""
     mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
     dac: DACParameters = getattr(params.xbar.dac, operation)
-    converts = dac.bits > 0 and dac.model != "IdealDAC"
-    if mapping.percentile is not None or not (mapping.clipping or converts):
+    if mapping.limits is None or not (mapping.clipping or dac.converts):
         return None
-    low, high = input_limits(mapping)
-    slack = (high - low) / 2 ** (dac.bits + 1) if converts else 0.0
+    low, high = mapping.limits
+    slack = (high - low) / 2 ** (dac.bits + 1) if dac.converts else 0.0
     return low - slack, high + slack

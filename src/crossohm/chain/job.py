@@ -13,7 +13,7 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction import Contraction, Kernel
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.dtypes import counts_steps
-from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.chain.programmed import Programmed
 from crossohm.chain.wired import has_effective_matrix, networks_vary
 from crossohm.circuits.levels import Levels
 from crossohm.devices import Device, active_device, cell_of
@@ -85,7 +85,7 @@ class Job:
     @property
     def digitises(self) -> bool:
         """True if currents pass an ADC that changes them."""
-        return self.adc.bits > 0 and self.adc.model != "IdealADC"
+        return self.adc.converts
 
     @property
     def per_plane(self) -> bool:
@@ -123,12 +123,12 @@ class Job:
     @property
     def interleaved(self) -> bool:
         """True if the cells of a pair share an output line."""
-        return self.mapping.signs == 2 and self.params.core.balanced.interleaved_posneg
+        return self.params.core.interleaves_pairs
 
     @property
     def separate_adcs(self) -> bool:
         """True if both currents of a pair are digitised."""
-        return self.mapping.signs == 2 and not subtracts_in_array(self.params)
+        return self.params.core.uses_pairs and not self.params.core.subtracts_in_array
 
     @property
     def keeps_signs(self) -> bool:

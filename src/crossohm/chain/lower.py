@@ -14,7 +14,7 @@ from crossohm.chain.drive import Drive
 from crossohm.chain.job import Job, make_job
 from crossohm.chain.lower_arrays import build_readout, line_parts
 from crossohm.chain.plan import Combination, Plan, Stage
-from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key, subtracts_in_array
+from crossohm.chain.programmed import OPERATIONS, Programmed, adc_banks, bank_key
 from crossohm.chain.ranges import adc_limits
 from crossohm.chain.readout import LinearReadout, NoisyReadout, Readout
 from crossohm.chain.wired import apply_wires
@@ -164,9 +164,7 @@ def _digitiser(job: Job, column_part: int) -> Digitiser:
     path = f"xbar.adc.{job.operation}"
     model = get_adc(job.adc.model, path + ".model")
     inputs = job.input_parts[column_part]
-    ranges = adc_limits(
-        job.params, job.mapping, job.operation, inputs.stop - inputs.start, subtracts_in_array(job.params)
-    )
+    ranges = adc_limits(job.params, job.mapping, job.operation, inputs.stop - inputs.start)
     banks = adc_banks(job.mapping, job.params)
     shared: dict[tuple[float, float], Converter] = {}
     table = []

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from crossohm.backends import Array, backend_of
 from crossohm.calibration.histogram import StreamingHistogram
 from crossohm.chain.plan import Tap
-from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.chain.programmed import Programmed
 from crossohm.chain.ranges import conversion_gain
 from crossohm.errors import CrossOhmError, DataError, ShapeError
 from crossohm.params import CoreStyle, CrossSimParameters
@@ -209,6 +209,6 @@ def output_per_current(records: Iterable[Programmed], params: CrossSimParameters
     if len(arrays) != 1 or len(arrays[0].column_parts) != 1 or core.style is not CoreStyle.BALANCED or per_plane:
         return None
     scaled_by_data = core.mapping.inputs.mvm.percentile is not None
-    if scaled_by_data or not subtracts_in_array(params) or core.complex_matrix or core.complex_input:
+    if scaled_by_data or not core.subtracts_in_array or core.complex_matrix or core.complex_input:
         return None
     return conversion_gain(arrays[0], params)

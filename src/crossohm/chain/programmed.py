@@ -182,13 +182,7 @@ def bank_key(operation: str, part: tuple[int, int], bank: int) -> str:
 
 def adc_banks(mapping: Mapping, params: CrossSimParameters) -> int:
     """Banks of converters per partition: one per slice, two where both signs are digitised separately."""
-    return mapping.slices * (1 if subtracts_in_array(params) else mapping.signs)
-
-
-def subtracts_in_array(params: CrossSimParameters) -> bool:
-    """True if a differential pair's currents are subtracted before the ADC."""
-    balanced = params.core.balanced
-    return balanced.subtract_current_in_xbar or balanced.interleaved_posneg
+    return mapping.slices * (1 if params.core.subtracts_in_array else mapping.signs)
 
 
 def _require_finite(matrix: np.ndarray) -> None:
@@ -249,7 +243,7 @@ def _draw_mismatch(record: Programmed, mapping: Mapping, params: CrossSimParamet
     drawn: dict[str, np.ndarray] = {}
     for operation in OPERATIONS:
         spec: ADCParameters = getattr(params.xbar.adc, operation)
-        if not spec.bits:
+        if not spec.converts:
             continue
         model = get_adc(spec.model, f"xbar.adc.{operation}.model")
         for r, rows in enumerate(record.row_parts):

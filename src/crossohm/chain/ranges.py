@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from crossohm.chain.drive import build_drive
-from crossohm.chain.programmed import Programmed, subtracts_in_array
+from crossohm.chain.programmed import Programmed
 from crossohm.circuits.adc import get_adc
 from crossohm.errors import ParameterError
 from crossohm.mapping import Mapping, build_mapping
 from crossohm.params import (
     ADCParameters,
     ADCRangeLimits,
-    CoreStyle,
     CrossSimParameters,
     DACParameters,
 )
@@ -20,9 +17,7 @@ from crossohm.params import (
 Limits = tuple[float, float]
 
 
-def adc_limits(
-    params: CrossSimParameters, mapping: Mapping, operation: str, inputs: int, subtracts: bool
-) -> tuple[Limits, ...]:
+def adc_limits(params: CrossSimParameters, mapping: Mapping, operation: str, inputs: int) -> tuple[Limits, ...]:
     """Lowest and highest converted current for each slice, in normalised current.
 
     Args:
@@ -30,13 +25,12 @@ def adc_limits(
         mapping: Its weight mapping.
         operation: ``"mvm"`` or ``"vmm"``.
         inputs: Input lines of the array in this operation.
-        subtracts: True if the two currents of a pair are subtracted before the ADC.
     """
     spec: ADCParameters = getattr(params.xbar.adc, operation)
     dac: DACParameters = getattr(params.xbar.dac, operation)
     if spec.adc_range_option is ADCRangeLimits.CALIBRATED:
-        return _calibrated(spec, mapping)
-    bipolar = dac.signed or _pair_difference(params, mapping, subtracts)
+        return tuple((low, high) for low, high in spec.calibrated_pairs)  # checked with the hardware
+    bipolar = params.sees_both_signs(operation)
     if spec.adc_range_option is ADCRangeLimits.MAX:
         return ((-float(inputs) if bipolar else 0.0, float(inputs)),) * mapping.slices
     lsb = _finest_step(params, mapping, dac, operation)
@@ -51,7 +45,7 @@ def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
         ParameterError: outputs are sums of conversions of different significance.
     """
     spec = params.xbar.adc.mvm
-    if spec.bits == 0 or spec.model == "IdealADC":
+    if not spec.converts:
         return None
     mapping = build_mapping(params)
     if mapping.slices > 1 or (spec.adc_per_ibit and params.xbar.dac.mvm.input_bitslicing):
@@ -62,7 +56,7 @@ def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
             allowed="unsliced weights, and inputs that are not digitised slice by slice",
         )
     inputs = record.column_parts[0]
-    limits = adc_limits(params, mapping, "mvm", inputs.stop - inputs.start, subtracts_in_array(params))
+    limits = adc_limits(params, mapping, "mvm", inputs.stop - inputs.start)
     path = "xbar.adc.mvm"
     lsb = get_adc(spec.model, f"{path}.model").build(spec, *limits[0], {}).lsb
     assert lsb is not None
@@ -73,18 +67,6 @@ def conversion_gain(record: Programmed, params: CrossSimParameters) -> float:
     """What one unit of normalised current, digitised by the lowest slice's ADC, adds to an output of an MVM."""
     coefficient = float(build_mapping(params).coefficients[0, 0])
     return record.scale * build_drive(params, "mvm").scale * coefficient
-
-
-def _pair_difference(params: CrossSimParameters, mapping: Mapping, subtracts: bool) -> bool:
-    """True if the ADC may see negative currents even for positive inputs."""
-    return mapping.signs == 2 and (subtracts or params.core.style is CoreStyle.BITSLICED)
-
-
-def _calibrated(spec: ADCParameters, mapping: Mapping) -> tuple[Limits, ...]:
-    """The ranges as given, one per slice; their shape was checked with the hardware."""
-    given: Any = spec.calibrated_range
-    pairs = given if mapping.slice_bits else [given]
-    return tuple((float(low), float(high)) for low, high in pairs)
 
 
 def _finest_step(params: CrossSimParameters, mapping: Mapping, dac: DACParameters, operation: str) -> float:

@@ -142,7 +142,7 @@ def wired_arrays(
     """The networks of ``record``: views of ``g`` ``(slices, signs, outputs, inputs)`` and of its unit lines."""
     forward = operation == "mvm"
     outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
-    together = g.shape[1] if params.core.uses_pairs and params.core.balanced.interleaved_posneg else 1
+    together = g.shape[1] if params.core.interleaves_pairs else 1
     for name, (r, c), s, k in record.arrays():
         if k % together:
             continue  # part of the network of the positive array

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 from crossohm._answers import of_shape
-from crossohm._registry import Registry, is_own
+from crossohm._names import Registry, is_own
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
 from crossohm.circuits.levels import Levels

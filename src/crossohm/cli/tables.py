@@ -242,8 +242,8 @@ def _preset_cells(params: CrossSimParameters) -> tuple[str, ...]:
         style,
         f"{core.rows_max or 'any'} x {core.cols_max or 'any'}",
         f"{device.cell_bits} bit" if device.cell_bits else "continuous",
-        f"{dac.bits} bit" if dac.bits else "ideal",
-        f"{adc.bits} bit {adc.model.removesuffix('ADC')}" if adc.bits else "ideal",
+        f"{dac.bits} bit" if dac.converts else "ideal",
+        f"{adc.bits} bit {adc.model.removesuffix('ADC')}" if adc.converts else "ideal",
         ", ".join(enabled) or "none",
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from crossohm._functions import announced, load_function, names_function, unknown
+from crossohm._names import announced, load_function, names_function, unknown
 from crossohm.datasets._dataset import Dataset, Lazy
 from crossohm.datasets.cifar import CIFAR_10, CIFAR_100, read_cifar
 from crossohm.datasets.digits import read_digits

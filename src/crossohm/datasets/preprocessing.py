@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm._functions import unknown
+from crossohm._names import unknown
 from crossohm.errors import ParameterError, ShapeError
 
 INTERPOLATIONS = ("nearest", "box", "bilinear", "bicubic", "lanczos")

@@ -7,8 +7,8 @@ from typing import final
 import numpy as np
 
 from crossohm._answers import of_shape
+from crossohm._names import is_own
 from crossohm._random import Draw
-from crossohm._registry import is_own
 from crossohm.backends import Array, backend_of, is_array
 from crossohm.devices import answers
 from crossohm.devices.model import Cell, Device

@@ -36,7 +36,7 @@ def cell_of(device_params: DeviceParameters, role: str) -> Cell:
     """The electrical frame of the cells, with the magnitude that ``role`` is given."""
     return Cell(
         r_min=device_params.Rmin,
-        rho=_lowest(device_params),
+        rho=device_params.Gmin_norm,
         v_read=device_params.Vread,
         magnitude=_group(device_params, role).magnitude,
         time=device_params.time,
@@ -45,8 +45,7 @@ def cell_of(device_params: DeviceParameters, role: str) -> Cell:
 
 def is_active(device_params: DeviceParameters, role: str) -> bool:
     """True if the role is enabled with a model other than the ideal device."""
-    group = _group(device_params, role)
-    return bool(group.enable) and group.model != "IdealDevice"
+    return bool(_group(device_params, role).active)
 
 
 def active_device(device_params: DeviceParameters, role: str) -> Device | None:
@@ -101,12 +100,8 @@ def write(target_g: Array, device_params: DeviceParameters, draw: Draw) -> Array
 def clip_conductance(g: Array, device_params: DeviceParameters) -> Array:
     """``g`` limited to [rho, 1] if ``clip_conductance`` is set, else to [0, inf)."""
     if device_params.clip_conductance:
-        return backend_of(g).clip(g, _lowest(device_params), 1.0)
+        return backend_of(g).clip(g, device_params.Gmin_norm, 1.0)
     return backend_of(g).clip(g, 0.0, math.inf)
-
-
-def _lowest(device_params: DeviceParameters) -> float:
-    return 0.0 if device_params.infinite_on_off_ratio else device_params.Rmin / device_params.Rmax
 
 
 def _checked_device(device_params: DeviceParameters, role: str) -> Device:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from crossohm._registry import Registry
+from crossohm._names import Registry
 from crossohm.devices.model import Cell, Device
 from crossohm.errors import ParameterError
 

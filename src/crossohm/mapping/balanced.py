@@ -25,6 +25,7 @@ class Balanced(Mapping):
     grid: Grid
     two_sided: bool = False
     slices = 1
+    slice_bits = 0
     signs = 2
 
     def targets(self, w: np.ndarray) -> np.ndarray:

@@ -10,13 +10,6 @@ import numpy as np
 from crossohm.mapping.scheme import Grid, Mapping
 
 
-def bits_per_slice(weight_bits: int, slices: int, signed_code: bool) -> int:
-    """Bits one slice holds: sign-magnitude codes need ``weight_bits - 1`` magnitude bits, offset codes all."""
-    if weight_bits % slices == 0:
-        return weight_bits // slices
-    return -(-(weight_bits - 1 if signed_code else weight_bits) // slices)
-
-
 def _digits(code: np.ndarray, slices: int, bits: int) -> np.ndarray:
     """Base ``2**bits`` digits of non-negative integers, least significant first; the last keeps the whole rest."""
     rest = code
@@ -62,16 +55,13 @@ class BitSlicedBalanced(Mapping):
 
     weight_bits: int
     slices: int
+    slice_bits: int
     grid: Grid
     signs = 2
 
     @property
     def _slicing(self) -> _Slicing:
         return _Slicing(self.weight_bits, self.slices, self.slice_bits)
-
-    @property
-    def slice_bits(self) -> int:  # type: ignore[override]
-        return bits_per_slice(self.weight_bits, self.slices, signed_code=True)
 
     def targets(self, w: np.ndarray) -> np.ndarray:
         slicing = self._slicing
@@ -102,6 +92,7 @@ class BitSlicedOffset(Mapping):
 
     weight_bits: int
     slices: int
+    slice_bits: int
     grid: Grid
     unit_line: bool = False
     signs = 1
@@ -109,10 +100,6 @@ class BitSlicedOffset(Mapping):
     @property
     def _slicing(self) -> _Slicing:
         return _Slicing(self.weight_bits, self.slices, self.slice_bits)
-
-    @property
-    def slice_bits(self) -> int:  # type: ignore[override]
-        return bits_per_slice(self.weight_bits, self.slices, signed_code=False)
 
     @property
     def _zero_code(self) -> int:

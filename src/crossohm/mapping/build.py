@@ -26,5 +26,5 @@ def build_mapping(params: CrossSimParameters) -> Mapping:
         return Offset(Grid(device.Gmin_norm, device.cell_bits), unit_line)
     grid = Grid(device.Gmin_norm, 0)  # the slices already lie on the cell's grid
     if core.bit_sliced.style is BitSlicedCoreStyle.BALANCED:
-        return BitSlicedBalanced(core.weight_bits, core.bit_sliced.num_slices, grid)
-    return BitSlicedOffset(core.weight_bits, core.bit_sliced.num_slices, grid, unit_line)
+        return BitSlicedBalanced(core.weight_bits, core.bit_sliced.num_slices, core.bits_per_slice, grid)
+    return BitSlicedOffset(core.weight_bits, core.bit_sliced.num_slices, core.bits_per_slice, grid, unit_line)

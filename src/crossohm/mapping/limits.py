@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossohm.params.core import mirrored
+
 #: Range given to an all-zero matrix, so that division by it stays defined.
 SMALLEST_LIMIT = float(np.finfo(np.float64).eps)
 
@@ -37,7 +39,4 @@ def weight_limits(
     if percentile is not None:
         limit = magnitude_limit(matrix, percentile)
         return -limit, limit
-    if low is None or high is None:
-        limit = abs(high if low is None else low)  # type: ignore[arg-type]
-        return -limit, limit
-    return float(low), float(high)
+    return mirrored(low, high)

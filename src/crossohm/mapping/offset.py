@@ -25,6 +25,7 @@ class Offset(Mapping):
     grid: Grid
     unit_line: bool = False
     slices = 1
+    slice_bits = 0
     signs = 1
 
     @property

@@ -52,7 +52,7 @@ class Mapping(ABC):
     slices: int
     signs: int
     #: bits held by one slice; 0 if the scheme is not sliced
-    slice_bits: int = 0
+    slice_bits: int
 
     @abstractmethod
     def targets(self, w: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from crossohm._functions import load_function, names_function, unknown
+from crossohm._names import load_function, names_function, unknown
 from crossohm.datasets import Preprocessing, read_preprocessing
 from crossohm.errors import DataError, MissingDependencyError, ParameterError, UnsupportedError
 from crossohm.models._registry import load_shipped, model_names

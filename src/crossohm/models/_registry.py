@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-from crossohm._functions import unknown
+from crossohm._names import unknown
 from crossohm.errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:

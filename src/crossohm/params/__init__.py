@@ -1,11 +1,13 @@
 """The hardware description: a typed, checked tree of parameters, read from and written to JSON or YAML.
 
-One module for each group: `core` (mapping), `device`, `array`, `converters`, `simulation`; `root` joins them, `rules`
-holds what must hold between parameters, `base` what every group can do.
+One module for each group: `core` (mapping), `device`, `array`, `converters`, `simulation`; `root` joins them, `base`
+holds what every group can do. `checks` is about several parameters at once: it registers with the root, which runs it.
+`crosssim` makes descriptions from the keywords of CrossSim's helpers.
 """
 
 from crossohm.params.array import ArrayParameters, ParasiticsParameters
 from crossohm.params.base import Group
+from crossohm.params.checks import Advice, switched_off, without_effect
 from crossohm.params.converters import ADCPair, ADCParameters, DACPair, DACParameters
 from crossohm.params.core import (
     BalancedParameters,
@@ -17,8 +19,8 @@ from crossohm.params.core import (
     OffsetParameters,
     WeightMappingParameters,
 )
+from crossohm.params.crosssim import dnn_inference_params, mvm_params
 from crossohm.params.device import DeviceModelParameters, DeviceParameters
-from crossohm.params.effects import Advice, switched_off, without_effect
 from crossohm.params.enums import (
     ADCRangeLimits,
     BalancedCoreStyle,
@@ -29,8 +31,6 @@ from crossohm.params.enums import (
     PartitionStrategy,
 )
 from crossohm.params.files import preset_names
-from crossohm.params.inference import dnn_inference_params
-from crossohm.params.mvm import mvm_params
 from crossohm.params.root import CrossSimParameters, XbarParameters
 from crossohm.params.simulation import AnalyticsParameters, ConvolutionParameters, SimulationParameters
 

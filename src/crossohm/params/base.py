@@ -91,8 +91,10 @@ class Group(BaseModel):
         return {} if values is None else values
 
     def model_post_init(self, context: Any, /) -> None:
-        """Let fields that depend on the given ones follow."""
+        """Let fields that depend on the given ones follow; a root tells its groups where they are."""
         self._settle(self.model_fields_set)
+        if self.root_path is not None:
+            self._place(self.root_path)
 
     def _settle(self, given: Collection[str]) -> None:
         """Adjust fields that were not given to those that were; called after construction and every assignment."""
@@ -105,7 +107,7 @@ class Group(BaseModel):
     def _place(self, path: str) -> None:
         """Tell this group and its sub-groups where they are."""
         self._path = path
-        for name, value in reversed(self.__dict__.items()):  # a shared side of a pair is called mvm
+        for name, value in reversed(self.__dict__.items()):  # mvm, the first, names what both sides of a pair share
             if isinstance(value, Group):
                 value._place(join(path, name))
 

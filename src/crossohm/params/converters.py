@@ -90,6 +90,17 @@ class ADCParameters(Group):
     sigma_Cpar: NonNegative = 0.0
     """Parasitic input capacitance, standard deviation in units of C1; PipelineADC, CyclicADC. 0: none."""
 
+    @property
+    def converts(self) -> bool:
+        """True if currents are digitised: there are a model and bits."""
+        return self.bits > 0 and self.model != "IdealADC"
+
+    @property
+    def calibrated_pairs(self) -> list[list[float]]:
+        """``calibrated_range`` as a list of pairs, one for each slice that it is given for; empty: not calibrated."""
+        given = self.calibrated_range
+        return [given] if given and not isinstance(given[0], list) else given  # type: ignore[return-value]
+
 
 @final
 class DACParameters(Group):
@@ -105,6 +116,11 @@ class DACParameters(Group):
     """Apply inputs a few bits at a time, least significant first."""
     slice_size: SliceBits = 1
     """Bits applied at a time with input_bitslicing."""
+
+    @property
+    def converts(self) -> bool:
+        """True if inputs are rounded to levels: there are a model and bits."""
+        return self.bits > 0 and self.model != "IdealDAC"
 
 
 @final

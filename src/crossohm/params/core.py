@@ -23,6 +23,14 @@ WeightBits = Annotated[Count, Field(le=32)]
 Divisors = Annotated[list[PositiveCount], Field(strict=False)]
 
 
+def mirrored(low: float | None, high: float | None) -> tuple[float, float]:
+    """Both limits of a range; a missing one, of which there is at most one, mirrors the other."""
+    if low is None or high is None:
+        extent = abs(high if low is None else low)  # type: ignore[arg-type]
+        return -extent, extent
+    return float(low), float(high)
+
+
 class RangeParameters(Group):
     """A range of numbers: two limits, or a percentile of the data.
 
@@ -42,6 +50,13 @@ class RangeParameters(Group):
     def range(self) -> float | None:
         """Highest minus lowest value; None if a limit is not given."""
         return None if self.min is None or self.max is None else self.max - self.min
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Both limits of a fixed range, a missing one mirrored from the other; None for a percentile or no range."""
+        if self.percentile is not None or (self.min is None and self.max is None):
+            return None
+        return mirrored(self.min, self.max)
 
     def _settle(self, given: Collection[str]) -> None:
         if "percentile" in given and self.percentile is not None:
@@ -171,8 +186,18 @@ class CoreParameters(Group):
         return self.style is CoreStyle.BALANCED or (self.style is CoreStyle.BITSLICED and sliced_pairs)
 
     @property
+    def interleaves_pairs(self) -> bool:
+        """True if the two cells of a pair share an output line; a rule demands that they are subtracted there."""
+        return self.uses_pairs and self.balanced.interleaved_posneg
+
+    @property
+    def subtracts_in_array(self) -> bool:
+        """True if the two currents of a pair are subtracted before the ADC; False: apart, or there are no pairs."""
+        return self.uses_pairs and self.balanced.subtract_current_in_xbar
+
+    @property
     def bits_per_slice(self) -> int:
-        """Bits that one cell of a BITSLICED weight holds."""
+        """Bits that one cell of a BITSLICED weight holds: a share of the code, which in pairs has no sign bit."""
         slices = self.bit_sliced.num_slices
         if self.weight_bits % slices == 0:
             return self.weight_bits // slices

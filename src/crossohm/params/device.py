@@ -21,6 +21,11 @@ class DeviceModelParameters(Group):
     """Strength of the generic models (Normal..., Uniform...), normalised to the highest conductance. Not used by
     measured models."""
 
+    @property
+    def active(self) -> bool:
+        """True if there is such an imperfection: a model is chosen and enabled."""
+        return self.enable and self.model != "IdealDevice"
+
 
 @final
 class DeviceParameters(Group):

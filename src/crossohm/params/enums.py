@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import Enum
 from typing import Any, Self
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+from crossohm._names import nearest
 
 
 class Choice(Enum):
@@ -30,8 +31,8 @@ class Choice(Enum):
     def _named(cls, name: str) -> Self:
         if name in cls.__members__:
             return cls[name]
-        near = difflib.get_close_matches(name.upper(), cls.__members__, n=1)
-        raise ValueError(f"no such choice; did you mean {near[0]!r}?" if near else "no such choice")
+        near = nearest(name.upper(), cls.__members__)
+        raise ValueError(f"no such choice; did you mean {near!r}?" if near else "no such choice")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

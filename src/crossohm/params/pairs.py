@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from crossohm.errors import ParameterError
 from crossohm.params.base import Flag, Group
-from crossohm.params.text import join
 
 
 class Pair(Group):
@@ -32,11 +31,6 @@ class Pair(Group):
         if not isinstance(values, dict):
             return values
         return {name: side for name, side in values.items() if side is not None or name not in ("mvm", "vmm")}
-
-    def _place(self, path: str) -> None:
-        super()._place(path)
-        if self.match:  # the common group is named after the first side
-            self.__dict__["mvm"]._place(join(path, "mvm"))
 
     def _settle(self, given: Collection[str]) -> None:
         """An omitted side follows the given one; given both, they must be equal."""

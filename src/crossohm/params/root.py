@@ -1,20 +1,23 @@
-"""The whole hardware description: `CrossSimParameters`."""
+"""The whole hardware description, `CrossSimParameters`, and the rules and advice that are registered to check it."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Self, final
 
 from pydantic import Field, PrivateAttr
 
+from crossohm.errors import ParameterError, warn_user
 from crossohm.params import files
 from crossohm.params.array import ArrayParameters
 from crossohm.params.base import Group
-from crossohm.params.converters import ADCPair, DACPair
+from crossohm.params.converters import ADCPair, DACPair, DACParameters
 from crossohm.params.core import CoreParameters
 from crossohm.params.device import DeviceParameters
+from crossohm.params.enums import CoreStyle
 from crossohm.params.simulation import SimulationParameters
 
 
@@ -64,21 +67,28 @@ class CrossSimParameters(Group):
     def batchnorm_folded(self, value: bool | None) -> None:
         self._batchnorm_folded = value
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Tell all groups their paths."""
-        super().model_post_init(context)
-        self._place("")
+    def sees_both_signs(self, operation: str) -> bool:
+        """True if ADCs need limits for currents of both signs, because inputs have a sign or pairs are subtracted.
+
+        Slices of pairs count as subtracted, wherever that happens.
+
+        Args:
+            operation: ``"mvm"`` or ``"vmm"``.
+        """
+        dac: DACParameters = getattr(self.xbar.dac, operation)
+        core = self.core
+        return dac.signed or core.subtracts_in_array or (core.uses_pairs and core.style is CoreStyle.BITSLICED)
 
     def validate(self) -> None:  # type: ignore[override]  # replaces pydantic's deprecated method of other meaning
-        """Check all rules that involve several parameters.
+        """Check all rules that involve several parameters, and warn of what is legal but probably not meant.
 
         Raises:
             ParameterError: The first violation; others are attached as notes.
         """
-        from crossohm.params.validation import check  # the rules need this class
-
         report_ignored(self)
-        check(self)
+        check_rules(self)
+        for message in (message for hint in ADVICE for message in hint(self)):
+            warn_user(message)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """All parameters as JSON text, also written to ``path`` if given."""
@@ -115,6 +125,37 @@ class CrossSimParameters(Group):
             raise
         report_ignored(params)
         return params
+
+
+Violations = Iterator[ParameterError]
+Rule = Callable[[CrossSimParameters], Violations]
+Hint = Callable[[CrossSimParameters], Iterator[str]]
+
+RULES: list[Rule] = []
+"""What must hold between parameters: each yields an error for each violation, and says in its docstring why."""
+ADVICE: list[Hint] = []
+"""What is legal but probably not meant: each yields sentences for warnings, and says in its docstring why."""
+
+
+def rule(check: Rule) -> Rule:
+    """Register a rule."""
+    RULES.append(check)
+    return check
+
+
+def advice(hint: Hint) -> Hint:
+    """Register an advice."""
+    ADVICE.append(hint)
+    return hint
+
+
+def check_rules(params: CrossSimParameters) -> None:
+    """Raise the first violation, with the others as notes."""
+    found = [violation for broken in RULES for violation in broken(params)]
+    for other in found[1:]:
+        found[0].add_note(f"also: {other}")
+    if found:
+        raise found[0]
 
 
 def report_ignored(params: CrossSimParameters) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from crossohm._names import did_you_mean, nearest
 from crossohm.errors import ParameterError, UnknownNameError
 
 PROBLEMS = {
@@ -53,7 +53,7 @@ def unknown_name(group: type[BaseModel], prefix: str, name: str, value: object) 
     """The error for ``prefix.name``, which the group class does not have."""
     names = [field.alias or known for known, field in group.model_fields.items()]
     near = _nearest(name, names) or _nearest(name, list(paths(group)))
-    remedy = f"Did you mean {join(prefix, near)!r}?" if near else ""
+    remedy = did_you_mean(near and join(prefix, near))
     return UnknownNameError(
         join(prefix, name), value, "there is no such parameter", allowed=", ".join(names), remedy=remedy
     )
@@ -62,8 +62,8 @@ def unknown_name(group: type[BaseModel], prefix: str, name: str, value: object) 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
     """The path whose last name is most like ``name``, if any is similar."""
     leaves = {path.rpartition(".")[2].lower(): path for path in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), leaves, n=1, cutoff=0.55)
-    return leaves[near[0]] if near else None
+    near = nearest(name.lower(), leaves, cutoff=0.55)
+    return leaves[near] if near else None
 
 
 def parameter_error(error: ValidationError, group: type[BaseModel], prefix: str) -> ParameterError:

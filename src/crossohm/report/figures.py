@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossohm._functions import unknown
+from crossohm._names import unknown
 from crossohm.errors import DataError
 from crossohm.report.canvas import head, new_figure, rows_figure
 from crossohm.report.data import Histogram, Point, ReportData

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from crossohm._functions import load_function, names_function
+from crossohm._names import load_function, names_function
 from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import takes_adc_range, with_ranges
 from crossohm.calibration.network import LayerHardware

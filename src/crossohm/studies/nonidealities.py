@@ -50,12 +50,7 @@ def _clips(params: CrossSimParameters) -> bool:
 def _drives_levels(params: CrossSimParameters) -> bool:
     """Input slices are digits, as weight slices are."""
     dac = params.xbar.dac.mvm
-    return dac.bits > 0 and dac.model != "IdealDAC" and not dac.input_bitslicing
-
-
-def _converts(params: CrossSimParameters) -> bool:
-    adc = params.xbar.adc.mvm
-    return adc.bits > 0 and adc.model != "IdealADC"
+    return dac.converts and not dac.input_bitslicing
 
 
 NONIDEALITIES: dict[str, Nonideality] = {
@@ -81,7 +76,7 @@ NONIDEALITIES: dict[str, Nonideality] = {
         "current limit", lambda params: params.xbar.array.Icol_max > 0, {"xbar.array.Icol_max": 0.0}
     ),
     "dac": Nonideality("DAC", _drives_levels, {"xbar.dac.mvm.bits": 0}),
-    "adc": Nonideality("ADC", _converts, {"xbar.adc.mvm.bits": 0}),
+    "adc": Nonideality("ADC", lambda params: params.xbar.adc.mvm.converts, {"xbar.adc.mvm.bits": 0}),
 }
 """Causes of errors by name. A drift model includes the programming error of its device."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crossohm._functions import execute_file
+from crossohm._names import execute_file
 
 
 def load_plugin(path: str | Path) -> None:

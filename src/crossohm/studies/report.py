@@ -11,7 +11,6 @@ from crossohm.chain.blocks import Block
 from crossohm.chain.digitiser import Digitiser
 from crossohm.chain.drive import Drive, build_drive
 from crossohm.chain.lower import converters
-from crossohm.chain.programmed import subtracts_in_array
 from crossohm.chain.ranges import Limits, adc_limits
 from crossohm.mapping import build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
@@ -169,10 +168,10 @@ def _adc_levels(digitisers: Sequence[Digitiser] | None) -> int | None:
 
 def _adc_ranges(core: AnalogCore) -> tuple[Limits, ...]:
     """Limits per weight slice, the widest of all arrays."""
-    if core.params.xbar.adc.mvm.bits == 0 or core.params.xbar.adc.mvm.model == "IdealADC":
+    if not core.params.xbar.adc.mvm.converts:
         return ()
     found = [
-        adc_limits(block.params, build_mapping(block.params), "mvm", columns, subtracts_in_array(block.params))
+        adc_limits(block.params, build_mapping(block.params), "mvm", columns)
         for block in core.blocks
         for columns in {part.stop - part.start for part in block.record.column_parts}
     ]

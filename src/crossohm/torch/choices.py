@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from crossohm._names import did_you_mean, nearest
 from crossohm.errors import ParameterError, UnknownNameError
 
 
@@ -41,13 +41,12 @@ def choice_of_layers(argument: str, given: Any, names: Sequence[str]) -> dict[st
 def _by_pattern(argument: str, table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     for pattern in table:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names)
             raise UnknownNameError(
                 f"{argument}[{pattern!r}]",
                 pattern,
                 "matches no convertible module",
                 allowed=_listed(names),
-                remedy=f"Did you mean {near[0]!r}?" if near else "",
+                remedy=did_you_mean(nearest(pattern, names)),
             )
     chosen = {}
     for name in names:

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 import numpy as np
 
 from crossohm._answers import of_shape
+from crossohm._names import Registry
 from crossohm._random import Draw
-from crossohm._registry import Registry
 from crossohm.backends import Array, backend_of
 from crossohm.errors import ParameterError
 

@@ -7,8 +7,7 @@ import warnings
 import pytest
 
 from crossohm.params import CrossSimParameters
-from crossohm.params.advice import ADVICE
-from crossohm.params.rules import RULES
+from crossohm.params.root import ADVICE, RULES
 
 SLICED = {"core.style": "BITSLICED", "core.weight_bits": 8}
 INPUT_SLICES = {"model": "SignMagnitudeDAC", "bits": 8, "input_bitslicing": True}

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, final
 
 from crossohm.params.base import Group
-from crossohm.params.idle import Finding, findings, leaves
+from crossohm.params.checks.idle import Finding, findings, leaves
 from crossohm.params.root import CrossSimParameters
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from crossohm.errors import ParameterError
 from crossohm.params.base import Flag, Whole
 from crossohm.params.converters import Limits, Ranges
-from crossohm.params.inference import ADCType, RangeOption, Style, dnn_inference_params
-from crossohm.params.keywords import checked_keywords
+from crossohm.params.crosssim.dnn import ADCType, RangeOption, Style, dnn_inference_params
+from crossohm.params.crosssim.keywords import checked_keywords
 from crossohm.params.root import CrossSimParameters
 
 #: Errors of converters' circuits, by ADC type; their amplifiers have `_GAIN_DB`.

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
+from crossohm.params.checks.effects import told, without_effect
+from crossohm.params.checks.sides import adcs
 from crossohm.params.converters import ADCPair
-from crossohm.params.effects import told, without_effect
 from crossohm.params.enums import ADCRangeLimits, BalancedCoreStyle, CoreStyle
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import adcs, converts, range_pairs
-
-Check = Callable[[CrossSimParameters], Iterator[str]]
-
-ADVICE: list[Check] = []
-
-
-def advice(check: Check) -> Check:
-    """Register an advice."""
-    ADVICE.append(check)
-    return check
+from crossohm.params.root import CrossSimParameters, advice
 
 
 @advice
@@ -69,8 +59,8 @@ def slice_ranges_differ_by_powers_of_two(params: CrossSimParameters) -> Iterator
     if params.core.style is not CoreStyle.BITSLICED:
         return
     for path, adc in adcs(params):
-        if converts(adc) and adc.adc_range_option is ADCRangeLimits.CALIBRATED:
-            widths = [high - low for low, high in range_pairs(adc)]
+        if adc.converts and adc.adc_range_option is ADCRangeLimits.CALIBRATED:
+            widths = [high - low for low, high in adc.calibrated_pairs]
             ratios = [math.log2(one / next_one) for one, next_one in pairwise(widths)]
             if any(abs(ratio - round(ratio)) > 1e-6 for ratio in ratios):
                 yield (

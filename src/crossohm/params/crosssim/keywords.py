@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from crossohm._names import did_you_mean, nearest
 from crossohm.errors import ParameterError, UnknownNameError
 from crossohm.params.enums import Choice
 from crossohm.params.text import PROBLEMS, words
@@ -55,7 +55,6 @@ def _checked(name: str, kind: Any, given: Any) -> Any:
 def _named(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value in choices:
         return value
-    near = next((choice for choice in choices if choice.lower() == value.lower()), None)
-    near = near or next(iter(difflib.get_close_matches(value, choices, n=1)), None)
-    remedy = f"Did you mean {near!r}?" if near else ""
+    same = next((choice for choice in choices if choice.lower() == value.lower()), None)
+    remedy = did_you_mean(same or nearest(value, choices))
     raise UnknownNameError(name, value, "no such choice", allowed=", ".join(choices), remedy=remedy)

@@ -12,8 +12,8 @@ import pytest
 from crossohm import AnalogCore, CrossSimParameters, ParameterError, UnknownNameError
 from crossohm.params import preset_names, switched_off, without_effect
 from crossohm.params.base import Group
+from crossohm.params.checks.idle import SEARCHES, leaves
 from crossohm.params.enums import Choice
-from crossohm.params.idle import SEARCHES, leaves
 
 DAC = {"xbar.dac.mvm.model": "SignMagnitudeDAC", "xbar.dac.mvm.bits": 6}
 SLICED_DAC = {**DAC, "xbar.dac.mvm.input_bitslicing": True, "xbar.dac.mvm.slice_size": 2}

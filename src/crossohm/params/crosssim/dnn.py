@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from crossohm._names import did_you_mean
 from crossohm.errors import ParameterError, UnknownNameError, warn_user
 from crossohm.params.base import Flag, Name, Real, Whole
 from crossohm.params.converters import Limits, Ranges
-from crossohm.params.keywords import checked_keywords
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import sees_both_signs
-from crossohm.params.validation import check_rules
+from crossohm.params.crosssim.keywords import checked_keywords
+from crossohm.params.root import CrossSimParameters, check_rules
 
 Style = Literal["BALANCED", "OFFSET"]
 ADCType = Literal["generic", "ramp", "sar", "pipeline", "cyclic"]
@@ -199,8 +198,7 @@ def _weights(style: str, slices: int, bits: int) -> dict[str, Any]:
 def _model(role: str, kind: str, name: str | None, alpha: float, proportional: bool) -> dict[str, Any]:
     """One imperfection of the cells; ``kind`` is the ending of its keywords."""
     if name is not None and name not in _WORDS and name.lower() in _WORDS:
-        near = name.lower()
-        raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=f"Did you mean {near!r}?")
+        raise UnknownNameError(f"{kind}_model", name, "no such model", remedy=did_you_mean(name.lower()))
     if name is None or name == "none":
         if alpha:
             warn_user(f"alpha_{kind} = {alpha} has no effect: {kind}_model is {name!r}; set {kind}_model = 'generic'")
@@ -263,7 +261,7 @@ def _adc(params: CrossSimParameters, bits: int, kind: ADCType, option: RangeOpti
         values["calibrated_range"] = limits
         symmetric = all(low == -high for low, high in (limits if isinstance(limits[0], list) else [limits]))
     else:
-        symmetric = signed = sees_both_signs(params, params.xbar.dac.mvm)
+        symmetric = signed = params.sees_both_signs("mvm")
     values["signed"] = signed
     values["model"] = _CIRCUIT_ADCS.get(kind, "SignMagnitudeADC" if signed and symmetric else "QuantizerADC")
     return values

@@ -1,42 +1,16 @@
-"""What must hold between parameters, checked when hardware is built rather than while parameters are assigned.
-
-A rule yields an error for each violation; its docstring says why it exists.
-"""
+"""What must hold between parameters, checked when hardware is built rather than while parameters are assigned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from crossohm.errors import ParameterError
+from crossohm.params.checks.sides import Side, adcs, dacs, operations, sides
 from crossohm.params.converters import ADCParameters
 from crossohm.params.core import CoreParameters, RangeParameters
 from crossohm.params.enums import ADCRangeLimits, CoreStyle
-from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import (
-    Operation,
-    adcs,
-    converts,
-    dacs,
-    limits,
-    operations,
-    range_pairs,
-    sees_both_signs,
-    sides,
-)
-
-Violations = Iterator[ParameterError]
-Rule = Callable[[CrossSimParameters], Violations]
+from crossohm.params.root import CrossSimParameters, Violations, rule
 
 CIRCUIT_ADCS = ("RampADC", "SarADC", "PipelineADC", "CyclicADC")
 MAX_CIRCUIT_BITS = 16
-
-RULES: list[Rule] = []
-
-
-def rule(check: Rule) -> Rule:
-    """Register a rule."""
-    RULES.append(check)
-    return check
 
 
 # --- mapping ---------------------------------------------------------------------------------------------------------
@@ -50,7 +24,7 @@ def _range_violations(path: str, group: RangeParameters) -> Violations:
         )  # fmt: skip
     elif group.percentile is None and group.min is None and group.max is None:
         yield ParameterError(path, None, "no range", remedy="Give min and max, or a percentile")
-    given = limits(group)
+    given = group.limits
     if given and not given[0] < given[1]:
         yield ParameterError(path, given, "an empty range", allowed="min < max")
 
@@ -108,8 +82,7 @@ def offset_has_levels(params: CrossSimParameters) -> Violations:
 @rule
 def interleaved_pairs_subtract(params: CrossSimParameters) -> Violations:
     """Cells on a common output line have one current; there are not two to digitise."""
-    balanced = params.core.balanced
-    if params.core.uses_pairs and balanced.interleaved_posneg and not balanced.subtract_current_in_xbar:
+    if params.core.interleaves_pairs and not params.core.subtracts_in_array:
         yield ParameterError(
             "core.balanced.subtract_current_in_xbar", False, "interleaved pairs share an output line",
             remedy="Set it to True, or core.balanced.interleaved_posneg to False",
@@ -203,9 +176,9 @@ def input_slices_are_signed_by_sign_bit(params: CrossSimParameters) -> Violation
 def sign_magnitude_dac_is_symmetric(params: CrossSimParameters) -> Violations:
     """A sign bit and a magnitude represent a symmetric range."""
     for side in operations(params):
-        if side.dac.model != "SignMagnitudeDAC" or side.dac.bits == 0:
+        if side.dac.model != "SignMagnitudeDAC" or not side.dac.converts:
             continue
-        path = f"xbar.dac.{side.side}"
+        path = f"xbar.dac.{side.name}"
         if side.dac.bits < 2:
             yield ParameterError(f"{path}.bits", side.dac.bits, "a sign bit leaves no magnitude", allowed="0, or >= 2")
         if not side.dac.signed:
@@ -215,11 +188,11 @@ def sign_magnitude_dac_is_symmetric(params: CrossSimParameters) -> Violations:
         yield from _asymmetric(side)
 
 
-def _asymmetric(side: Operation) -> Violations:
-    given = limits(side.inputs)
+def _asymmetric(side: Side) -> Violations:
+    given = side.inputs.limits
     if given and given[0] != -given[1]:
         yield ParameterError(
-            f"core.mapping.inputs.{side.side}", given, "SignMagnitudeDAC needs a symmetric range", allowed="min = -max"
+            f"core.mapping.inputs.{side.name}", given, "SignMagnitudeDAC needs a symmetric range", allowed="min = -max"
         )
 
 
@@ -227,12 +200,11 @@ def _asymmetric(side: Operation) -> Violations:
 def unsigned_dac_has_no_negative_inputs(params: CrossSimParameters) -> Violations:
     """The lowest code of an unsigned DAC is a voltage of zero or more."""
     for side in operations(params):
-        given = limits(side.inputs)
-        real = side.dac.bits > 0 and side.dac.model != "IdealDAC"
-        if real and not side.dac.signed and given and given[0] < 0:
+        given = side.inputs.limits
+        if side.dac.converts and not side.dac.signed and given and given[0] < 0:
             yield ParameterError(
-                f"core.mapping.inputs.{side.side}.min", side.inputs.min, "an unsigned DAC has no negative inputs",
-                allowed=">= 0", remedy=f"Or set xbar.dac.{side.side}.signed = True",
+                f"core.mapping.inputs.{side.name}.min", side.inputs.min, "an unsigned DAC has no negative inputs",
+                allowed=">= 0", remedy=f"Or set xbar.dac.{side.name}.signed = True",
             )  # fmt: skip
 
 
@@ -256,8 +228,8 @@ def digitised_slices_exist(params: CrossSimParameters) -> Violations:
     for side in operations(params):
         if side.adc.adc_per_ibit and not side.dac.input_bitslicing:
             yield ParameterError(
-                f"xbar.adc.{side.side}.adc_per_ibit", True, "the inputs are not sliced",
-                remedy=f"Set xbar.dac.{side.side}.input_bitslicing = True, or adc_per_ibit = False",
+                f"xbar.adc.{side.name}.adc_per_ibit", True, "the inputs are not sliced",
+                remedy=f"Set xbar.dac.{side.name}.input_bitslicing = True, or adc_per_ibit = False",
             )  # fmt: skip
 
 
@@ -268,7 +240,7 @@ def granular_has_a_step(params: CrossSimParameters) -> Violations:
     if params.core.style is CoreStyle.BITSLICED or not stepless:
         return
     for path, adc in adcs(params):
-        if converts(adc) and adc.adc_range_option is ADCRangeLimits.GRANULAR:
+        if adc.converts and adc.adc_range_option is ADCRangeLimits.GRANULAR:
             yield ParameterError(
                 f"{path}.adc_range_option", "GRANULAR", "continuous cells have no smallest step",
                 remedy="Set xbar.device.cell_bits (or core.weight_bits to at least 2), or use MAX or CALIBRATED",
@@ -280,7 +252,7 @@ def calibrated_range_fits(params: CrossSimParameters) -> Violations:
     """A calibrated converter needs its limits: one pair, or a pair for each weight slice."""
     sliced = params.core.style is CoreStyle.BITSLICED
     for path, adc in adcs(params):
-        if not converts(adc) or adc.adc_range_option is not ADCRangeLimits.CALIBRATED:
+        if not adc.converts or adc.adc_range_option is not ADCRangeLimits.CALIBRATED:
             continue
         needed = f"{params.core.bit_sliced.num_slices} (min, max) pairs, one per slice" if sliced else "(min, max)"
         if not adc.calibrated_range:
@@ -288,7 +260,7 @@ def calibrated_range_fits(params: CrossSimParameters) -> Violations:
                 f"{path}.calibrated_range", [], "not calibrated", allowed=needed,
                 remedy=f"Calibrate, or set {path}.adc_range_option to MAX",
             )  # fmt: skip
-        elif not _is_shaped(params.core, adc) or not all(low < high for low, high in range_pairs(adc)):
+        elif not _is_shaped(params.core, adc) or not all(low < high for low, high in adc.calibrated_pairs):
             yield ParameterError(
                 f"{path}.calibrated_range", adc.calibrated_range, "does not fit the mapping, or is empty",
                 allowed=f"{needed}, min < max",
@@ -298,7 +270,7 @@ def calibrated_range_fits(params: CrossSimParameters) -> Violations:
 def _is_shaped(core: CoreParameters, adc: ADCParameters) -> bool:
     is_nested = isinstance(adc.calibrated_range[0], list)
     slices = core.bit_sliced.num_slices if core.style is CoreStyle.BITSLICED else 1
-    pairs = range_pairs(adc)
+    pairs = adc.calibrated_pairs
     return (
         is_nested is (core.style is CoreStyle.BITSLICED)
         and len(pairs) == slices
@@ -310,7 +282,7 @@ def _is_shaped(core: CoreParameters, adc: ADCParameters) -> bool:
 def sign_magnitude_adc_is_symmetric(params: CrossSimParameters) -> Violations:
     """A sign bit and a magnitude represent a symmetric range."""
     for path, adc in adcs(params):
-        if adc.model != "SignMagnitudeADC" or adc.bits == 0:
+        if adc.model != "SignMagnitudeADC" or not adc.converts:
             continue
         if adc.bits < 2:
             yield ParameterError(f"{path}.bits", adc.bits, "a sign bit leaves no magnitude", allowed="0, or >= 2")
@@ -319,7 +291,7 @@ def sign_magnitude_adc_is_symmetric(params: CrossSimParameters) -> Violations:
                 f"{path}.signed", False, "SignMagnitudeADC has a sign", remedy="Set it to True, or use QuantizerADC"
             )
         given = adc.calibrated_range if adc.adc_range_option is ADCRangeLimits.CALIBRATED else []
-        if given and any(len(pair) == 2 and pair[0] != -pair[1] for pair in range_pairs(adc)):
+        if given and any(len(pair) == 2 and pair[0] != -pair[1] for pair in adc.calibrated_pairs):
             yield ParameterError(
                 f"{path}.calibrated_range", given, "SignMagnitudeADC needs a symmetric range", allowed="min = -max"
             )
@@ -330,11 +302,11 @@ def sign_magnitude_adc_sees_both_signs(params: CrossSimParameters) -> Violations
     """Limits that follow from the hardware start at zero where currents are never negative."""
     for side in operations(params):
         adc = side.adc
-        if not converts(adc) or adc.model != "SignMagnitudeADC" or sees_both_signs(params, side.dac):
+        if not adc.converts or adc.model != "SignMagnitudeADC" or params.sees_both_signs(side.name):
             continue
         if adc.adc_range_option is not ADCRangeLimits.CALIBRATED:
             yield ParameterError(
-                f"xbar.adc.{side.side}.adc_range_option", adc.adc_range_option.name,
+                f"xbar.adc.{side.name}.adc_range_option", adc.adc_range_option.name,
                 "SignMagnitudeADC needs a symmetric range, but no current is negative here",
                 remedy="Use QuantizerADC, or CALIBRATED with symmetric limits",
             )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from crossohm.errors import ParameterError
 from crossohm.params import CrossSimParameters
-from crossohm.params.rules import RULES
+from crossohm.params.root import RULES
 
 SLICED = {"core.style": "BITSLICED", "core.weight_bits": 8}
 OFFSET_SLICED = {**SLICED, "core.bit_sliced.style": "OFFSET"}

@@ -11,11 +11,10 @@ from typing import final
 
 from pydantic import BaseModel
 
-from crossohm.params.converters import ADCParameters, DACParameters
+from crossohm.params.converters import ADCParameters
 from crossohm.params.device import DeviceModelParameters
 from crossohm.params.enums import ADCRangeLimits, CoreStyle, PartitionStrategy
 from crossohm.params.root import CrossSimParameters
-from crossohm.params.sides import converts
 from crossohm.params.text import group_of, join
 
 SIDES = ("mvm", "vmm")
@@ -99,7 +98,7 @@ def weight_bits_of_cells(params: CrossSimParameters) -> Findings:
     """Cells have the resolution of BALANCED and OFFSET weights, slices that of BITSLICED ones (see `advice`)."""
     core = params.core
     sides = [getattr(params.xbar.adc, side) for side in SIDES]
-    steps = any(converts(adc) and adc.adc_range_option is ADCRangeLimits.GRANULAR for adc in sides)
+    steps = any(adc.converts and adc.adc_range_option is ADCRangeLimits.GRANULAR for adc in sides)
     if core.style is CoreStyle.BITSLICED:
         reason = "BITSLICED cells have the levels that their slice needs"
         yield Finding(_at("xbar.device", "cell_bits"), reason, "vary core.weight_bits or num_slices", told=False)
@@ -140,9 +139,9 @@ def input_ranges(params: CrossSimParameters) -> Findings:
         else:
             reason = f"with {path}.percentile only a DAC clips"
             yield Finding(_at(path, "clipping"), reason, f"set {path}.min and max, or the bits of a DAC")
-        if _drives_levels(params, side):
+        if getattr(params.xbar.dac, side).converts:
             yield Finding(_at(path, "clipping"), "a DAC always clips", f"set xbar.dac.{side}.bits = 0", told=False)
-        elif not (mapping.clipping or converts(getattr(params.xbar.adc, side)) or _sees_voltages(params)):
+        elif not (mapping.clipping or getattr(params.xbar.adc, side).converts or _sees_voltages(params)):
             reason = "the range cancels: no DAC, ADC, current limit or nonlinear cell knows it"
             remedy = f"set the model and bits of xbar.dac.{side}, or {path}.clipping"
             names = ("min", "max", "percentile", "percentile_scope")
@@ -159,7 +158,7 @@ def _sees_voltages(params: CrossSimParameters) -> bool:
 
 def _active(params: CrossSimParameters, role: str) -> bool:
     group: DeviceModelParameters = getattr(params.xbar.device, role)
-    return group.enable and group.model != "IdealDevice"
+    return group.active
 
 
 @search
@@ -236,7 +235,7 @@ def pairs_that_do_not_meet(params: CrossSimParameters) -> Findings:
     core, wires = params.core, params.xbar.array.parasitics
     if not core.uses_pairs or _sees_voltages(params) or wires.effective:
         return
-    if not any(converts(getattr(params.xbar.adc, side)) for side in SIDES):
+    if not any(getattr(params.xbar.adc, side).converts for side in SIDES):
         reason = "currents meet no ADC, current limit, wire or nonlinear cell; only records of currents know it"
         names = _at("core.balanced", "interleaved_posneg", "subtract_current_in_xbar")
         yield Finding(names, reason, "set the model and bits of xbar.adc.mvm", told=False)
@@ -272,7 +271,7 @@ def adcs_that_do_not_convert(params: CrossSimParameters) -> Findings:
     """An ADC converts if it has a model and bits; where its limits come from is then a matter of description."""
     for side in SIDES:
         adc, path = getattr(params.xbar.adc, side), f"xbar.adc.{side}"
-        if converts(adc):
+        if adc.converts:
             continue
         reason, remedy = f"{path}.bits = 0 switches the ADC off", f"set {path}.bits"
         if adc.bits == 0:
@@ -292,7 +291,7 @@ def details_of_other_adcs(params: CrossSimParameters) -> Findings:
     """Each ADC model has details of its own; limits are given or follow from the hardware."""
     for side in SIDES:
         adc, path = getattr(params.xbar.adc, side), f"xbar.adc.{side}"
-        if not converts(adc):
+        if not adc.converts:
             continue
         if adc.adc_range_option is not ADCRangeLimits.CALIBRATED:
             reason = f"{path}.adc_range_option = {adc.adc_range_option.name!r} takes limits from the hardware"
@@ -306,11 +305,6 @@ def details_of_other_adcs(params: CrossSimParameters) -> Findings:
                 yield Finding(_at(path, "signed"), reason, "vary the range, or the model", told=False)
 
 
-def _drives_levels(params: CrossSimParameters, side: str) -> bool:
-    dac: DACParameters = getattr(params.xbar.dac, side)
-    return dac.bits > 0 and dac.model != "IdealDAC"
-
-
 @search
 def dacs_that_do_not_convert(params: CrossSimParameters) -> Findings:
     """A DAC converts if it has a model and bits; its sign also decides the limits of ADCs."""
@@ -322,14 +316,14 @@ def dacs_that_do_not_convert(params: CrossSimParameters) -> Findings:
             yield Finding(_at(path, "bits"), reason, remedy)
         if dac.bits == 0:
             yield Finding(_at(path, "model"), f"{path}.bits = 0 switches the DAC off", f"set {path}.bits")
-        if not _drives_levels(params, side) and not _limits_follow_inputs(params, side):
+        if not dac.converts and not _limits_follow_inputs(params, side):
             reason = "there is no DAC, and no limit of an ADC follows from its sign"
             yield Finding(_at(path, "signed"), reason, f"set {path}.model and bits", told=False)
 
 
 def _limits_follow_inputs(params: CrossSimParameters, side: str) -> bool:
     adc = getattr(params.xbar.adc, side)
-    return converts(adc) and adc.adc_range_option is not ADCRangeLimits.CALIBRATED
+    return adc.converts and adc.adc_range_option is not ADCRangeLimits.CALIBRATED
 
 
 @search
@@ -341,7 +335,7 @@ def slices_of_inputs(params: CrossSimParameters) -> Findings:
         if not dac.input_bitslicing:
             yield Finding(_at(path, "slice_size"), f"{path}.input_bitslicing is False", f"set {path}.input_bitslicing")
             continue
-        apart = adc.adc_per_ibit and converts(adc)
+        apart = adc.adc_per_ibit and adc.converts
         gated = params.xbar.array.parasitics.effective and not params.xbar.array.parasitics.current_from_input
         if not (apart or gated or _sees_voltages(params) or _active(params, "read_noise")):
             reason = "slices add up to the input: nothing between DAC and ADC tells them apart"
