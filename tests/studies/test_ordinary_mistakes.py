@@ -271,6 +271,8 @@ def test_ctrl_c(workers: list[str]) -> None:
     process = subprocess.Popen(
         [*COMMAND, "sweep", "long.json", *workers],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True,
+        # A run in the background ignores the signal, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     folder = Path("crossohm-results/long")
     while process.poll() is None and len(list(folder.glob("chips/*/*.json"))) < 2:
