@@ -41,7 +41,7 @@ def ir_drop(
 
     Maps over output and input lines of the node voltages of both kinds of lines, of the voltage that each cell loses
     (V), and of the current it loses (per cent of the largest cell current without wires), and the output currents with
-    and without wires. Interleaved pairs show both cells. `crossohm.chain.operating_point` has the numbers.
+    and without wires. Interleaved pairs show both cells. `crossohm.chain.inspection.operating_point` has the numbers.
 
     Args:
         core: The core.
@@ -56,7 +56,7 @@ def ir_drop(
         The figure.
 
     Raises:
-        CrossOhmError: As `crossohm.chain.operating_point`.
+        CrossOhmError: As `crossohm.chain.inspection.operating_point`.
     """
     point = operating_point(
         core, x, operation, partition=partition, weight_slice=weight_slice, sign=sign, input_slice=input_slice

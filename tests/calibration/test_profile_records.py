@@ -13,7 +13,7 @@ from two_layers import hardware
 
 from crossohm import AnalogCore, CrossOhmError, DataError, ShapeError
 from crossohm.chain import Dense, Profile
-from crossohm.chain.profile import Conversion
+from crossohm.chain.inspection.profile import Conversion
 
 RNG = np.random.default_rng(2)
 W = RNG.normal(size=(4, 9))

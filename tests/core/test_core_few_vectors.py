@@ -11,7 +11,7 @@ import torch
 from core_hardware import STYLES, core_on
 
 from crossohm import AnalogCore, CrossSimParameters
-from crossohm.chain import wire_setup, wired
+from crossohm.chain.lowering import wire_setup, wires
 from crossohm.circuits.grid import conjugate
 
 RNG = np.random.default_rng(23)
@@ -55,8 +55,8 @@ def never(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         eliminated.extend(names)
         return wired_matrix(g, wires, names)
 
-    wired_matrix = wired.effective_matrix
-    monkeypatch.setattr(wired, "effective_matrix", recorded)
+    wired_matrix = wires.effective_matrix
+    monkeypatch.setattr(wires, "effective_matrix", recorded)
     monkeypatch.setattr(conjugate, "effective_matrix", None)
     return eliminated
 

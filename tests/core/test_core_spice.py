@@ -13,8 +13,8 @@ import torch
 from core_hardware import STYLES, core_on, hardware
 
 from crossohm import AnalogCore, CrossOhmError, UnsupportedError
-from crossohm.chain.drive import build_drive
-from crossohm.chain.spice import to_spice
+from crossohm.chain.inspection.spice import to_spice
+from crossohm.chain.running.drive import build_drive
 from crossohm.errors import DataError, InputError, ShapeError
 from crossohm.mapping import build_mapping
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from core_hardware import STYLES, core_on
 
-import crossohm.chain.plan as plan_module
+import crossohm.chain.running.plan as plan_module
 from crossohm.circuits.levels import Levels
 
 UNSIGNED = {

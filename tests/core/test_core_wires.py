@@ -109,7 +109,7 @@ def test_inputs_on_an_accelerator_take_the_elimination_there(style: str, monkeyp
         eliminated.append(type(g))
         return effective_matrix(g, *rest)
 
-    monkeypatch.setattr("crossohm.chain.wired.effective_matrix", watched)
+    monkeypatch.setattr("crossohm.chain.lowering.wires.effective_matrix", watched)
     found = core_on(MATRIX, STYLES[style], WIRES, PARTS) @ torch.as_tensor(X)
     np.testing.assert_allclose(found, host, rtol=1e-12, atol=1e-13)
     assert set(eliminated) == {torch.Tensor}
@@ -238,7 +238,7 @@ def test_gates_are_refused_while_jax_traces() -> None:
 
 
 SOLVERS = {
-    "input-source": ({}, "chain.wired.effective_matrix", ()),
+    "input-source": ({}, "chain.lowering.wires.effective_matrix", ()),
     "noise": (
         {**NOISE, "xbar.device.read_noise.magnitude": 1e-9},
         "circuits.grid.sensitivity.effective_matrix",  # of vectors for which iteration does not converge
@@ -246,10 +246,10 @@ SOLVERS = {
     ),
     "gated": (
         {**GATED, "xbar.dac.vmm": GATED["xbar.dac.mvm"]},
-        "chain.network_readout.ladder_currents",
+        "chain.running.circuit_readout.ladder_currents",
         (ladder, "RESIDUAL", -1.0),
     ),
-    "nonlinear": (LAW, "chain.network_readout.cell_currents", (newton, "MOST_STEPS", 0)),
+    "nonlinear": (LAW, "chain.running.circuit_readout.cell_currents", (newton, "MOST_STEPS", 0)),
 }
 
 

@@ -13,7 +13,7 @@ from core_hardware import STYLES, core_on
 
 from crossohm import AnalogCore, CrossOhmError, MissingDependencyError, UnsupportedError, plot
 from crossohm.chain import OperatingPoint, operating_point
-from crossohm.chain.drive import build_drive
+from crossohm.chain.running.drive import build_drive
 from crossohm.mapping import build_mapping
 
 RNG = np.random.default_rng(31)

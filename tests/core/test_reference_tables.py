@@ -14,7 +14,7 @@ from core_hardware import INFINITE, core_on, hardware
 
 from crossohm import AnalogCore
 from crossohm.chain import Dense, lower
-from crossohm.chain.ranges import adc_limits
+from crossohm.chain.lowering.ranges import adc_limits
 from crossohm.circuits.adc import get_adc
 from crossohm.circuits.dac import build_dac
 from crossohm.mapping import build_mapping

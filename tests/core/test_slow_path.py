@@ -13,9 +13,9 @@ from core_hardware import STYLES, core_on, hardware
 
 from crossohm import CrossSimParameters
 from crossohm.chain import Dense
-from crossohm.chain.network_readout import NetworkReadout
-from crossohm.chain.readout import SampledReadout
-from crossohm.chain.slow import slow_path
+from crossohm.chain.inspection.slow import slow_path
+from crossohm.chain.running.circuit_readout import CircuitReadout
+from crossohm.chain.running.readout import SampledReadout
 from crossohm.errors import ParameterError
 from crossohm.params import preset_names
 
@@ -39,7 +39,7 @@ def by_vector(params: CrossSimParameters) -> bool:
     """True if the plan of a core on this hardware evaluates every vector by itself."""
     core = core_on(MATRIX, params.as_dict())
     plans = core._plans_of("mvm", np.zeros(1), Dense(5))
-    return any(isinstance(stage.readout, NetworkReadout | SampledReadout) for plan in plans for stage in plan.stages)
+    return any(isinstance(stage.readout, CircuitReadout | SampledReadout) for plan in plans for stage in plan.stages)
 
 
 def remedies(message: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from core_hardware import STYLES, core_on
 
-from crossohm.chain.operating_point import operating_point
+from crossohm.chain.inspection.operating_point import operating_point
 from crossohm.studies.report import layer_report
 
 MATRIX = np.random.default_rng(0).uniform(-1, 1, (7, 10))

@@ -17,7 +17,7 @@ from core_hardware import STYLES, hardware
 from crossohm import AnalogCore, CrossSimParameters
 from crossohm._random import ChipDraw
 from crossohm.backends import backend_of
-from crossohm.chain.operating_point import operating_point
+from crossohm.chain.inspection.operating_point import operating_point
 from crossohm.circuits import ADC, ADCS, DAC, DACS
 from crossohm.circuits.dac import DACConverter
 from crossohm.devices import DEVICES, Device, write

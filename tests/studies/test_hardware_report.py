@@ -142,8 +142,13 @@ WIRES = {"xbar.array.parasitics": {"enable": True, "Rp_row": 2.0, "Rp_col": 3.0}
 def test_no_network_is_solved_for_the_table(changes: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     _, without = report_of(changes)
     for name in ("effective_matrix", "ladder_currents", "cell_currents", "DrivenNetwork", "DisturbedNetwork"):
-        for module in ("circuits.grid", "chain.wired", "chain.networks", "chain.network_readout"):
+        for module in (
+            "circuits.grid",
+            "chain.lowering.wires",
+            "chain.lowering.array_circuits",
+            "chain.running.circuit_readout",
+        ):
             monkeypatch.setattr(f"crossohm.{module}.{name}", None, raising=False)
-    monkeypatch.setattr("crossohm.chain.lower_arrays.build_readout", None)
+    monkeypatch.setattr("crossohm.chain.lowering.arrays.build_readout", None)
     _, report = report_of(changes | WIRES)
     assert report == without

@@ -1,10 +1,10 @@
 """From what is seen on real inputs to converter ranges."""
 
-from crossohm.calibration.histogram import StreamingHistogram
 from crossohm.calibration.model import calibrate, calibrate_network
 from crossohm.calibration.network import Network
 from crossohm.calibration.ranges import ChosenRange, Objective, percentile_range
 from crossohm.calibration.result import CalibratedHardware, Calibration, LayerRanges
+from crossohm.chain.inspection.histogram import StreamingHistogram
 
 __all__ = [
     "CalibratedHardware",

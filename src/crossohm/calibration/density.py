@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.histogram import StreamingHistogram
+from crossohm.chain.inspection.histogram import StreamingHistogram
 from crossohm.errors import CrossOhmError
 
 Floats = NDArray[np.float64]

@@ -9,10 +9,10 @@ from numbers import Real
 from typing import Literal, final, get_args
 
 from crossohm.calibration.density import Density
-from crossohm.calibration.histogram import StreamingHistogram
 from crossohm.calibration.loss import ConversionLoss
 from crossohm.calibration.scale import Scale
 from crossohm.calibration.search import Range, best_range, best_slice_ranges
+from crossohm.chain.inspection.histogram import StreamingHistogram
 from crossohm.errors import CrossOhmError, ParameterError
 
 Measure = Literal["L1", "L2", "percentile"]

@@ -3,16 +3,16 @@
 `program` writes, `lower` chooses the stages, `multiply` runs them; `AnalogCore` is the NumPy-like face of the three.
 """
 
-from crossohm.chain.blocks import PhysicalArray
-from crossohm.chain.contraction import Contraction, Dense
+from crossohm.chain.contraction.contraction import Contraction, Dense
 from crossohm.chain.core import AnalogCore
-from crossohm.chain.explain import Explanation
 from crossohm.chain.face import MatrixFace, View
-from crossohm.chain.lower import lower
-from crossohm.chain.operating_point import OperatingPoint, operating_point
-from crossohm.chain.plan import Plan, Tap, multiply
-from crossohm.chain.profile import Profile
-from crossohm.chain.programmed import Programmed, program
+from crossohm.chain.inspection.explain import Explanation
+from crossohm.chain.inspection.operating_point import OperatingPoint, operating_point
+from crossohm.chain.inspection.profile import Profile
+from crossohm.chain.lowering.lower import lower
+from crossohm.chain.programming.parts import PhysicalArray
+from crossohm.chain.programming.record import Programmed, program
+from crossohm.chain.running.plan import Plan, Tap, multiply
 
 __all__ = [
     "AnalogCore",

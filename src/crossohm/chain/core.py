@@ -13,7 +13,20 @@ import numpy as np
 
 from crossohm._random import OperationStream
 from crossohm.backends import Array, backend_of
-from crossohm.chain.blocks import (
+from crossohm.chain.contraction.contraction import Contraction, Dense, Kernel
+from crossohm.chain.contraction.part import ColumnPart
+from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
+from crossohm.chain.geometry import Geometry
+from crossohm.chain.indexing import Region, whole
+from crossohm.chain.inspection.clipping import look_for_clipping
+from crossohm.chain.inspection.explain import Explanation, explain_plans
+from crossohm.chain.inspection.profile import BlockTap, Profile, output_per_current
+from crossohm.chain.inspection.spice import to_spice
+from crossohm.chain.intake import chip_seed, host_matrix, snapshot
+from crossohm.chain.lowering.lower import check_hardware, lower
+from crossohm.chain.lowering.wire_setup import WireSetup
+from crossohm.chain.lowering.wires import networks_vary
+from crossohm.chain.programming.parts import (
     Block,
     program_blocks,
     read_blocks,
@@ -21,24 +34,11 @@ from crossohm.chain.blocks import (
     rewrite_parts,
     update_blocks,
 )
-from crossohm.chain.clipping import look_for_clipping
-from crossohm.chain.column_part import ColumnPart
-from crossohm.chain.contraction import Contraction, Dense, Kernel
-from crossohm.chain.drive import Drive, build_drive
-from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
-from crossohm.chain.explain import Explanation, explain_plans
-from crossohm.chain.geometry import Geometry
-from crossohm.chain.indexing import Region, whole
-from crossohm.chain.intake import chip_seed, host_matrix, snapshot
-from crossohm.chain.lower import check_hardware, lower
-from crossohm.chain.plan import Plan, Tap, multiply
-from crossohm.chain.profile import BlockTap, Profile, output_per_current
-from crossohm.chain.programmed import OPERATIONS, Programmed
+from crossohm.chain.programming.record import OPERATIONS, Programmed
+from crossohm.chain.programming.storage import pack_blocks, unpack_blocks
+from crossohm.chain.running.drive import Drive, build_drive
+from crossohm.chain.running.plan import Plan, Tap, multiply
 from crossohm.chain.siblings import siblings_of
-from crossohm.chain.spice import to_spice
-from crossohm.chain.storage import pack_blocks, unpack_blocks
-from crossohm.chain.wire_setup import WireSetup
-from crossohm.chain.wired import networks_vary
 from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
 from crossohm.mapping import expand_complex, join_complex, region_blocks
 from crossohm.params import CrossSimParameters
@@ -441,7 +441,9 @@ class AnalogCore(Geometry):
     def to_spice(
         self, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None
     ) -> list[Path]:
-        """Write one SPICE netlist per physical array for the input vector ``x``; see `crossohm.chain.spice.to_spice`.
+        """Write one SPICE netlist per physical array for the input vector ``x``.
+
+        See `crossohm.chain.inspection.spice.to_spice`.
 
         Args:
             path: Folder for the files.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from crossohm.chain.blocks import Block, PhysicalArray, block_parts, physical_arrays
 from crossohm.chain.face import MatrixFace
+from crossohm.chain.programming.parts import Block, PhysicalArray, block_parts, physical_arrays
 from crossohm.params import CrossSimParameters
 
 #: What CrossSim's cores have under names that there are not here, and where it is.

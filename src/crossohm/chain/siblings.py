@@ -8,7 +8,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
-from crossohm.chain.blocks import Block
+from crossohm.chain.programming.parts import Block
 from crossohm.devices import error_at_write, is_active
 from crossohm.errors import warn_user
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration.model import LayerHardware, Progress, calibrate_network, silent
-from crossohm.chain.slow import slow_path
+from crossohm.chain.inspection.slow import slow_path
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import warn_user
 from crossohm.models import load_model

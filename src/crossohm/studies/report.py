@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from crossohm.chain import AnalogCore
-from crossohm.chain.blocks import Block
-from crossohm.chain.digitiser import Digitiser
-from crossohm.chain.drive import Drive, build_drive
-from crossohm.chain.lower import converters
-from crossohm.chain.ranges import Limits, adc_limits
+from crossohm.chain.lowering.lower import converters
+from crossohm.chain.lowering.ranges import Limits, adc_limits
+from crossohm.chain.programming.parts import Block
+from crossohm.chain.running.digitiser import Digitiser
+from crossohm.chain.running.drive import Drive, build_drive
 from crossohm.mapping import build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
 

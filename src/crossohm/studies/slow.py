@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from crossohm.chain.slow import slow_path
+from crossohm.chain.inspection.slow import slow_path
 from crossohm.errors import warn_user
 from crossohm.params import CrossSimParameters
 from crossohm.studies.axes import combinations

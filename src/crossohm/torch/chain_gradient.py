@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from crossohm.chain import AnalogCore, Contraction
-from crossohm.chain.blocks import Block
-from crossohm.chain.column_part import ColumnPart
-from crossohm.chain.contraction import Kernel
-from crossohm.chain.plan import Plan
-from crossohm.chain.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
-from crossohm.chain.stacked import StackedReadout
-from crossohm.chain.tangent import StageTangent, tangents
+from crossohm.chain.contraction.contraction import Kernel
+from crossohm.chain.contraction.part import ColumnPart
+from crossohm.chain.lowering.tangent import StageTangent, tangents
+from crossohm.chain.programming.parts import Block
+from crossohm.chain.running.plan import Plan
+from crossohm.chain.running.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
+from crossohm.chain.running.stacked_readout import StackedReadout
 from crossohm.errors import UnsupportedError
 from crossohm.torch.convolution import with_all_cells
 from crossohm.torch.gradient import DifferentiableContraction

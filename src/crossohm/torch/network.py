@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossohm._random import chip_rng
 from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
-from crossohm.chain.ranges import output_step
+from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm

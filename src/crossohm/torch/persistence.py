@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from crossohm.chain import AnalogCore
-from crossohm.chain.storage import damaged, read_tensors
+from crossohm.chain.programming.storage import damaged, read_tensors
 from crossohm.errors import DataError
 from crossohm.torch.fingerprint import VERSION
 from crossohm.torch.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from crossohm.backends import backend_of
 from crossohm.chain import AnalogCore
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.programming.record import Programmed
 from crossohm.errors import UnsupportedError
 from crossohm.params import CoreStyle
 from crossohm.torch.convert import analog_modules

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from crossohm.chain import AnalogCore
-from crossohm.chain.blocks import Block
-from crossohm.chain.wired import alike, wired_arrays
+from crossohm.chain.lowering.wires import alike, wired_arrays
+from crossohm.chain.programming.parts import Block
 from crossohm.circuits.grid import effective_matrix
 from crossohm.mapping import build_mapping
 from crossohm.torch.transforms import refuse_transforms

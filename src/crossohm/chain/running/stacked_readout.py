@@ -7,7 +7,7 @@ from typing import final
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.readout import Readout
+from crossohm.chain.running.readout import Readout
 
 
 @final

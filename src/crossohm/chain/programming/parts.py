@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from crossohm.backends import Array
-from crossohm.chain.programmed import Programmed, program, read_back, rewrite, update
+from crossohm.chain.programming.record import Programmed, program, read_back, rewrite, update
 from crossohm.errors import ParameterError
 from crossohm.mapping import partition, weight_limits
 from crossohm.params import CrossSimParameters, PartitionStrategy

@@ -12,7 +12,7 @@ from typing import Any, final
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.contraction import Contraction, Kernel
+from crossohm.chain.contraction.contraction import Contraction, Kernel
 from crossohm.devices import Cell, Device
 from crossohm.devices import clip_conductance as clip_to_cell
 

@@ -9,15 +9,15 @@ from typing import Literal, final
 
 import numpy as np
 
-from crossohm.chain.job import Job
-from crossohm.chain.programmed import array_name
-from crossohm.chain.wired import unused_rows, wires_of_slice
+from crossohm.chain.lowering.setup import Setup
+from crossohm.chain.lowering.wires import unused_rows, wires_of_slice
+from crossohm.chain.programming.record import array_name
 from crossohm.circuits.grid import DisturbedNetwork, DrivenNetwork, Wires
 
 
 @final
 @dataclass(frozen=True)
-class Network:
+class ArrayCircuit:
     """One array, or both arrays of interleaved pairs, as an operation drives and reads it.
 
     Attributes:
@@ -57,35 +57,37 @@ class Network:
         return DrivenNetwork(self.g, self.wires)
 
 
-def networks_of(job: Job) -> Iterator[Network]:
+def circuits_of(setup: Setup) -> Iterator[ArrayCircuit]:
     """Every network of a block, by matrix row partition, column partition, slice and sign."""
-    forward = job.operation == "mvm"
-    sides = (job.output_parts, job.input_parts)
-    per_network = job.mapping.signs if job.interleaved else 1
+    forward = setup.operation == "mvm"
+    sides = (setup.output_parts, setup.input_parts)
+    per_network = setup.mapping.signs if setup.interleaved else 1
     for row, column in np.ndindex(*(len(side) for side in (sides if forward else sides[::-1]))):
         output, input_ = (row, column) if forward else (column, row)
-        for s in range(job.mapping.slices):
-            for k in range(0, job.mapping.signs, per_network):
-                yield _network(job, (row, column), (output, input_), s, slice(k, k + per_network))
+        for s in range(setup.mapping.slices):
+            for k in range(0, setup.mapping.signs, per_network):
+                yield _network(setup, (row, column), (output, input_), s, slice(k, k + per_network))
 
 
-def _network(job: Job, partition: tuple[int, int], part: tuple[int, int], slice_: int, signs: slice) -> Network:
-    outputs, inputs = job.output_parts[part[0]], job.input_parts[part[1]]
-    g = job.conductance[slice_, signs, outputs, inputs]
-    if job.units is not None:
-        g = np.concatenate([job.units[slice_, np.newaxis, part[0] : part[0] + 1, inputs], g], axis=1)
-    parasitics = job.params.xbar.array.parasitics
-    name = array_name(*partition, slice_, signs.start, job.mapping.signs)
-    return Network(
-        name=f"{job.name}/{name}{'-' if job.interleaved else ''}",
+def _network(
+    setup: Setup, partition: tuple[int, int], part: tuple[int, int], slice_: int, signs: slice
+) -> ArrayCircuit:
+    outputs, inputs = setup.output_parts[part[0]], setup.input_parts[part[1]]
+    g = setup.conductance[slice_, signs, outputs, inputs]
+    if setup.units is not None:
+        g = np.concatenate([setup.units[slice_, np.newaxis, part[0] : part[0] + 1, inputs], g], axis=1)
+    parasitics = setup.params.xbar.array.parasitics
+    name = array_name(*partition, slice_, signs.start, setup.mapping.signs)
+    return ArrayCircuit(
+        name=f"{setup.name}/{name}{'-' if setup.interleaved else ''}",
         partition=partition,
         weight_slice=slice_,
         signs=signs,
         outputs=outputs,
         inputs=inputs,
         g=np.asarray(g, dtype=np.float64),
-        wires=wires_of_slice(job.params, job.operation, slice_),
+        wires=wires_of_slice(setup.params, setup.operation, slice_),
         gated=parasitics.effective and not parasitics.current_from_input,
-        unused=unused_rows(job.params, job.operation, g.shape[2]),
+        unused=unused_rows(setup.params, setup.operation, g.shape[2]),
         unused_at=parasitics.selected_rows,
     )

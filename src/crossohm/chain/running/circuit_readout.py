@@ -11,9 +11,9 @@ import numpy as np
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.networks import Network
-from crossohm.chain.readout import Readout
-from crossohm.chain.wired import naming_array
+from crossohm.chain.lowering.array_circuits import ArrayCircuit
+from crossohm.chain.lowering.wires import naming_array
+from crossohm.chain.running.readout import Readout
 from crossohm.circuits.grid import cell_currents, ladder_currents
 from crossohm.devices import Cell, Device
 from crossohm.devices import clip_conductance as clip_to_cell
@@ -25,7 +25,7 @@ CHUNK_ELEMENTS = 1 << 20
 
 @final
 @dataclass(frozen=True)
-class NetworkReadout(Readout):
+class CircuitReadout(Readout):
     """Arrays with wires that no one matrix describes: rows selected by gates, fresh read noise, nonlinear cells.
 
     Or of which the matrix would cost more than the few vectors they multiply.
@@ -45,7 +45,7 @@ class NetworkReadout(Readout):
     """
 
     units: np.ndarray
-    networks: tuple[Network, ...]
+    networks: tuple[ArrayCircuit, ...]
     columns: slice
     operation: str
     noise: Device | None
@@ -67,7 +67,7 @@ class NetworkReadout(Readout):
         found = np.concatenate([self._array(network, vectors, v, draw) for network in self.networks], axis=1)
         return self._split(self.contraction.fold(backend.asarray(found * self.units, v), v))
 
-    def _array(self, network: Network, vectors: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
+    def _array(self, network: ArrayCircuit, vectors: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
         """Currents ``(vectors, lines)`` of one array."""
         with naming_array(network.name, self.operation):
             if self.noise is None:
@@ -79,7 +79,7 @@ class NetworkReadout(Readout):
         return np.concatenate(rows) if rows else np.zeros((0, network.g.shape[1]))
 
     def _noisy_chunks(
-        self, network: Network, vectors: np.ndarray, like: Array, draw: Draw | None
+        self, network: ArrayCircuit, vectors: np.ndarray, like: Array, draw: Draw | None
     ) -> Iterator[np.ndarray]:
         """Currents of linear cells with read noise, a bounded number of vectors at a time."""
         size = max(1, CHUNK_ELEMENTS // network.g.size)
@@ -101,14 +101,14 @@ class NetworkReadout(Readout):
         read = self.noise.read_noise(cells, self.noise_cell, draw)
         return np.asarray(backend.to_numpy(clip_to_cell(read, self.device)), dtype=np.float64)
 
-    def _solve(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def _solve(self, network: ArrayCircuit, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self.law is not None:
             return self._newton(network, g, vectors)
         if not network.gated:
             return network.driven.currents(vectors)
         return ladder_currents(g, vectors, network.wires, network.unused, network.unused_at)
 
-    def _newton(self, network: Network, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def _newton(self, network: ArrayCircuit, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Currents ``(vectors, lines)`` of nonlinear cells."""
         assert self.law is not None
         law = partial(self._current, self.law)

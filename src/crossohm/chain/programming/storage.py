@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from crossohm.chain.blocks import Block
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.programming.parts import Block
+from crossohm.chain.programming.record import Programmed
 from crossohm.errors import DataError
 from crossohm.mapping import build_mapping
 from crossohm.params import CrossSimParameters

@@ -10,11 +10,11 @@ from typing import Any, final
 import numpy as np
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.contraction import Contraction, Kernel
-from crossohm.chain.drive import Drive, build_drive
+from crossohm.chain.contraction.contraction import Contraction, Kernel
 from crossohm.chain.dtypes import counts_steps
-from crossohm.chain.programmed import Programmed
-from crossohm.chain.wired import has_effective_matrix, networks_vary
+from crossohm.chain.lowering.wires import has_effective_matrix, networks_vary
+from crossohm.chain.programming.record import Programmed
+from crossohm.chain.running.drive import Drive, build_drive
 from crossohm.circuits.levels import Levels
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
@@ -28,7 +28,7 @@ LARGEST_COUNT = 2**24
 
 @final
 @dataclass(frozen=True)
-class Job:
+class Setup:
     """One operation of one core, oriented so that axis 2 of a conductance is an output and axis 3 an input.
 
     Attributes:
@@ -208,7 +208,7 @@ class Job:
         return backend_of(self.like).asarray(value, self.like)
 
 
-def make_job(
+def make_setup(
     record: Programmed,
     params: CrossSimParameters,
     operation: str,
@@ -216,7 +216,7 @@ def make_job(
     like: Array,
     tapped: bool,
     solves: bool = False,
-) -> Job:
+) -> Setup:
     """Gather what lowering needs.
 
     Raises:
@@ -224,7 +224,7 @@ def make_job(
     """
     forward = operation == "mvm"
     device = params.xbar.device
-    job = Job(
+    setup = Setup(
         name=record.name,
         params=params,
         mapping=build_mapping(params),
@@ -244,4 +244,4 @@ def make_job(
         tapped=tapped,
         solves=solves and has_effective_matrix(params),
     )
-    return replace(job, drive=replace(job.drive, counted=job.counts_inputs))
+    return replace(setup, drive=replace(setup.drive, counted=setup.counts_inputs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.drive import clipping_range
+from crossohm.chain.running.drive import clipping_range
 from crossohm.errors import warn_user
 
 if TYPE_CHECKING:

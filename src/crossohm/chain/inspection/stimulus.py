@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from crossohm.backends import backend_of
-from crossohm.chain.blocks import Block, block_parts
-from crossohm.chain.contraction import Dense
-from crossohm.chain.drive import Drive
+from crossohm.chain.contraction.contraction import Dense
 from crossohm.chain.dtypes import joint_dtype
 from crossohm.chain.intake import as_array
-from crossohm.chain.job import Job, make_job
-from crossohm.chain.networks import Network, networks_of
-from crossohm.chain.programmed import OPERATIONS
+from crossohm.chain.lowering.array_circuits import ArrayCircuit, circuits_of
+from crossohm.chain.lowering.setup import Setup, make_setup
+from crossohm.chain.programming.parts import Block, block_parts
+from crossohm.chain.programming.record import OPERATIONS
+from crossohm.chain.running.drive import Drive
 from crossohm.errors import CrossOhmError, InputError, ShapeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ class Stimulus:
 
     Attributes:
         block: The block of the core that holds the array.
-        job: The operation on that block.
+        setup: The operation on that block.
         network: The array.
         partition: Output and input partition of the core, as in `PhysicalArray`.
         voltages: Normalised voltages of its inputs.
     """
 
     block: Block
-    job: Job
-    network: Network
+    setup: Setup
+    network: ArrayCircuit
     partition: tuple[int, int]
     voltages: np.ndarray
 
@@ -69,12 +69,12 @@ def stimuli(core: AnalogCore, x: Any, operation: str, input_slice: int | None) -
     for block in core.blocks:
         inputs = block.columns if operation == "mvm" else block.rows
         part = vector[np.newaxis, inputs]
-        job = make_job(block.record, block.params, operation, Dense(part.shape[1]), part, tapped=False)
-        voltages = _voltages(job.drive, part, input_slice, operation)[0]
+        setup = make_setup(block.record, block.params, operation, Dense(part.shape[1]), part, tapped=False)
+        voltages = _voltages(setup.drive, part, input_slice, operation)[0]
         row, column = _first_partition(core, block)
-        for network in networks_of(job):
+        for network in circuits_of(setup):
             partition = (row + network.partition[0], column + network.partition[1])
-            yield Stimulus(block, job, network, partition, voltages[network.inputs])
+            yield Stimulus(block, setup, network, partition, voltages[network.inputs])
 
 
 def _input_vector(core: AnalogCore, x: Any, operation: str) -> np.ndarray:

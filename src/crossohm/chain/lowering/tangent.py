@@ -7,11 +7,11 @@ from typing import final
 
 import numpy as np
 
-from crossohm.chain.contraction import Dense
-from crossohm.chain.job import Job, make_job
-from crossohm.chain.lower_arrays import line_parts, units_of_banks
-from crossohm.chain.plan import Plan
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.contraction.contraction import Dense
+from crossohm.chain.lowering.arrays import line_parts, units_of_banks
+from crossohm.chain.lowering.setup import Setup, make_setup
+from crossohm.chain.programming.record import Programmed
+from crossohm.chain.running.plan import Plan
 from crossohm.params import CrossSimParameters
 
 
@@ -50,13 +50,13 @@ def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tupl
     if plan.merged:
         gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale * plan.drive.cell_unit])
         return (StageTangent(slice(0, columns), gain, gain, np.arange(rows), rows),)
-    job = make_job(record, params, plan.operation, Dense(columns), np.zeros(1), tapped=False)
-    parts = line_parts(job)
-    first = int(job.units is not None)
+    setup = make_setup(record, params, plan.operation, Dense(columns), np.zeros(1), tapped=False)
+    parts = line_parts(setup)
+    first = int(setup.units is not None)
     outputs = np.concatenate([np.arange(part.start + first, part.stop) for part in parts])
-    shares = _shares(job)
+    shares = _shares(setup)
     found = []
-    for part, stage in zip(job.input_parts, plan.stages, strict=True):
+    for part, stage in zip(setup.input_parts, plan.stages, strict=True):
         counting = stage.digitiser.counting if stage.digitiser else None
         units = units_of_banks(plan.drive, counting.levels if counting else None, len(shares))
         positive, negative = (shares * units[:, np.newaxis]).T
@@ -64,9 +64,9 @@ def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tupl
     return tuple(found)
 
 
-def _shares(job: Job) -> np.ndarray:
+def _shares(setup: Setup) -> np.ndarray:
     """Change of each bank's normalised current per weight, for weights of both signs, ``(banks, 2)``."""
-    slopes = job.mapping.slopes(np.array([1.0, -1.0])) / job.scale
-    if job.mapping.signs == 2 and not job.keeps_signs:
+    slopes = setup.mapping.slopes(np.array([1.0, -1.0])) / setup.scale
+    if setup.mapping.signs == 2 and not setup.keeps_signs:
         slopes = slopes[:, :1] - slopes[:, 1:]
     return np.asarray(slopes.reshape(-1, 2))

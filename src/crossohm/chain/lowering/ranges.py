@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crossohm.chain.drive import build_drive
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.programming.record import Programmed
+from crossohm.chain.running.drive import build_drive
 from crossohm.circuits.adc import get_adc
 from crossohm.errors import ParameterError
 from crossohm.mapping import Mapping, build_mapping

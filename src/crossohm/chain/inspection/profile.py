@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from crossohm.backends import Array, backend_of
-from crossohm.calibration.histogram import StreamingHistogram
-from crossohm.chain.plan import Tap
-from crossohm.chain.programmed import Programmed
-from crossohm.chain.ranges import conversion_gain
+from crossohm.chain.inspection.histogram import StreamingHistogram
+from crossohm.chain.lowering.ranges import conversion_gain
+from crossohm.chain.programming.record import Programmed
+from crossohm.chain.running.plan import Tap
 from crossohm.errors import CrossOhmError, DataError, ShapeError
 from crossohm.params import CoreStyle, CrossSimParameters
 

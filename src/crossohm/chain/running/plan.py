@@ -10,10 +10,10 @@ from typing import Any, Protocol, final
 
 from crossohm._random import Draw, OperationDraw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.contraction import Contraction, Kernel
-from crossohm.chain.digitiser import Digitiser
-from crossohm.chain.drive import Drive
-from crossohm.chain.readout import LinearReadout, NoisyReadout, Readout
+from crossohm.chain.contraction.contraction import Contraction, Kernel
+from crossohm.chain.running.digitiser import Digitiser
+from crossohm.chain.running.drive import Drive
+from crossohm.chain.running.readout import LinearReadout, NoisyReadout, Readout
 
 #: Most currents, over all banks, evaluated at a time: 1 MB in single precision fits the processor's cache, and memory
 #: allocators reuse it rather than hand it back to the system.

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.programmed import Programmed
+from crossohm.chain.programming.record import Programmed
 from crossohm.circuits.grid import Wires, effective_matrix
 from crossohm.devices import is_active
 from crossohm.errors import CrossOhmError

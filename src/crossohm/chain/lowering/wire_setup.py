@@ -10,12 +10,12 @@ from typing import final
 import numpy as np
 
 from crossohm.backends import Array
-from crossohm.chain.blocks import Block
-from crossohm.chain.contraction import Dense
-from crossohm.chain.job import make_job
-from crossohm.chain.networks import networks_of
-from crossohm.chain.programmed import Programmed
-from crossohm.chain.wired import apply_wires, has_effective_matrix
+from crossohm.chain.contraction.contraction import Dense
+from crossohm.chain.lowering.array_circuits import circuits_of
+from crossohm.chain.lowering.setup import make_setup
+from crossohm.chain.lowering.wires import apply_wires, has_effective_matrix
+from crossohm.chain.programming.parts import Block
+from crossohm.chain.programming.record import Programmed
 from crossohm.circuits.grid import Wires, elimination_work
 
 #: Work spent on vectors one by one before the elimination, as part of the elimination's: what a core that multiplies
@@ -91,9 +91,11 @@ class WireSetup:
             if not has_effective_matrix(block.params):
                 continue
             columns = Dense(block.record.shape[1 if self._operation == "mvm" else 0])
-            job = make_job(block.record, block.params, self._operation, columns, np.zeros(1), tapped=False, solves=True)
-            drives = len(job.drive.dac.plane_weights) if job.drives_planes else 1
-            for network in networks_of(job):
+            setup = make_setup(
+                block.record, block.params, self._operation, columns, np.zeros(1), tapped=False, solves=True
+            )
+            drives = len(setup.drive.dac.plane_weights) if setup.drives_planes else 1
+            for network in circuits_of(setup):
                 signs, outputs, inputs = network.g.shape
                 kinds[(signs, outputs, inputs), network.wires] += 1
                 vector += drives * network.driven.work

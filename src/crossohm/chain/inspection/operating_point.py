@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
-from crossohm.chain.stimulus import Stimulus, stimuli
-from crossohm.chain.wired import naming_array
+from crossohm.chain.inspection.stimulus import Stimulus, stimuli
+from crossohm.chain.lowering.wires import naming_array
 from crossohm.circuits.grid import Law, Wires, grid_state
 from crossohm.devices import cell_of
 from crossohm.errors import CrossOhmError
@@ -104,22 +104,22 @@ def operating_point(
 
 def _sign(stimulus: Stimulus) -> str | None:
     """The sign by which an array is chosen: only arrays of pairs that are apart have one."""
-    pairs = stimulus.job.mapping.signs == 2 and not stimulus.job.interleaved
+    pairs = stimulus.setup.mapping.signs == 2 and not stimulus.setup.interleaved
     return "+-"[stimulus.network.signs.start] if pairs else None
 
 
 def _solved(stimulus: Stimulus) -> OperatingPoint:
     network, v = stimulus.network, np.asarray(stimulus.voltages, dtype=np.float64)
-    device = stimulus.job.params.xbar.device
+    device = stimulus.setup.params.xbar.device
     law, place = _law(stimulus), (network.gated, network.unused, network.unused_at)
-    with naming_array(network.name, stimulus.job.operation):
+    with naming_array(network.name, stimulus.setup.operation):
         found, ideal = (grid_state(network.g, v, wires, law, *place) for wires in (network.wires, Wires()))
     volt, ampere = device.Vread, device.Vread / device.Rmin
     return OperatingPoint(
         name=network.name,
-        operation=stimulus.job.operation,
+        operation=stimulus.setup.operation,
         gated=network.gated,
-        has_unit_line=stimulus.job.units is not None,
+        has_unit_line=stimulus.setup.units is not None,
         applied=v * volt,
         input_lines=found.input_line * volt,
         output_lines=found.output_line * volt,
@@ -131,7 +131,7 @@ def _solved(stimulus: Stimulus) -> OperatingPoint:
 
 
 def _law(stimulus: Stimulus) -> Law:
-    model, cell = stimulus.job.law, cell_of(stimulus.job.params.xbar.device, "nonlinear_IV")
+    model, cell = stimulus.setup.law, cell_of(stimulus.setup.params.xbar.device, "nonlinear_IV")
     if model is None:
         return lambda g, v: g * v
     return lambda g, v: np.asarray(model.current(g, v, cell))

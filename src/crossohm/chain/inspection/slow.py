@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from crossohm.chain.blocks import program_blocks
-from crossohm.chain.contraction import Dense
-from crossohm.chain.job import Job, make_job
+from crossohm.chain.contraction.contraction import Dense
+from crossohm.chain.lowering.setup import Setup, make_setup
+from crossohm.chain.programming.parts import program_blocks
 from crossohm.params import CrossSimParameters
 
 #: A layer in small: its weights reach both ends of the cells' range, as those of any layer do.
@@ -40,39 +40,39 @@ def slow_path(params: CrossSimParameters, operation: str = "mvm") -> str | None:
     Raises:
         ParameterError: the description cannot be built.
     """
-    job = _job(params, operation)
-    if not _is_slow(job):
+    setup = _job(params, operation)
+    if not _is_slow(setup):
         return None
-    return f"{_reason(job)}; fast with {', or '.join(_remedies(params, operation))}{_faster(job)}"
+    return f"{_reason(setup)}; fast with {', or '.join(_remedies(params, operation))}{_faster(setup)}"
 
 
-def _job(params: CrossSimParameters, operation: str) -> Job:
+def _job(params: CrossSimParameters, operation: str) -> Setup:
     perfect = params.copy()
     perfect.update({f"xbar.device.{error}.enable": False for error in ("programming_error", "drift_error")})
     perfect.update({"core.rows_max": 0, "core.cols_max": 0})
     record = program_blocks(_WEIGHTS, (perfect,), 0, "slow path")[0].record
-    return make_job(record, perfect, operation, Dense(2), np.zeros(1), tapped=False)
+    return make_setup(record, perfect, operation, Dense(2), np.zeros(1), tapped=False)
 
 
-def _is_slow(job: Job) -> bool:
-    return job.has_networks or job.samples
+def _is_slow(setup: Setup) -> bool:
+    return setup.has_networks or setup.samples
 
 
-def _reason(job: Job) -> str:
-    if not job.has_networks:
-        return f"every cell is evaluated for every input vector ({job.sampling_reason or 'nonlinear cells'})"
-    if job.law is not None:
+def _reason(setup: Setup) -> str:
+    if not setup.has_networks:
+        return f"every cell is evaluated for every input vector ({setup.sampling_reason or 'nonlinear cells'})"
+    if setup.law is not None:
         return "nonlinear cells on wires: every input vector is a network, solved step by step"
-    if job.noise is not None:
+    if setup.noise is not None:
         return "read noise on wires: every input vector finds other cells and is a network of its own"
     return "wires with gate-selected rows: every pattern of inputs is a network of its own"
 
 
-def _faster(job: Job) -> str:
+def _faster(setup: Setup) -> str:
     """What shortens the way without leaving it."""
-    gated = not job.params.xbar.array.parasitics.current_from_input
-    exact = job.params.simulation.read_noise_sampling != "first_order"
-    if job.has_networks and job.noise is not None and job.law is None and not gated and exact:
+    gated = not setup.params.xbar.array.parasitics.current_from_input
+    exact = setup.params.simulation.read_noise_sampling != "first_order"
+    if setup.has_networks and setup.noise is not None and setup.law is None and not gated and exact:
         return ", in a third of the time with simulation.read_noise_sampling = 'first_order'"
     return ""
 

@@ -6,8 +6,8 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from crossohm.chain.digitiser import Digitiser
-from crossohm.chain.plan import Plan, Stage
+from crossohm.chain.running.digitiser import Digitiser
+from crossohm.chain.running.plan import Plan, Stage
 
 if TYPE_CHECKING:
     from crossohm.chain.core import AnalogCore

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossohm.chain.stimulus import Stimulus, stimuli
+from crossohm.chain.inspection.stimulus import Stimulus, stimuli
 from crossohm.circuits.grid.netlist import netlist
 from crossohm.errors import DataError, UnsupportedError
 
@@ -53,11 +53,11 @@ def to_spice(
 
 def _file(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> tuple[str, str]:
     """Name and text of one netlist."""
-    if stimulus.job.law is not None:
+    if stimulus.setup.law is not None:
         raise UnsupportedError(
             "xbar.device.nonlinear_IV.enable = True: the resistors of a netlist are linear; set it to False"
         )
-    network, device = stimulus.network, stimulus.job.params.xbar.device
+    network, device = stimulus.network, stimulus.setup.params.xbar.device
     text = netlist(
         network.g,
         stimulus.voltages,
@@ -74,21 +74,23 @@ def _file(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> tupl
 
 def _file_name(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> str:
     """``<core>_<operation>_array<r>_<c>_slice<s>[_plus|_minus|_pair][_input<k>].cir``."""
-    job, network = stimulus.job, stimulus.network
+    setup, network = stimulus.setup, stimulus.network
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", core.name)
-    sign = "_pair" if job.interleaved else ("_plus", "_minus")[network.signs.start] if job.mapping.signs == 2 else ""
+    sign = (
+        "_pair" if setup.interleaved else ("_plus", "_minus")[network.signs.start] if setup.mapping.signs == 2 else ""
+    )
     bits = "" if input_slice is None else f"_input{input_slice}"
     r, c = stimulus.partition
-    return f"{name}_{job.operation}_array{r}_{c}_slice{network.weight_slice}{sign}{bits}.cir"
+    return f"{name}_{setup.operation}_array{r}_{c}_slice{network.weight_slice}{sign}{bits}.cir"
 
 
 def _heading(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> Iterator[str]:
     """What the netlist is and how its lines and currents relate to the matrix."""
-    block, job, network = stimulus.block, stimulus.job, stimulus.network
-    device, forward = block.params.xbar.device, job.operation == "mvm"
+    block, setup, network = stimulus.block, stimulus.setup, stimulus.network
+    device, forward = block.params.xbar.device, setup.operation == "mvm"
     outputs, inputs = ("row", "column") if forward else ("column", "row")
     first_output, first_input = (block.rows.start, block.columns.start)[:: 1 if forward else -1]
-    unit = "line 0 is the unit line, then " if job.units is not None else ""
+    unit = "line 0 is the unit line, then " if setup.units is not None else ""
     yield f"array {network.name}"
     yield f"core {core.name}, seed {core.seed}, {'core @ x' if forward else 'x @ core'}, partition {stimulus.partition}"
     yield f"input lines: matrix {inputs}s from {first_input + network.inputs.start} on"
@@ -98,7 +100,7 @@ def _heading(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> I
         f"= {device.Vread / device.Rmin:.9g} A"
     )
     if input_slice is not None:
-        weight = job.drive.dac.plane_weights[input_slice]
-        yield f"input slice {input_slice} of {len(job.drive.dac.plane_weights)}, weight {weight:.9g} in the input"
-    if job.noise is not None:
+        weight = setup.drive.dac.plane_weights[input_slice]
+        yield f"input slice {input_slice} of {len(setup.drive.dac.plane_weights)}, weight {weight:.9g} in the input"
+    if setup.noise is not None:
         yield "conductances without read noise"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from crossohm.backends import Array
-from crossohm.chain.contraction import Contraction, Kernel
+from crossohm.chain.contraction.contraction import Contraction, Kernel
 
 
 @final

@@ -1,0 +1,1 @@
+"""Look into a core: what it does and why, its signals, its circuits."""

@@ -1,0 +1,1 @@
+"""Choose, once, the cheapest exact chain of stages for what is programmed."""

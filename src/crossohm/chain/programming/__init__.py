@@ -1,0 +1,1 @@
+"""Write a matrix into arrays: the record of what cells and converters of a chip hold."""

@@ -1,0 +1,1 @@
+"""What happens to inputs: the lowered stages, with every number worked out."""
