@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from crossohm import CrossSimParameters
 from crossohm.models.resnet_cifar10 import ResNetCifar10
 from crossohm.torch import convertible_modules, from_torch
-from crossohm.torch.batchnorm import fold_batchnorm
+from crossohm.torch.conversion.batchnorm import fold_batchnorm
 
 BATCH = 64
 

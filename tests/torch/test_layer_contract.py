@@ -14,8 +14,8 @@ from crossohm import CrossSimParameters
 from crossohm.testing.hardware import PROGRAMMING_ERROR, hardware
 from crossohm.testing.layer import LayerContract
 from crossohm.torch import AnalogLayer, from_torch, to_torch
+from crossohm.torch.conversion.kinds import ANALOG_KINDS
 from crossohm.torch.harness import TorchHarness
-from crossohm.torch.kinds import ANALOG_KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 

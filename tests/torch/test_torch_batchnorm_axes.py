@@ -12,7 +12,7 @@ from torch_cases import hardware
 
 from crossohm.errors import CrossOhmError
 from crossohm.torch import from_torch, to_torch
-from crossohm.torch.batchnorm import axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
 
 CHANNELS, INPUTS = 4, 5
 #: Layers that keep the size of what they slide over, and the normalisation of their channels.

@@ -9,7 +9,7 @@ from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
 
 from crossohm import CrossSimParameters, InputError, UnsupportedError
 from crossohm.torch import AnalogEmbedding, AnalogLinear, analog_modules, from_torch, register, to_torch
-from crossohm.torch.kinds import ANALOG_KINDS
+from crossohm.torch.conversion.kinds import ANALOG_KINDS
 
 TOKENS = torch.tensor([[1, 4, 4], [0, 2, 6]])
 

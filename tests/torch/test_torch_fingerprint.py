@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware
 
 from crossohm.torch import from_torch
-from crossohm.torch.fingerprint import _CHUNK, fingerprint
-from crossohm.torch.persistence import FORMAT, _checksum
+from crossohm.torch.arrays.fingerprint import _CHUNK, fingerprint
+from crossohm.torch.arrays.persistence import FORMAT, _checksum
 
 #: Dtypes of parameters, and integers of their size.
 DTYPES = {

@@ -22,7 +22,7 @@ from crossohm.torch import (
     register,
     to_torch,
 )
-from crossohm.torch.kinds import ANALOG_KINDS
+from crossohm.torch.conversion.kinds import ANALOG_KINDS
 
 
 class LowRank(nn.Module):

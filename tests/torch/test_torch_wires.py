@@ -11,7 +11,7 @@ from torch import nn
 
 from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
 from crossohm.torch import from_torch
-from crossohm.torch.wires import through_wires
+from crossohm.torch.arrays.wires import through_wires
 
 RNG = np.random.default_rng(5)
 MATRIX = RNG.uniform(-0.9, 0.9, (5, 7))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.torch import AnalogLayer
-from crossohm.torch.layer import with_bias
+from crossohm.torch.layers.layer import with_bias
 
 
 class Pair(nn.Module):

@@ -21,11 +21,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError("torch", "torch", "crossohm.torch") from error
 
-from crossohm.torch.attention import AnalogMultiheadAttention
-from crossohm.torch.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
-from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
-from crossohm.torch.convert import (
+from crossohm.torch.arrays.held import HeldMatrix
+from crossohm.torch.conversion.convert import (
     analog_modules,
     convertible_modules,
     from_torch,
@@ -34,16 +31,19 @@ from crossohm.torch.convert import (
     synchronize,
     to_torch,
 )
-from crossohm.torch.embedding import AnalogEmbedding
-from crossohm.torch.held import HeldMatrix
-from crossohm.torch.kinds import register
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.linear import AnalogLinear
+from crossohm.torch.conversion.kinds import register
+from crossohm.torch.conversion.report import ConversionReport, ReportedLayer, conversion_report
+from crossohm.torch.layers.attention import AnalogMultiheadAttention
+from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
+from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.layers.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
+from crossohm.torch.layers.embedding import AnalogEmbedding
+from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.layers.linear import AnalogLinear
+from crossohm.torch.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 from crossohm.torch.network import TorchNetwork
 from crossohm.torch.profiling import profile
 from crossohm.torch.recorded import get_conductance_matrices, get_profiled_adc_inputs, get_profiled_xbar_inputs
-from crossohm.torch.report import ConversionReport, ReportedLayer, conversion_report
-from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 from crossohm.torch.training import reprogramming
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossohm.torch.convert import from_torch, to_torch
+from crossohm.torch.conversion.convert import from_torch, to_torch
 
 
 @final

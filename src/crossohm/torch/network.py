@@ -16,17 +16,17 @@ from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
+from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.batches import Call, call_of
-from crossohm.torch.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
-from crossohm.torch.convert import analog_modules, convertible_modules, from_torch
-from crossohm.torch.first_pass import unwatch, watch
-from crossohm.torch.folded import is_folded
+from crossohm.torch.conversion.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.conversion.first_pass import unwatch, watch
+from crossohm.torch.conversion.folded import is_folded
+from crossohm.torch.conversion.obstacles import require_layers
+from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
+from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.hardware import LayerHardware
-from crossohm.torch.held import HeldMatrix
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.obstacles import require_layers
-from crossohm.torch.places import analog_places, copy_of, separate, sites
-from crossohm.torch.rectified import floors_of
+from crossohm.torch.layers.layer import AnalogLayer
 
 
 def set_threads(count: int) -> None:
@@ -153,7 +153,7 @@ class TorchNetwork:
         """The same network, told what its inputs look like.
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
-        network that was told nothing decides at every input, see `crossohm.torch.folded.FoldedNorm`.
+        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`.
 
         Args:
             batch: Some inputs, see `take`.

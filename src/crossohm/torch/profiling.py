@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from torch import nn
 
 from crossohm.chain import Profile
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.layers.layer import AnalogLayer
 
 
 @contextmanager

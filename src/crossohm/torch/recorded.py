@@ -19,7 +19,7 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.programming.record import Programmed
 from crossohm.errors import UnsupportedError
 from crossohm.params import CoreStyle
-from crossohm.torch.convert import analog_modules
+from crossohm.torch.conversion.convert import analog_modules
 
 
 def get_profiled_xbar_inputs(model: nn.Module, inputs: Tensor | Iterable[Tensor] | None = None) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from crossohm.errors import ParameterError
-from crossohm.torch.convert import analog_modules, reinitialize, synchronize
+from crossohm.torch.conversion.convert import analog_modules, reinitialize, synchronize
 
 
 @contextmanager

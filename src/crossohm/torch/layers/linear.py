@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ShapeError
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.layer import reshaped
-from crossohm.torch.weighted import WeightedLayer
+from crossohm.torch.layers.layer import reshaped
+from crossohm.torch.layers.weighted import WeightedLayer
 
 
 @final

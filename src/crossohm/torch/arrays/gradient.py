@@ -15,7 +15,7 @@ from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming
 
 if TYPE_CHECKING:
-    from crossohm.torch.held import HeldMatrix
+    from crossohm.torch.arrays.held import HeldMatrix
 
 
 class DifferentiableContraction(Contraction, Protocol):

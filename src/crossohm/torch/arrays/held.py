@@ -18,17 +18,17 @@ from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import StaleArraysError
 from crossohm.params import CrossSimParameters
-from crossohm.torch.chain_gradient import chain_product
-from crossohm.torch.convolution import Convolution, with_all_cells
-from crossohm.torch.fingerprint import fingerprint
-from crossohm.torch.gradient import DifferentiableContraction, differentiable_product
-from crossohm.torch.region import name_of, region_of
+from crossohm.torch.arrays.chain_gradient import chain_product
+from crossohm.torch.arrays.fingerprint import fingerprint
+from crossohm.torch.arrays.gradient import DifferentiableContraction, differentiable_product
+from crossohm.torch.arrays.region import name_of, region_of
+from crossohm.torch.arrays.wires import through_wires
+from crossohm.torch.layers.convolution import Convolution, with_all_cells
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain, refuse_transforms
-from crossohm.torch.wires import through_wires
 
 if TYPE_CHECKING:
-    from crossohm.torch.layer import AnalogLayer
+    from crossohm.torch.layers.layer import AnalogLayer
 
 #: A matrix of a layer: what follows the layer's name in its own, its expression, the parameters it is formed from.
 Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[Tensor, ...]]]

@@ -19,8 +19,8 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from crossohm.torch.folded import FoldedNorm, proper_axes
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.conversion.folded import FoldedNorm, proper_axes
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
 FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import InputError, UnsupportedError
+from crossohm.torch.arrays.held import Expression
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer, reshaped
+from crossohm.torch.layers.layer import AnalogLayer, reshaped
 
 
 @final

@@ -22,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.errors import ParameterError
-from crossohm.torch.batchnorm import _evaluating
-from crossohm.torch.kinds import MULTIPLYING, is_convertible
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.conversion.batchnorm import _evaluating
+from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Where the operands of products are among the positional arguments; others (biases) are added.
 _OPERANDS = {

@@ -7,13 +7,13 @@ from typing import TypeVar
 from torch import nn
 
 from crossohm.errors import CrossOhmError
-from crossohm.torch.attention import AnalogMultiheadAttention
-from crossohm.torch.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
-from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from crossohm.torch.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.linear import AnalogLinear
-from crossohm.torch.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
+from crossohm.torch.layers.attention import AnalogMultiheadAttention
+from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
+from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.layers.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
+from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.layers.linear import AnalogLinear
+from crossohm.torch.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
 
 Kind = TypeVar("Kind", bound=type[AnalogLayer])
 

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from crossohm.torch.gradient import DifferentiableContraction
-from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer, with_bias
+from crossohm.torch.arrays.gradient import DifferentiableContraction
+from crossohm.torch.arrays.held import Expression
+from crossohm.torch.layers.layer import AnalogLayer, with_bias
 
 
 class WeightedLayer(AnalogLayer):

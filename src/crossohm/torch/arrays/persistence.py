@@ -20,12 +20,12 @@ from torch import Tensor
 from crossohm.chain import AnalogCore
 from crossohm.chain.programming.storage import damaged, read_tensors
 from crossohm.errors import DataError
-from crossohm.torch.fingerprint import VERSION
+from crossohm.torch.arrays.fingerprint import VERSION
+from crossohm.torch.arrays.held import Expression, HeldMatrix
 from crossohm.torch.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
-from crossohm.torch.held import Expression, HeldMatrix
 
 if TYPE_CHECKING:
-    from crossohm.torch.layer import AnalogLayer
+    from crossohm.torch.layers.layer import AnalogLayer
 
 FORMAT = "crossohm-layer-1"
 

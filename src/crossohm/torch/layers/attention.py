@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
+from crossohm.torch.arrays.held import Expression
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.held import Expression
-from crossohm.torch.layer import AnalogLayer, reshaped, with_bias
-from crossohm.torch.scores import attend, joint_mask
+from crossohm.torch.layers.layer import AnalogLayer, reshaped, with_bias
+from crossohm.torch.layers.scores import attend, joint_mask
 
 #: The inputs, and their weights where these have different sizes.
 _SIDES = {"query": "q_proj_weight", "key": "k_proj_weight", "value": "v_proj_weight"}

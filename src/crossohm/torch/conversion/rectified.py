@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from crossohm.torch.batchnorm import _evaluating, _Tracer
-from crossohm.torch.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from crossohm.torch.folded import FoldedNorm
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.linear import AnalogLinear
+from crossohm.torch.conversion.batchnorm import _evaluating, _Tracer
+from crossohm.torch.conversion.folded import FoldedNorm
+from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.layers.linear import AnalogLinear
 
 _KINDS = (AnalogLinear, AnalogConv1d, AnalogConv2d, AnalogConv3d)
 #: Modules that pass on what they get, in eval mode.

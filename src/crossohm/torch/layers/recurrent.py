@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.torch.gates import Gates, State
+from crossohm.torch.arrays.held import Expression, HeldMatrix
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.held import Expression, HeldMatrix
-from crossohm.torch.layer import AnalogLayer, checked_rows, with_bias
-from crossohm.torch.sequence import Step
+from crossohm.torch.layers.gates import Gates, State
+from crossohm.torch.layers.layer import AnalogLayer, checked_rows, with_bias
+from crossohm.torch.layers.sequence import Step
 
 #: Matrix columns that hold a bias: one number, or one per layer.
 BiasRows = int | Sequence[int]

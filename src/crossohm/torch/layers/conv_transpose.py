@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossohm.torch.conv import AnalogConvolution, Size
 from crossohm.torch.hardware import Hardware
+from crossohm.torch.layers.conv import AnalogConvolution, Size
 
 
 class AnalogTransposedConvolution(AnalogConvolution):

@@ -24,8 +24,8 @@ from crossohm.chain.running.plan import Plan
 from crossohm.chain.running.readout import LinearReadout, NoisyReadout, PolynomialReadout, Readout, SampledReadout
 from crossohm.chain.running.stacked_readout import StackedReadout
 from crossohm.errors import UnsupportedError
-from crossohm.torch.convolution import with_all_cells
-from crossohm.torch.gradient import DifferentiableContraction
+from crossohm.torch.arrays.gradient import DifferentiableContraction
+from crossohm.torch.layers.convolution import with_all_cells
 
 
 def chain_product(core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.torch.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
+from crossohm.torch.layers.layer import AnalogLayer
 
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
 #: Products as exported graphs have them.

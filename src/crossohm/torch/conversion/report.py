@@ -9,10 +9,10 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from crossohm.torch.kinds import is_convertible
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.obstacles import obstacle_of
-from crossohm.torch.trial import Trial, is_layer, try_out
+from crossohm.torch.conversion.kinds import is_convertible
+from crossohm.torch.conversion.obstacles import obstacle_of
+from crossohm.torch.conversion.trial import Trial, is_layer, try_out
+from crossohm.torch.layers.layer import AnalogLayer
 
 
 @final

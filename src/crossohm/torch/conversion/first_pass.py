@@ -12,11 +12,11 @@ from typing import Any, final
 import torch
 from torch import fx, nn
 
-from crossohm.torch.given import users_level
-from crossohm.torch.kinds import MULTIPLYING, is_convertible
-from crossohm.torch.layer import AnalogLayer
-from crossohm.torch.places import analog_places
-from crossohm.torch.trial import Recorder, Trial, is_watched
+from crossohm.torch.conversion.given import users_level
+from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
+from crossohm.torch.conversion.places import analog_places
+from crossohm.torch.conversion.trial import Recorder, Trial, is_watched
+from crossohm.torch.layers.layer import AnalogLayer
 
 
 def watch(model: nn.Module) -> None:

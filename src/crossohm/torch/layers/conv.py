@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.torch.convolution import Convolution, block_diagonal, diagonal_blocks
-from crossohm.torch.grouped import GroupedConvolution
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.weighted import WeightedLayer
+from crossohm.torch.layers.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.torch.layers.grouped import GroupedConvolution
+from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
 #: How the groups of a convolution can be stored.

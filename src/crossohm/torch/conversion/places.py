@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossohm.torch.aliases import follow
-from crossohm.torch.kinds import is_convertible
-from crossohm.torch.layer import AnalogLayer
+from crossohm.torch.conversion.aliases import follow
+from crossohm.torch.conversion.kinds import is_convertible
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Attribute of modules that were one: a number they have in common.
 _ORIGIN = "_crossohm_origin"

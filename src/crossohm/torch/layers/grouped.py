@@ -13,7 +13,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from crossohm.torch.convolution import Convolution, ConvolutionPiece
+from crossohm.torch.layers.convolution import Convolution, ConvolutionPiece
 
 
 @final

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from crossohm.torch.gates import State
+from crossohm.torch.layers.gates import State
 
 #: Next state for inputs ``(batch, features)`` and the present state.
 Step = Callable[[Tensor, State], State]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from crossohm.errors import ShapeError
-from crossohm.torch.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates, State
 from crossohm.torch.hardware import Hardware
-from crossohm.torch.layer import checked_rows, reshaped
-from crossohm.torch.recurrent import AnalogRecurrent, BiasRows
-from crossohm.torch.sequence import Steps, run_layers
+from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates, State
+from crossohm.torch.layers.layer import checked_rows, reshaped
+from crossohm.torch.layers.recurrent import AnalogRecurrent, BiasRows
+from crossohm.torch.layers.sequence import Steps, run_layers
 
 #: One layer's share of an attribute: ``bias_ih_l0_rows``, ``analog_bias_hh_l2``.
 _OF_LAYER = re.compile(r"(bias_(?:ih|hh))_l(\d+)(_rows)|(analog_bias_(?:ih|hh))_l(\d+)()")

@@ -1,0 +1,1 @@
+"""Matrices of a layer in arrays: held, followed, multiplied with, differentiated, saved."""
