@@ -115,7 +115,6 @@ def _networks(setup: Setup, group: int, columns: slice, levels: Sequence[Levels]
         units=np.repeat(units_of_banks(setup.drive, levels, banks), lines),
         networks=tuple(networks),
         columns=columns,
-        operation=setup.operation,
         noise=setup.noise,
         noise_cell=cell_of(device, "read_noise"),
         first_order=setup.params.simulation.read_noise_sampling == "first_order",

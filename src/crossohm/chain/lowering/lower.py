@@ -13,7 +13,8 @@ from crossohm.chain.lowering.arrays import build_readout, line_parts
 from crossohm.chain.lowering.ranges import adc_limits
 from crossohm.chain.lowering.setup import Setup, make_setup
 from crossohm.chain.lowering.wires import apply_wires
-from crossohm.chain.programming.record import OPERATIONS, Programmed, adc_banks, bank_key
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.record import Programmed, adc_banks, bank_key
 from crossohm.chain.running.digitiser import Counting, Digitiser
 from crossohm.chain.running.drive import Drive
 from crossohm.chain.running.plan import Combination, Plan, Stage
@@ -47,8 +48,9 @@ def lower(
     Raises:
         ParameterError: converters or device models cannot be built as described.
     """
-    wired = record if solves else apply_wires(record, params, operation)
-    setup = make_setup(wired, params, operation, contraction, like, tapped, solves)
+    which = Operation(operation)
+    wired = record if solves else apply_wires(record, params, which)
+    setup = make_setup(wired, params, which, contraction, like, tapped, solves)
     apart = setup.reason_for_stages
     if apart:
         stages = tuple(_stage(setup, index) for index in range(len(setup.input_parts)))
@@ -58,7 +60,7 @@ def lower(
         note = "slices, signs, partitions and offsets merged into one matrix: nothing distinguishes them"
     stochastic = any(stage.digitiser is not None and stage.digitiser.stochastic for stage in stages)
     return Plan(
-        operation=operation,
+        operation=which.value,
         contraction=contraction,
         drive=setup.drive,
         stages=stages,
@@ -83,12 +85,12 @@ def _caveats(setup: Setup) -> Iterator[str]:
 def check_hardware(record: Programmed, params: CrossSimParameters) -> None:
     """Raise what lowering either operation would raise, without preparing any kernel."""
     check_devices(params.xbar.device)
-    for operation in OPERATIONS:
+    for operation in Operation:
         converters(record, params, operation)
 
 
 def converters(
-    record: Programmed, params: CrossSimParameters, operation: str
+    record: Programmed, params: CrossSimParameters, operation: Operation
 ) -> tuple[Drive, tuple[Digitiser, ...] | None]:
     """What inputs pass before the arrays, and currents after those of each input partition (None: no ADC).
 
@@ -97,7 +99,7 @@ def converters(
     Raises:
         ParameterError: converters cannot be built as described.
     """
-    columns = Dense(record.shape[1 if operation == "mvm" else 0])
+    columns = Dense(record.shape[1 - operation.axis])
     setup = make_setup(record, params, operation, columns, np.zeros(1), tapped=False)
     parts = range(len(setup.input_parts))
     return setup.drive, tuple(_digitiser(setup, index) for index in parts) if setup.digitises else None
@@ -173,7 +175,7 @@ def _digitiser(setup: Setup, column_part: int) -> Digitiser:
         model.check(setup.adc, low, high, path)
         row = []
         for output_part in range(len(setup.output_parts)):
-            part = (output_part, column_part) if setup.operation == "mvm" else (column_part, output_part)
+            part = setup.operation.order(output_part, column_part)
             own = _own_mismatch(setup, bank_key(setup.operation, part, bank))
             if own:
                 row.append(model.build(setup.adc, low, high, own))

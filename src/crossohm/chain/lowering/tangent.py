@@ -10,6 +10,7 @@ import numpy as np
 from crossohm.chain.contraction.contraction import Dense
 from crossohm.chain.lowering.arrays import line_parts, units_of_banks
 from crossohm.chain.lowering.setup import Setup, make_setup
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.record import Programmed
 from crossohm.chain.running.plan import Plan
 from crossohm.params import CrossSimParameters
@@ -50,7 +51,7 @@ def tangents(plan: Plan, record: Programmed, params: CrossSimParameters) -> tupl
     if plan.merged:
         gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale * plan.drive.cell_unit])
         return (StageTangent(slice(0, columns), gain, gain, np.arange(rows), rows),)
-    setup = make_setup(record, params, plan.operation, Dense(columns), np.zeros(1), tapped=False)
+    setup = make_setup(record, params, Operation(plan.operation), Dense(columns), np.zeros(1), tapped=False)
     parts = line_parts(setup)
     first = int(setup.units is not None)
     outputs = np.concatenate([np.arange(part.start + first, part.stop) for part in parts])

@@ -11,8 +11,7 @@ import numpy as np
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.lowering.array_circuits import ArrayCircuit
-from crossohm.chain.lowering.wires import naming_array
+from crossohm.chain.running.circuit import ArrayCircuit
 from crossohm.chain.running.readout import Readout
 from crossohm.circuits.grid import cell_currents, ladder_currents
 from crossohm.devices import Cell, Device
@@ -35,7 +34,6 @@ class CircuitReadout(Readout):
         units: What a current of each line is multiplied with, ``(banks * lines,)``: 1, or what linear cells count in.
         networks: Arrays of one input partition, by slice, sign and output partition.
         columns: First and last matrix column of these arrays.
-        operation: ``"mvm"`` or ``"vmm"``.
         noise: Device model that draws read noise, or None.
         noise_cell: Its electrical frame.
         first_order: True if the noise of input-source arrays passes the wires to first order only.
@@ -47,7 +45,6 @@ class CircuitReadout(Readout):
     units: np.ndarray
     networks: tuple[ArrayCircuit, ...]
     columns: slice
-    operation: str
     noise: Device | None
     noise_cell: Cell
     first_order: bool
@@ -69,7 +66,7 @@ class CircuitReadout(Readout):
 
     def _array(self, network: ArrayCircuit, vectors: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
         """Currents ``(vectors, lines)`` of one array."""
-        with naming_array(network.name, self.operation):
+        with network.named():
             if self.noise is None:
                 return self._solve(network, network.g, vectors)
             if self.law is not None:

@@ -32,6 +32,27 @@ class Tap(Protocol):
 
 @final
 @dataclass(frozen=True)
+class PartTap:
+    """What one of several arrays adds to what is seen of its core, whose inputs are recorded once for all.
+
+    Attributes:
+        tap: Of the core.
+        part: Input partition of the array.
+    """
+
+    tap: Tap
+    part: int
+
+    def xbar_inputs(self, x: Array, operation: str, constants: int) -> None:
+        """Nothing: the core has recorded them."""
+
+    def adc_inputs(self, currents: Array, operation: str, partition: int, plane: int) -> None:
+        """Record what one conversion sees under the array's place in the core."""
+        self.tap.adc_inputs(currents, operation, self.part + partition, plane)
+
+
+@final
+@dataclass(frozen=True)
 class Combination:
     """From digitised line currents to outputs: add slices and signs, remove offsets.
 
