@@ -68,8 +68,11 @@ class Backend(Protocol):
         rounding puts beyond a limit is inside (`beyond`). ``decide`` gets numbers of its own, without gradient.
         """
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
-        """``total + factor * x``; ``total`` is consumed: its memory may hold the result."""
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
+        """``total + factor * x``, the factor a float or an array ``()``.
+
+        ``total`` is consumed: its memory may hold the result.
+        """
 
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""

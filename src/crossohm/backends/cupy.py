@@ -57,7 +57,7 @@ class CupyBackend:
     def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
         return decide(cupy.clip(x, low, high))
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         total += factor * x
         return total
 

@@ -81,7 +81,7 @@ class NumpyBackend:
     def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
         return decide(np.clip(x, low, high))
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         total += factor * x
         return total
 

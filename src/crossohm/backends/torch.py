@@ -73,8 +73,8 @@ class TorchBackend:
             return value
         return self.straight_through(value, torch.clamp(x, *beyond(low, high, torch.finfo(x.dtype).eps)))
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
-        return total.add_(x, alpha=factor)
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
+        return total.add_(x, alpha=factor) if isinstance(factor, float) else total.addcmul_(x, factor)
 
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):

@@ -17,7 +17,8 @@ from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.programming.record import Programmed
 from crossohm.chain.programming.state import CoreState
-from crossohm.chain.running.plan import PartTap, Plan, Tap, multiply
+from crossohm.chain.running.core_plan import CorePlan
+from crossohm.chain.running.plan import Plan
 
 #: Makes the plan to run of the plan of a block.
 Amend = Callable[[Plan, Block], Plan]
@@ -38,7 +39,7 @@ class Lowered:
         self.has_wires = any(has_effective_matrix(block.params) for block in state.blocks)
         self.direct: dict[Any, np.ndarray | None] = {}
         self._wires: dict[Operation, WireSetup] = {}
-        self._plans: dict[Any, tuple[Plan, ...]] = {}
+        self._plans: dict[Any, CorePlan] = {}
 
     def wires(self, operation: Operation) -> WireSetup:
         """The arrays with their wires."""
@@ -47,47 +48,27 @@ class Lowered:
             found = self._wires[operation] = WireSetup(self.state.blocks, operation)
         return found
 
-    def plans(
+    def plan(
         self, operation: Operation, like: Array, contraction: Contraction, tapped: bool, solves: bool = False
-    ) -> tuple[Plan, ...]:
-        """One plan per block; see `lower`."""
+    ) -> CorePlan:
+        """The plan for inputs of the library, dtype and device of ``like``; see `lower`."""
         key = (operation, contraction, tapped, solves, *backend_of(like).key(like))
-        plans = self._plans.get(key)
-        if plans is None:
+        plan = self._plans.get(key)
+        if plan is None:
+            state, axis = self.state, operation.axis
             with backend_of(like).eager():
                 records = self._records(operation, like, solves)
                 plans = tuple(
                     lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped, solves)
-                    for b, record in zip(self.state.blocks, records, strict=True)
+                    for b, record in zip(state.blocks, records, strict=True)
                 )
-            self._plans[key] = plans
-        return plans
-
-    def multiply(self, operation: Operation, plans: tuple[Plan, ...], x: Array, rng: Any, tap: Tap | None) -> Array:
-        """Run the plans of all blocks.
-
-        Arrays with hardware of their own are added over input partitions and put together over output partitions.
-
-        Args:
-            operation: Which product.
-            plans: Of its blocks.
-            x: Inputs ``(batch, features, *positions)``, in the user's units.
-            rng: The array library's generator; used only if a plan draws noise.
-            tap: Looks at inputs and at what ADCs see.
-        """
-        if len(plans) == 1:
-            return multiply(plans[0], x, rng, tap)
-        axis, blocks = operation.axis, self.state.blocks
-        inputs = self.state.parts(1 - axis)
-        if tap is not None:
-            tap.xbar_inputs(x, operation.value, plans[0].contraction.constants)
-        sums: dict[int, Any] = {}
-        for block, plan in zip(blocks, plans, strict=True):
-            driven, start = block.part(1 - axis), block.part(axis).start
-            own = None if tap is None else PartTap(tap, inputs.index(driven))
-            part = multiply(plan, x, rng, own)
-            sums[start] = sums[start] + part if start in sums else part
-        return backend_of(x).xp.concat([sums[start] for start in sorted(sums)], axis=1)
+            plan = self._plans[key] = CorePlan(
+                plans,
+                outputs=tuple(block.part(axis).start for block in state.blocks),
+                inputs=tuple(state.first_partition(block)[1 - axis] for block in state.blocks),
+                needs_draw=any(plan.needs_draw for plan in plans),
+            )
+        return plan
 
     def _records(self, operation: Operation, like: Array, solves: bool) -> tuple[Programmed, ...]:
         """The arrays that are lowered: as programmed, or with their wires, a set-up that all other plans share."""
