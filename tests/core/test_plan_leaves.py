@@ -70,7 +70,7 @@ CHAINS: dict[str, dict[str, Any]] = {
     "nonlinear cells": {"xbar.device.nonlinear_IV": {"enable": True, "model": "EqualByContent"}},
 }  # fmt: skip
 NOISE = {
-    "by moments": {**READ_NOISE, "simulation.read_noise_sampling": "auto"},
+    "by moments": {**READ_NOISE, "xbar.device.read_noise.model": "NormalProportionalDevice"},
     "explicit": {**READ_NOISE, "simulation.read_noise_sampling": "explicit"},
 }
 LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
@@ -174,3 +174,54 @@ def test_the_plan_of_arrays_with_descriptions_of_their_own() -> None:
     (first, _), (second, leaves) = (split(core.plan(X)) for core in cores)
     assert first == second
     np.testing.assert_array_equal(join(first, leaves)(X), (cores[1] @ X.T).T)
+
+
+#: Chains whose plans follow partial writes without being lowered anew: linear cells, alone or by their moments.
+FOLLOWING = ("ideal", "converters", "SarADC", "partitions", "current limit", "programming error", "by moments")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("chain", [*CHAINS, *NOISE])
+def test_the_leaves_after_partial_writes_are_those_of_the_arrays_lowered_anew(style: str, chain: str) -> None:
+    if (chain, style) == ("gates", "interleaved"):
+        return
+    core = core_of(MATRICES[0], style, (CHAINS | NOISE)[chain])
+    likes = {"mvm": X, "vmm": np.ones((2, 5))}
+    for operation, like in likes.items():
+        core.plan(like, operation)
+    core[1, 2] = 0.25
+    core[3:0:-2, 1:5] = 0.5 * RNG.uniform(-1, 1, (2, 4))
+    core.T[4] = -0.1
+    core.set_matrix(np.where(np.arange(5)[:, None] > 2, 0.3, core.get_matrix()), [(slice(3, 5), slice(0, 6))])
+    anew = AnalogCore.from_bytes(core.to_bytes())
+    for operation, like in likes.items():
+        (structure, leaves), (wanted, expected) = (split(one.plan(like, operation)) for one in (core, anew))
+        assert structure == wanted
+        for leaf, number in zip(leaves, expected, strict=True):
+            np.testing.assert_allclose(leaf, number, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("style", [name for name in STYLES if "unit-column" not in name])
+@pytest.mark.parametrize("chain", FOLLOWING)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_partial_write_lowers_nothing(style: str, chain: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    core, x = core_of(MATRICES[0], style, (CHAINS | NOISE)[chain]), LIBRARIES[library](X)
+    before = split(core.plan(x))
+    monkeypatch.setattr("crossohm.chain.lowering.lowered.lower", None)
+    core[1, 2] = 0.5
+    after = split(core.plan(x))
+    assert before[0] == after[0]
+    assert any(not same(old, new) for old, new in zip(before[1], after[1], strict=True))
+    with pytest.raises(TypeError):
+        core[:] = MATRICES[1]
+        core.plan(x)
+
+
+def test_leaves_handed_out_are_not_written_on() -> None:
+    core = core_of(MATRICES[0], "balanced", {})
+    _, leaves = split(core.plan(X))
+    kept = [np.array(leaf) for leaf in leaves]
+    core[0, 0] = 0.0
+    core @ np.ones(6)
+    core[1, 1] = 0.0
+    assert all(map(np.array_equal, leaves, kept))

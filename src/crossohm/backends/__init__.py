@@ -74,6 +74,9 @@ class Backend(Protocol):
         ``total`` is consumed: its memory may hold the result.
         """
 
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        """A copy of ``array`` with ``values`` at ``index``."""
+
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
 

@@ -61,6 +61,11 @@ class CupyBackend:
         total += factor * x
         return total
 
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        found = cupy.array(array, order="K")
+        found[index] = values
+        return found
+
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))
 

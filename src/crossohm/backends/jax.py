@@ -68,6 +68,9 @@ class JaxBackend:
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total + factor * x
 
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        return array.at[index].set(values)
+
     def root(self, x: Array) -> Array:
         positive = x > 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)

@@ -85,6 +85,11 @@ class NumpyBackend:
         total += factor * x
         return total
 
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        found = np.array(array, order="K")
+        found[index] = values
+        return found
+
     def root(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0))
 

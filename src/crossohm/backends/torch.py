@@ -76,6 +76,9 @@ class TorchBackend:
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total.add_(x, alpha=factor) if isinstance(factor, float) else total.addcmul_(x, factor)
 
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        return array.clone().index_put_(index, values)
+
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
             return x.clamp_(min=0).sqrt_()

@@ -250,14 +250,21 @@ class AnalogCore(MatrixFace):
             parts: Rows and columns outside which nothing has changed. Cells there keep their conductances bit for bit
                 if the weight range still suits the matrix: holds it and is not more than twice as wide as needed.
         """
-        self._replace(self.state.rewritten(*host_matrix(matrix), parts))
+        host, dtype = host_matrix(matrix)
+        state = self.state
+        if parts is None or not state.may_write_parts(host, dtype):
+            self._lowered = Lowered(state.rewritten(host, dtype))
+            return
+        every_row, every_column = map(np.arange, state.shape)
+        written = [(every_row[rows], every_column[columns]) for rows, columns in parts]
+        self._lowered = self._lowered.after(state.rewritten(host, dtype, parts), written)
 
     def write(self, region: Region, values: np.ndarray) -> None:
         """Write ``values`` at ``region``, as ``core[...] = values`` does; all other cells stay as they are."""
-        self._replace(self.state.updated(region, values))
-
-    def _replace(self, state: CoreState) -> None:
-        self._lowered = Lowered(state)
+        state = self.state.updated(region, values)
+        whole = region.covers(state.shape)
+        rows, columns = state.stored_region(region)
+        self._lowered = self._lowered.after(state, None if whole else [(np.sort(rows), np.sort(columns))])
 
     def get_matrix(self) -> np.ndarray:
         """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.

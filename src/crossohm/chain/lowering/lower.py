@@ -117,6 +117,14 @@ def _gain(setup: Setup) -> float:
 
 def _merged_stage(setup: Setup) -> Stage:
     """Everything linear folded into one matrix in the user's units."""
+    readout = merged_readout(setup)
+    constant = _digital_constant(setup, slice(0, setup.conductance.shape[3]))
+    combination = Combination(None, None, None, None, None, None if constant is None else setup.array(constant))
+    return Stage(readout, False, False, None, False, False, None, combination)
+
+
+def merged_readout(setup: Setup) -> Readout:
+    """One matrix for all arrays, in the user's units."""
     units = None
     if setup.units is not None:
         units = np.repeat(setup.units, [part.stop - part.start for part in setup.output_parts], axis=1)
@@ -124,14 +132,11 @@ def _merged_stage(setup: Setup) -> Stage:
     weights = setup.mapping.decode(setup.conductance, units) * gain
     unit = setup.drive.cell_unit
     kernel, lines = setup.prepare(weights * unit), weights.shape[0]
-    readout: Readout = LinearReadout(setup.contraction, 1, lines, kernel)
-    if setup.noise is not None:
-        squares = (setup.mapping.coefficients * (gain * unit)) ** 2
-        variance = np.tensordot(squares, setup.noise_variance(setup.conductance), axes=([0, 1], [0, 1]))
-        readout = NoisyReadout(setup.contraction, 1, lines, kernel, setup.prepare(variance))
-    constant = _digital_constant(setup, slice(0, weights.shape[1]))
-    combination = Combination(None, None, None, None, None, None if constant is None else setup.array(constant))
-    return Stage(readout, False, False, None, False, False, None, combination)
+    if setup.noise is None:
+        return LinearReadout(setup.contraction, 1, lines, kernel)
+    squares = (setup.mapping.coefficients * (gain * unit)) ** 2
+    variance = np.tensordot(squares, setup.noise_variance(setup.conductance), axes=([0, 1], [0, 1]))
+    return NoisyReadout(setup.contraction, 1, lines, kernel, setup.prepare(variance))
 
 
 def _stage(setup: Setup, index: int) -> Stage:
