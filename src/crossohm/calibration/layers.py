@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from crossohm.calibration.network import LayerHardware
 from crossohm.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
+from crossohm.layers.patterns import choice_of_layers
 from crossohm.params import CrossSimParameters
 
-#: One description for all layers, one per layer, or a table by layer name.
+#: One description for all layers, one per layer, or a table of name patterns in which the first match decides.
 Described = CrossSimParameters | Sequence[LayerHardware] | Mapping[str, LayerHardware]
 
 
@@ -18,20 +19,17 @@ def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware
     Raises:
         ParameterError: something else than a description is given.
         ShapeError: a list is not one description per layer.
-        UnknownNameError: a layer of a table does not exist, or one is missing.
+        UnknownNameError: a pattern of a table matches no layer, or a layer has none that matches.
     """
     for place, given in params.items() if isinstance(params, Mapping) else [("", params)]:
         _require_descriptions(f"params[{place!r}]" if place else "params", given)
-    if isinstance(params, CrossSimParameters):
-        return dict.fromkeys(names, params)
-    if isinstance(params, Mapping):
-        wrong = set(params) ^ set(names)
-        if wrong:
-            raise UnknownNameError("params", min(wrong), "no such layer, or not described", allowed=", ".join(names))
-        return {name: params[name] for name in names}
-    if len(params) != len(names):
+    if isinstance(params, list | tuple) and len(params) != len(names):
         raise ShapeError(f"{len(params)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
-    return dict(zip(names, params, strict=True))
+    found = choice_of_layers("params", params, names)
+    for name in names:
+        if name not in found:
+            raise UnknownNameError("params", name, "is not described", allowed=", ".join(names))
+    return found
 
 
 def _require_descriptions(place: str, given: object) -> None:

@@ -59,8 +59,8 @@ def calibrate(
     Args:
         model: A trained network: a torch module, a network that is already on hardware, or a `Network`. Not changed.
         data: Training data: an array ``(images, ...)``, a data set with such ``images``, or a loader.
-        params: The hardware: one description, one per convertible layer, or a table by layer name. Not changed. None:
-            that of the model, which must be on hardware.
+        params: The hardware: one description, one per convertible layer, or a table of name patterns. Not changed.
+            None: that of the model, which must be on hardware.
         objective: What ranges are chosen by: the mean square (``"L2"``) or magnitude (``"L1"``) of the error of
             quantising and clipping, or a ``"percentile"``.
         percentile: For ``"percentile"``: of the currents that an ADC range holds, above 50 and at most 100.

@@ -12,9 +12,9 @@ from torch import nn
 
 from crossohm.calibration import CalibratedHardware
 from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.layers.patterns import choice_of_layers
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
-from crossohm.torch.conversion.choices import choice_of_layers
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.given import warn_of_edits
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
