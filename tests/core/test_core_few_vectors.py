@@ -12,6 +12,7 @@ from core_hardware import STYLES, core_on
 
 from crossohm import AnalogCore, CrossSimParameters
 from crossohm.chain.lowering import wire_setup, wires
+from crossohm.chain.operation import Operation
 from crossohm.circuits.grid import conjugate
 
 RNG = np.random.default_rng(23)
@@ -65,7 +66,7 @@ def eliminated_first(*changes: dict[str, Any], matrix: Any = MATRIX) -> AnalogCo
     """A core whose networks are matrices from the beginning."""
     core = core_on(matrix, *changes)
     for operation in ("mvm", "vmm"):
-        core._wires_of(operation).records(np.zeros(0))
+        core._lowered.wires(Operation(operation)).records(np.zeros(0))
     return core
 
 
@@ -106,7 +107,7 @@ def test_arrays_with_hardware_of_their_own(always: None, never: list[str]) -> No
     solving, core = (AnalogCore(MATRIX, [params(True), params(False)], seed=1) for _ in range(2))
     found = solving @ X
     assert not never
-    core._wires_of("mvm").records(np.zeros(0))
+    core._lowered.wires(Operation("mvm")).records(np.zeros(0))
     np.testing.assert_allclose(found, core @ X, rtol=0, atol=1e-10)
 
 
@@ -130,12 +131,12 @@ def large_core() -> AnalogCore:
 
 def test_vectors_are_counted_and_then_the_network_is_eliminated(never: list[str]) -> None:
     core, vectors = large_core(), np.random.default_rng(4).uniform(-1, 1, (70, 400))
-    left = core._wires_of("mvm").vectors_left
+    left = core._lowered.wires(Operation("mvm")).vectors_left
     assert 3 <= left <= 200
     assert f"the next {left} NumPy vectors are solved one by one (exact)" in str(core.explain())
     found = [core @ vectors[:, k] for k in range(left)]
     assert not never
-    assert "conjugate gradients" in str(core.explain()) or core._wires_of("mvm").vectors_left == 0
+    assert "conjugate gradients" in str(core.explain()) or core._lowered.wires(Operation("mvm")).vectors_left == 0
     found += [core @ vectors[:, k] for k in range(left, left + 3)]
     assert len(never) == 2  # both signs, once
     assert "eliminated once (exact)" in str(core.explain())
@@ -146,17 +147,17 @@ def test_vectors_are_counted_and_then_the_network_is_eliminated(never: list[str]
 
 def test_a_batch_that_pays_is_eliminated_at_once(never: list[str]) -> None:
     core = large_core()
-    left = core._wires_of("mvm").vectors_left
+    left = core._lowered.wires(Operation("mvm")).vectors_left
     core @ np.ones((70, left + 1))
     assert len(never) == 2
-    assert core._wires_of("mvm").vectors_left == 0
-    assert core._wires_of("vmm").vectors_left > 0  # the other operation drives other lines
+    assert core._lowered.wires(Operation("mvm")).vectors_left == 0
+    assert core._lowered.wires(Operation("vmm")).vectors_left > 0  # the other operation drives other lines
 
 
 def test_what_is_spent_is_a_part_of_the_elimination() -> None:
     """However vectors come, their work before the elimination is bounded by what it costs."""
     for sizes in ([1] * 400, [2, 5, 1] * 100, [7] * 60):
-        setup = large_core()._wires_of("mvm")
+        setup = large_core()._lowered.wires(Operation.MVM)
         elimination, vector = setup._works
         solved = 0
         for size in sizes:
@@ -171,7 +172,7 @@ def test_writing_starts_anew(never: list[str]) -> None:
     core @ np.ones((70, 300))
     before = core @ np.ones(70)
     core[:, 3] = 0.0
-    assert core._wires_of("mvm").vectors_left > 0
+    assert core._lowered.wires(Operation("mvm")).vectors_left > 0
     never.clear()
     after = core @ np.ones(70)
     assert not never
@@ -208,7 +209,7 @@ def test_copies_go_on_where_the_core_is(never: list[str]) -> None:
     twin = copy.deepcopy(core)
     np.testing.assert_array_equal(twin @ np.ones(70), first)
     assert not never
-    assert twin._wires_of("mvm").vectors_left == core._wires_of("mvm").vectors_left - 1
+    assert twin._lowered.wires(Operation.MVM).vectors_left == core._lowered.wires(Operation("mvm")).vectors_left - 1
     loaded = AnalogCore.from_bytes(core.to_bytes())
     np.testing.assert_array_equal(loaded @ np.ones(70), first)
 

@@ -13,8 +13,8 @@ import torch
 from core_hardware import STYLES, core_on, hardware
 
 from crossohm import AnalogCore, CrossOhmError, UnsupportedError
-from crossohm.chain.inspection.spice import to_spice
-from crossohm.chain.running.drive import build_drive
+from crossohm.chain.lowering.inputs import build_drive
+from crossohm.chain.operation import Operation
 from crossohm.errors import DataError, InputError, ShapeError
 from crossohm.mapping import build_mapping
 
@@ -83,8 +83,8 @@ def test_netlists_together_are_the_core(case: str, operation: str, ngspice: str,
     style, extra = CASES[case]
     core, x = core_on(MATRIX, STYLES[style], WIRES, extra), X[operation]
     exact = core @ x if operation == "mvm" else x @ core
-    y = decoded(core, operation, ngspice, to_spice(core, tmp_path, x, operation))
-    y *= build_drive(core.params, operation).scale
+    y = decoded(core, operation, ngspice, core.to_spice(tmp_path, x, operation))
+    y *= build_drive(core.params, Operation(operation)).scale
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-6)
 
 
@@ -100,9 +100,9 @@ def test_input_slices_of_gated_arrays_together_are_the_core(
 ) -> None:
     core, x = core_on(MATRIX, STYLES[style], WIRES, GATED, extra), X[operation]
     exact = core @ x if operation == "mvm" else x @ core
-    weights = build_drive(core.params, operation).dac.plane_weights
+    weights = build_drive(core.params, Operation(operation)).dac.plane_weights
     y = sum(
-        weight * decoded(core, operation, ngspice, to_spice(core, tmp_path, x, operation, input_slice=k))
+        weight * decoded(core, operation, ngspice, core.to_spice(tmp_path, x, operation, input_slice=k))
         for k, weight in enumerate(weights)
     )
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-6)
@@ -112,7 +112,7 @@ def test_arrays_with_hardware_of_their_own(ngspice: str, tmp_path: Path) -> None
     params = [hardware(STYLES["balanced"], WIRES, PARTS, {"xbar.device.Rmin": r}) for r in (1e3, 2e3, 4e3, 8e3)]
     core = AnalogCore(MATRIX, params, seed=1)
     y = np.zeros(6)
-    for file in to_spice(core, tmp_path, X["mvm"]):
+    for file in core.to_spice(tmp_path, X["mvm"]):
         found = re.fullmatch(r"core_mvm_array(\d)_(\d)_slice0_(plus|minus)\.cir", file.name)
         assert found
         block = core.blocks[2 * int(found[1]) + int(found[2])]
@@ -126,7 +126,7 @@ def test_arrays_with_hardware_of_their_own(ngspice: str, tmp_path: Path) -> None
 
 def test_one_file_per_network_with_a_heading(tmp_path: Path) -> None:
     core = AnalogCore(MATRIX, hardware(STYLES["balanced"], WIRES, PARTS), seed=1, name="layer 1/fc")
-    files = to_spice(core, tmp_path / "new" / "folder", X["mvm"])
+    files = core.to_spice(tmp_path / "new" / "folder", X["mvm"])
     assert [f.name for f in files] == [
         f"layer_1_fc_mvm_array{r}_{c}_slice0_{sign}.cir" for r in (0, 1) for c in (0, 1) for sign in ("plus", "minus")
     ]
@@ -143,7 +143,7 @@ def test_one_file_per_network_with_a_heading(tmp_path: Path) -> None:
 
 def test_interleaved_pairs_share_a_file(tmp_path: Path) -> None:
     core = core_on(MATRIX, STYLES["interleaved"], WIRES)
-    (file,) = to_spice(core, tmp_path, X["mvm"])
+    (file,) = core.to_spice(tmp_path, X["mvm"])
     assert file.name == "core_mvm_array0_0_slice0_pair.cir"
     assert file.read_text(encoding="utf-8").startswith("* array core/array[0,0]/slice0/+-\n")
 
@@ -151,7 +151,7 @@ def test_interleaved_pairs_share_a_file(tmp_path: Path) -> None:
 def test_heading_names_unit_line_input_slice_and_missing_noise(tmp_path: Path) -> None:
     noise = {"xbar.device.read_noise.enable": True, "xbar.device.read_noise.model": "NormalProportionalDevice"}
     core = core_on(MATRIX, STYLES["unit-column"], SLICED_INPUTS, noise)
-    (file,) = to_spice(core, tmp_path, X["vmm"], "vmm", input_slice=1)
+    (file,) = core.to_spice(tmp_path, X["vmm"], "vmm", input_slice=1)
     text = file.read_text(encoding="utf-8")
     assert "* output lines: line 0 is the unit line, then matrix columns from 0 on" in text
     assert "* input slice 1 of 3, weight 0.285714286 in the input" in text
@@ -160,8 +160,8 @@ def test_heading_names_unit_line_input_slice_and_missing_noise(tmp_path: Path) -
 
 def test_writing_twice_gives_the_same_and_torch_inputs_too(tmp_path: Path) -> None:
     core = core_on(MATRIX, STYLES["balanced"], WIRES)
-    first = [f.read_text(encoding="utf-8") for f in to_spice(core, tmp_path, X["mvm"])]
-    again = [f.read_text(encoding="utf-8") for f in to_spice(core, tmp_path, torch.tensor(X["mvm"]))]
+    first = [f.read_text(encoding="utf-8") for f in core.to_spice(tmp_path, X["mvm"])]
+    again = [f.read_text(encoding="utf-8") for f in core.to_spice(tmp_path, torch.tensor(X["mvm"]))]
     assert first == again
 
 
@@ -180,26 +180,26 @@ def test_writing_twice_gives_the_same_and_torch_inputs_too(tmp_path: Path) -> No
 )
 def test_refused_inputs(x: Any, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        to_spice(core_on(MATRIX, WIRES), tmp_path / "none", x, **options)
+        core_on(MATRIX, WIRES).to_spice(tmp_path / "none", x, **options)
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("input_slice", [None, -1, 3, True, 0.0])
 def test_sliced_inputs_need_the_choice_of_a_slice(input_slice: Any, tmp_path: Path) -> None:
     with pytest.raises(CrossOhmError, match="0 to 2"):
-        to_spice(core_on(MATRIX, SLICED_INPUTS), tmp_path, X["mvm"], input_slice=input_slice)
+        core_on(MATRIX, SLICED_INPUTS).to_spice(tmp_path, X["mvm"], input_slice=input_slice)
 
 
 def test_refused_hardware(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="complex"):
-        to_spice(core_on(MATRIX, {"core.complex_matrix": True}), tmp_path, X["mvm"])
+        core_on(MATRIX, {"core.complex_matrix": True}).to_spice(tmp_path, X["mvm"])
     law = {"xbar.device.nonlinear_IV.enable": True, "xbar.device.nonlinear_IV.model": "RRAMMilo"}
     with pytest.raises(UnsupportedError, match="linear"):
-        to_spice(core_on(MATRIX, {**law, "xbar.device.Vread": 0.2, "xbar.device.Rmin": 5e3}), tmp_path, X["mvm"])
+        core_on(MATRIX, {**law, "xbar.device.Vread": 0.2, "xbar.device.Rmin": 5e3}).to_spice(tmp_path, X["mvm"])
 
 
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("", encoding="utf-8")
     for folder in ("taken", "taken/below"):
         with pytest.raises(DataError, match="is a file"):
-            to_spice(core_on(MATRIX), tmp_path / folder, X["mvm"])
+            core_on(MATRIX).to_spice(tmp_path / folder, X["mvm"])

@@ -13,7 +13,8 @@ from core_hardware import STYLES, core_on
 
 from crossohm import AnalogCore, CrossOhmError, MissingDependencyError, UnsupportedError, plot
 from crossohm.chain import OperatingPoint, operating_point
-from crossohm.chain.running.drive import build_drive
+from crossohm.chain.lowering.inputs import build_drive
+from crossohm.chain.operation import Operation
 from crossohm.mapping import build_mapping
 
 RNG = np.random.default_rng(31)
@@ -76,7 +77,7 @@ def decoded(core: AnalogCore, points: list[tuple[OperatingPoint, int, int, slice
         if point.has_unit_line:
             currents = currents[1:] - currents[0]
         y[part] += mapping.coefficients[slice_, sign] * currents
-    return y * core.max * build_drive(core.params, operation).scale
+    return y * core.max * build_drive(core.params, Operation(operation)).scale
 
 
 @pytest.mark.parametrize("operation", ["mvm", "vmm"])

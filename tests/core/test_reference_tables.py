@@ -15,6 +15,7 @@ from core_hardware import INFINITE, core_on, hardware
 from crossohm import AnalogCore
 from crossohm.chain import Dense, lower
 from crossohm.chain.lowering.ranges import adc_limits
+from crossohm.chain.operation import Operation
 from crossohm.circuits.adc import get_adc
 from crossohm.circuits.dac import build_dac
 from crossohm.mapping import build_mapping
@@ -214,7 +215,7 @@ SLICED4_OFFSET = {**SLICED4, "core.bit_sliced.style": "OFFSET"}
 def limits_of(*overrides: dict[str, Any], inputs: int = 90) -> tuple[float, float]:
     params = hardware(RANGE, *overrides)
     mapping = build_mapping(params)
-    found = adc_limits(params, mapping, "mvm", inputs)
+    found = adc_limits(params, mapping, Operation.MVM, inputs)
     assert len(found) == mapping.slices
     assert len(set(found)) == 1
     return found[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,17 +22,17 @@ from crossohm.devices import (
     write,
 )
 from crossohm.errors import ParameterError, UnknownNameError
+from crossohm.params.device import DeviceParameters
 
 
-def parameters(*enabled: str, **fields: Any) -> SimpleNamespace:
-    """An ``xbar.device`` group; ``enabled`` are roles played by SONOS, other fields as in the parameter tree."""
-    roles = {role: SimpleNamespace(enable=role in enabled, model="SONOS", magnitude=0.0) for role in ROLES}
-    defaults = {"Rmin": 1e5, "Rmax": 1e7, "infinite_on_off_ratio": False, "Vread": 0.1, "time": 0}
-    return SimpleNamespace(**(defaults | {"clip_conductance": False} | roles | fields))
+def parameters(*enabled: str, **fields: Any) -> DeviceParameters:
+    """An ``xbar.device`` group; ``enabled`` are roles played by SONOS."""
+    roles = {role: {"enable": role in enabled, "model": "SONOS"} for role in ROLES}
+    return DeviceParameters(**({"Rmin": 1e5, "Rmax": 1e7, "clip_conductance": False} | roles | fields))
 
 
-def group(model: str, magnitude: float = 0.0, enable: bool = True) -> SimpleNamespace:
-    return SimpleNamespace(enable=enable, model=model, magnitude=magnitude)
+def group(model: str, magnitude: float = 0.0, enable: bool = True) -> dict[str, Any]:
+    return {"enable": enable, "model": model, "magnitude": magnitude}
 
 
 def draw() -> ChipDraw:
@@ -88,7 +87,7 @@ def test_life_cycle(enabled: tuple[str, ...], time: int, role: str | None, warns
 
 
 def test_warning_says_what_to_do() -> None:
-    with pytest.warns(UserWarning, match=r"time = 5 has no effect.*programming error is kept.*drift_error\.model"):
+    with pytest.warns(UserWarning, match=r"time = 5.0 has no effect.*programming error is kept.*drift_error\.model"):
         written(parameters("programming_error", time=5))
     with pytest.warns(UserWarning, match=r"\(no error\)"):
         written(parameters(time=5))

@@ -17,8 +17,8 @@ from typing import Any
 PLUGIN = """
 import os
 from pathlib import Path
-from crossohm.studies.evaluate import Chip
-from crossohm.studies.units import key_of
+from crossohm.studies.work.evaluate import Chip
+from crossohm.studies.work.units import key_of
 
 log, measured = Path(__file__).with_name("started.log"), Chip.measured
 
@@ -86,7 +86,7 @@ def kill_and_resume(study: Path, results: Path, kills: int, points: int, seed: i
         How many were killed while they worked.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crossohm.studies.sweep"])
+    context.set_forkserver_preload(["crossohm.studies.work.sweep"])
     generator, killed = random.Random(seed), 0
     for moment in sorted(generator.uniform(0, points * 0.95) for _ in range(kills)):
         process = context.Process(target=carry_out, args=(study, results))

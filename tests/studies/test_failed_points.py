@@ -174,7 +174,7 @@ def test_tables_hold_the_reasons(tmp_path: Path) -> None:
 
 
 def test_failed_chips_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies.evaluate import Chip
+    from crossohm.studies.work.evaluate import Chip
 
     content = study(calibration=False, hardware="default")
     with monkeypatch.context() as patch:
@@ -196,8 +196,8 @@ def test_workers_say_the_same(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies import evaluate
-    from crossohm.studies.store import ResultStore
+    from crossohm.studies.results.store import ResultStore
+    from crossohm.studies.work import evaluate
 
     tried: list[int] = []
     original = evaluate.Chip.measured

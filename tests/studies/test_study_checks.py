@@ -44,7 +44,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds of chips that are measured."""
-    from crossohm.studies.evaluate import Chip
+    from crossohm.studies.work.evaluate import Chip
 
     seen: list[int] = []
     original = Chip.measured

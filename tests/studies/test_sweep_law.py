@@ -18,10 +18,10 @@ import torch
 from crossohm.devices import Cell
 from crossohm.devices.registry import get_device
 from crossohm.studies import ChipResult, Dask, Results, calibrate_study, load_study, run_study
-from crossohm.studies.cluster import work
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.units import plan
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.cluster import work
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.units import plan
 
 #: Networks that differ in what their code does only: modules and weights are the same.
 NETS = """

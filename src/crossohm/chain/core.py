@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 
 from crossohm._random import OperationStream
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import Contraction, Dense, Kernel
-from crossohm.chain.contraction.part import ColumnPart
-from crossohm.chain.dtypes import cast_output, compute_dtype, joint_dtype, output_dtype
-from crossohm.chain.geometry import Geometry
+from crossohm.chain.dtypes import compute_dtype, output_dtype
+from crossohm.chain.face import MatrixFace
 from crossohm.chain.indexing import Region, whole
-from crossohm.chain.inspection.clipping import look_for_clipping
+from crossohm.chain.inspection.clipping import FirstInputs
 from crossohm.chain.inspection.explain import Explanation, explain_plans
-from crossohm.chain.inspection.profile import BlockTap, Profile, output_per_current
+from crossohm.chain.inspection.profile import Profile, output_per_current
 from crossohm.chain.inspection.spice import to_spice
-from crossohm.chain.intake import chip_seed, host_matrix, snapshot
-from crossohm.chain.lowering.lower import check_hardware, lower
-from crossohm.chain.lowering.wire_setup import WireSetup
+from crossohm.chain.intake import as_array, chip_seed, host_matrix, snapshot
+from crossohm.chain.lowering.inputs import keeps_zeros
+from crossohm.chain.lowering.lower import check_hardware
+from crossohm.chain.lowering.lowered import Amend, Lowered
 from crossohm.chain.lowering.wires import networks_vary
-from crossohm.chain.programming.parts import (
-    Block,
-    program_blocks,
-    read_blocks,
-    rewrite_blocks,
-    rewrite_parts,
-    update_blocks,
-)
-from crossohm.chain.programming.record import OPERATIONS, Programmed
-from crossohm.chain.programming.storage import pack_blocks, unpack_blocks
-from crossohm.chain.running.drive import Drive, build_drive
-from crossohm.chain.running.plan import Plan, Tap, multiply
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.parts import Block, PhysicalArray
+from crossohm.chain.programming.state import CoreState, program_core
+from crossohm.chain.programming.storage import pack_core, unpack_core
+from crossohm.chain.running.core_plan import CorePlan
+from crossohm.chain.running.plan import Tap
 from crossohm.chain.siblings import siblings_of
-from crossohm.errors import DataError, InputError, ParameterError, ShapeError, UnsupportedError
-from crossohm.mapping import expand_complex, join_complex, region_blocks
+from crossohm.chain.successors import SUCCESSORS
+from crossohm.chain.vectors import multiply_vectors
+from crossohm.errors import DataError, UnsupportedError
 from crossohm.params import CrossSimParameters
-
-#: Makes the plan to run of the plan of a block.
-Amend = Callable[[Plan, Block], Plan]
 
 
 @final
-class AnalogCore(Geometry):
+class AnalogCore(MatrixFace):
     """A matrix written into analog hardware once, then multiplied with as if it were an array.
 
     Args:
@@ -85,41 +77,131 @@ class AnalogCore(Geometry):
         empty_matrix: bool = False,
         row_groups: int = 1,
     ) -> None:
-        self._params = snapshot(params)
+        hardware = snapshot(params)
         host, dtype = host_matrix(matrix)
-        self._begin((int(host.shape[0]), int(host.shape[1])), dtype, chip_seed(seed), name)
-        self._require_complex_mode(host)
-        stored = self._stored(np.zeros_like(host) if empty_matrix else host)
-        if row_groups < 1 or host.shape[0] % row_groups:
-            raise ParameterError("row_groups", row_groups, f"does not divide {host.shape[0]} rows", allowed="a divisor")
-        # Real and imaginary rows share arrays unless groups keep rows apart anyway.
-        runs = 2 * row_groups if self.complex_valued and row_groups > 1 else row_groups
-        self._blocks = program_blocks(stored, self._params, self.seed, name, runs)
-        for block in self._blocks:
+        given = np.zeros_like(host) if empty_matrix else host
+        state = program_core(given, dtype, hardware, chip_seed(seed), name, row_groups)
+        for block in state.blocks:
             check_hardware(block.record, block.params)
+        self._begin(state)
         if not empty_matrix:
             self._siblings.join(self)
 
-    def _begin(self, shape: tuple[int, int], dtype: str, seed: int, name: str) -> None:
-        """Everything but the programmed arrays."""
-        self.seed = seed
-        self.name = name
-        self._dtype = dtype
-        self._shape = shape
-        self._region = whole(shape)
-        mapping = self.params.core
-        self.complex_valued = mapping.complex_matrix or mapping.complex_input
-        self._siblings = siblings_of(seed, name)
-        self._reads = OperationStream(seed, name, "reads")
-        self._wires: dict[str, WireSetup] = {}
-        self._plans: dict[Any, tuple[Plan, ...]] = {}
-        self._direct: dict[Any, Any] = {}
-        self._profile: Tap | None = None
-        self._unseen = set(OPERATIONS)
+    def _begin(self, state: CoreState) -> None:
+        self._lowered = Lowered(state)
+        self._region = whole(state.shape)
+        self._siblings = siblings_of(state.seed, state.name)
+        self._reads = OperationStream(state.seed, state.name, "reads")
+        self._first_inputs = FirstInputs()
+        self._tap: Tap | None = None
 
     @property
-    def _core(self) -> AnalogCore:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
+    def _core(self) -> Self:  # type: ignore[override] # as an attribute it would be a cycle that keeps the core
         return self
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        hint = f"; use {SUCCESSORS[name]}" if name in SUCCESSORS else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
+    @property
+    def state(self) -> CoreState:
+        """What is programmed now, as a value: later writes give the core another."""
+        return self._lowered.state
+
+    @property
+    def params(self) -> CrossSimParameters:
+        """The hardware (of the first array, if arrays differ). Read only: build a new core to change it."""
+        return self.state.params
+
+    @property
+    def seed(self) -> int:
+        """The chip."""
+        return self.state.seed
+
+    @property
+    def name(self) -> str:
+        """Name of the core."""
+        return self.state.name
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the matrix, as NumPy knows it (``"bfloat16"`` as a string)."""
+        name = self.state.dtype
+        return name if name == "bfloat16" else np.dtype(name)
+
+    @property
+    def complex_valued(self) -> bool:
+        """True if the arrays hold real and imaginary parts side by side."""
+        return self.state.complex_valued
+
+    @property
+    def min(self) -> float:
+        """Lowest representable weight."""
+        return self.state.limits[0]
+
+    @property
+    def max(self) -> float:
+        """Highest representable weight."""
+        return self.state.limits[1]
+
+    @property
+    def nrow(self) -> int:
+        """Rows of the stored matrix (doubled in complex mode): output lines over all arrays."""
+        return self.state.stored_shape[0]
+
+    @property
+    def ncol(self) -> int:
+        """Columns of the stored matrix (doubled in complex mode): input lines over all arrays."""
+        return self.state.stored_shape[1]
+
+    @property
+    def NrowsVec(self) -> list[int]:
+        """Outputs held by each output partition."""
+        return [part.stop - part.start for part in self.state.parts(0)]
+
+    @property
+    def NcolsVec(self) -> list[int]:
+        """Inputs held by each input partition."""
+        return [part.stop - part.start for part in self.state.parts(1)]
+
+    @property
+    def num_cores_row(self) -> int:
+        """Number of output partitions."""
+        return len(self.state.parts(0))
+
+    @property
+    def num_cores_col(self) -> int:
+        """Number of input partitions."""
+        return len(self.state.parts(1))
+
+    @property
+    def Ncores(self) -> int:
+        """Number of partitions."""
+        return self.num_cores_row * self.num_cores_col
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Programmed state: one block, or one per array if arrays have descriptions of their own."""
+        return self.state.blocks
+
+    @property
+    def arrays(self) -> list[PhysicalArray]:
+        """Every physical crossbar with its conductances."""
+        return list(self.state.arrays())
+
+    def __str__(self) -> str:
+        return str(self.get_matrix())
+
+    def __repr__(self) -> str:
+        style = self.params.core.style.name
+        return (
+            f"AnalogCore(shape={self.shape}, dtype={self.state.dtype}, style={style}, partitions={self.Ncores}, "
+            f"seed={self.seed})"
+        )
+
+    # --- files --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write the programmed chip (hardware, conductances, converter errors) to a safetensors file.
@@ -141,8 +223,7 @@ class AnalogCore(Geometry):
 
     def to_bytes(self) -> bytes:
         """The programmed chip as `save` writes it."""
-        facts = {"shape": self._shape, "dtype": self._dtype, "seed": self.seed, "name": self.name}
-        return pack_blocks(self._blocks, facts)
+        return pack_core(self.state)
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str = "saved core") -> AnalogCore:
@@ -155,25 +236,9 @@ class AnalogCore(Geometry):
         Raises:
             DataError: the bytes are damaged, or no saved core.
         """
-        blocks, facts = unpack_blocks(data, source)
         core = cls.__new__(cls)
-        core._params = tuple(block.params for block in blocks)
-        core._begin((facts["shape"][0], facts["shape"][1]), facts["dtype"], facts["seed"], facts["name"])
-        core._blocks = blocks
+        core._begin(unpack_core(data, source))
         return core
-
-    # --- what it does -------------------------------------------------------------------------------------------------
-
-    def explain(self, operation: str = "mvm") -> Explanation:
-        """What an operation computes, stage by stage, with levels, ranges and the reason for the path chosen.
-
-        Args:
-            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
-        """
-        size = self.ncol if operation == "mvm" else self.nrow
-        left = self._wires_of(operation).vectors_left
-        plans = self._plans_of(operation, np.zeros(1, compute_dtype(self._dtype)), Dense(size), left > 0)
-        return explain_plans(self, operation, plans, left)
 
     # --- writing and reading ------------------------------------------------------------------------------------------
 
@@ -186,29 +251,27 @@ class AnalogCore(Geometry):
                 if the weight range still suits the matrix: holds it and is not more than twice as wide as needed.
         """
         host, dtype = host_matrix(matrix)
-        if host.shape != self._shape:
-            raise ShapeError(f"matrix of shape {host.shape} does not fit a core of shape {self._shape}")
-        self._require_complex_mode(host)
-        if parts is None or self.complex_valued or dtype != self._dtype:
-            written = rewrite_blocks(self._blocks, self._stored(host))
-        else:
-            written = rewrite_parts(self._blocks, self._stored(host), parts)
-        self._dtype = dtype
-        self._replace(written)
+        state = self.state
+        if parts is None or not state.may_write_parts(host, dtype):
+            self._lowered = Lowered(state.rewritten(host, dtype))
+            return
+        every_row, every_column = map(np.arange, state.shape)
+        written = [(every_row[rows], every_column[columns]) for rows, columns in parts]
+        self._lowered = self._lowered.after(state.rewritten(host, dtype, parts), written)
+
+    def write(self, region: Region, values: np.ndarray) -> None:
+        """Write ``values`` at ``region``, as ``core[...] = values`` does; all other cells stay as they are."""
+        state = self.state.updated(region, values)
+        whole = region.covers(state.shape)
+        rows, columns = state.stored_region(region)
+        self._lowered = self._lowered.after(state, None if whole else [(np.sort(rows), np.sort(columns))])
 
     def get_matrix(self) -> np.ndarray:
         """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.
 
         Includes quantisation, clipping, programming errors and drift; not read noise, not circuit effects.
         """
-        stored = read_blocks(self._blocks)
-        matrix = join_complex(stored) if self.complex_valued else stored
-        dtype = self._numpy_dtype()
-        if dtype.kind in "iub":
-            matrix = np.rint(matrix.real)
-        elif dtype.kind == "f":
-            matrix = matrix.real  # a real matrix on complex hardware: its imaginary blocks are not the user's
-        return matrix.astype(dtype)
+        return self.state.read()
 
     def effective_matrix(self) -> np.ndarray:
         """`get_matrix` with the wires in it: what ``core @ x`` multiplies with before its converters, ``(M, N)``.
@@ -217,62 +280,45 @@ class AnalogCore(Geometry):
             UnsupportedError: with these wires no one matrix describes the core, or the core is complex.
             CrossOhmError: a network was not solved; names the array.
         """
-        if self.complex_valued or any(networks_vary(block.params) for block in self._blocks):
+        state = self.state
+        if state.complex_valued or any(networks_vary(block.params) for block in state.blocks):
             raise UnsupportedError(
                 "there is no one effective matrix: complex cores have two products, and wires with gate-selected rows, "
                 "read noise or nonlinear cells a network per input vector; use get_matrix() for the programmed weights"
             )
-        records = self._wires_of("mvm").records(np.zeros(0))
-        wired = (replace(block, record=record) for block, record in zip(self._blocks, records, strict=True))
-        return read_blocks(tuple(wired)).astype(compute_dtype(self._dtype))
-
-    def _write(self, region: Region, values: np.ndarray) -> None:
-        self._require_complex_mode(values)
-        if np.iscomplexobj(values) and self._numpy_dtype().kind != "c":
-            raise InputError(
-                f"value has dtype {values.dtype}, but the core holds {self._dtype}; set a complex matrix "
-                "with set_matrix first, or assign real numbers"
-            )
-        values = values.astype(self._numpy_dtype())
-        if region.covers(self._shape):
-            self._replace(rewrite_blocks(self._blocks, self._stored(values)))
-            return
-        rows, columns = region.rows, region.columns
-        if self.complex_valued:
-            rows, columns = region_blocks(rows, columns, self._shape)
-        self._replace(update_blocks(self._blocks, rows, columns, self._stored(values)))
-
-    def _numpy_dtype(self) -> np.dtype[Any]:
-        return np.dtype("float32" if self._dtype == "bfloat16" else self._dtype)
-
-    def _replace(self, blocks: tuple[Block, ...]) -> None:
-        self._blocks = blocks
-        self._wires.clear()
-        self._plans.clear()
-        self._direct.clear()
-
-    def _stored(self, matrix: np.ndarray) -> np.ndarray:
-        """The real matrix the arrays hold, in a floating dtype."""
-        real = expand_complex(matrix) if self.complex_valued else matrix
-        return np.asarray(real, dtype=compute_dtype(self._dtype))
-
-    def _require_complex_mode(self, matrix: np.ndarray) -> None:
-        if np.iscomplexobj(matrix) and not self.complex_valued:
-            raise InputError(
-                f"matrix has dtype {matrix.dtype}, but core.complex_matrix is False; set it to True to store the real "
-                "and imaginary parts in arrays of twice the size, or pass a real matrix"
-            )
-
-    @property
-    def ignores_zeros(self) -> bool:
-        """True if zeros may be left out of the inputs of an MVM: they drive nothing, and nobody takes note of them."""
-        return self._profile is None and all(drive.keeps_zero for drive in self._drives)
-
-    @cached_property
-    def _drives(self) -> tuple[Drive, ...]:
-        return tuple(build_drive(params, "mvm") for params in self._params)
+        records = self._lowered.wires(Operation.MVM).records(np.zeros(0))
+        return state.stored(records).astype(compute_dtype(state.dtype))
 
     # --- multiplying --------------------------------------------------------------------------------------------------
+
+    def __matmul__(self, x: Any) -> Array:
+        # The plain case first: one matrix, one contraction, no noise, matching NumPy dtype. Everything else, and
+        # every error message, takes the general way.
+        if type(x) is np.ndarray:
+            weights = self._lowered.direct.get(x.dtype)
+            if weights is not None and 0 < x.ndim <= 2 and x.shape[0] == weights.shape[1]:
+                return weights @ x
+        return self.matmul(x)
+
+    def multiply(self, operation: Operation, x: Array, rng: Any = None) -> Array:
+        """Products with vectors ``(count, length)``, by the user's dtype rules; views call it.
+
+        Args:
+            operation: Which product.
+            x: The vectors.
+            rng: Generator of their library, for noise drawn per operation.
+
+        Returns:
+            ``(count, outputs)``.
+        """
+        lowered = self._lowered
+        solves = lowered.has_wires and lowered.wires(operation).solves(x)
+        y = multiply_vectors(
+            lowered.state, operation, x, lambda v: self._run(operation, v, Dense(v.shape[1]), rng, solves=solves)
+        )
+        if operation is Operation.MVM and type(x) is np.ndarray and x.dtype not in lowered.direct:
+            self._remember_direct(x)
+        return y
 
     def apply(self, x: Array, contraction: Contraction, rng: Any = None, amend: Amend | None = None) -> Array:
         """The MVM of a front end: any linear map of the stored matrix.
@@ -286,157 +332,88 @@ class AnalogCore(Geometry):
         Returns:
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
-        return self._run("mvm", x, contraction, rng, amend)
+        return self._run(Operation.MVM, x, contraction, rng, amend)
+
+    def plan(self, like: Any, operation: str = "mvm") -> CorePlan:
+        """What a product does, every number worked out: a function of arrays that other frameworks may trace.
+
+        `crossohm.chain.split` takes it apart into a structure, which is hashable and stays the same while weights are
+        rewritten, and leaves, the arrays. Wires are in the matrix where one describes them.
+
+        Args:
+            like: Any array of the library, dtype (float32 or float64) and device of the inputs to come.
+            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+
+        Example:
+            >>> from crossohm.chain import join, split
+            >>> core = AnalogCore([[0.5, -1.0], [0.1, 0.0]])
+            >>> structure, leaves = split(core.plan(np.ones(2)))
+            >>> join(structure, leaves)(np.ones((1, 2)))
+            array([[-0.5,  0.1]])
+        """
+        which, x = Operation(operation), as_array(like)
+        if self.complex_valued:
+            raise UnsupportedError("a complex core has no one plan; build cores of the real and the imaginary part")
+        return self._lowered.plan(which, x, Dense(self.state.stored_shape[1 - which.axis]), self._tap is not None)
 
     def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
         """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""
-        if self._profile is not None:
+        if self._tap is not None:
             return None
-        plans = self._plans_of("mvm", x, contraction)
+        plans = self._lowered.plan(Operation.MVM, x, contraction, tapped=False).plans
         return plans[0].direct if len(plans) == 1 else None
+
+    @property
+    def ignores_zeros(self) -> bool:
+        """True if zeros may be left out of the inputs of an MVM: they drive nothing, and nobody takes note of them."""
+        return self._tap is None and self._keeps_zeros
+
+    @cached_property
+    def _keeps_zeros(self) -> bool:
+        return all(keeps_zeros(block.params) for block in self.blocks)
 
     def _run(
         self,
-        operation: str,
+        operation: Operation,
         x: Array,
         contraction: Contraction,
         rng: Any,
         amend: Amend | None = None,
         solves: bool = False,
     ) -> Array:
-        plans = self._plans_of(operation, x, contraction, solves)
+        plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
         if amend is not None:
-            plans = tuple(amend(plan, block) for plan, block in zip(plans, self._blocks, strict=True))
-        if operation in self._unseen and self._profile is None:
-            look_for_clipping(self, operation, x, contraction.constants)
-        if plans[0].needs_draw:
+            amended = tuple(amend(own, block) for own, block in zip(plan.plans, self.blocks, strict=True))
+            plan = replace(plan, plans=amended)
+        if self._tap is None and operation in self._first_inputs.unseen:
+            self._first_inputs.look(self.state, operation, x, contraction.constants)
+        if plan.needs_draw:
             rng = backend_of(x).operation_rng(rng, self._reads.generator, x)
-        if len(plans) == 1:
-            return multiply(plans[0], x, rng, self._profile)
-        return self._run_blocks(operation, plans, x, rng)
+        return plan(x, rng, self._tap)
 
-    def _run_blocks(self, operation: str, plans: tuple[Plan, ...], x: Array, rng: Any) -> Array:
-        """Arrays with hardware of their own: add over input partitions, concatenate over output partitions."""
-        axis = 0 if operation == "mvm" else 1
-        inputs = self._parts(1 - axis)
-        if self._profile is not None:
-            self._profile.xbar_inputs(x, operation, plans[0].contraction.constants)
-        sums: dict[int, Any] = {}
-        for block, plan in zip(self._blocks, plans, strict=True):
-            driven, start = block.part(1 - axis), block.part(axis).start
-            tap = None if self._profile is None else BlockTap(self._profile, inputs.index(driven))
-            part = multiply(plan, x, rng, tap)
-            sums[start] = sums[start] + part if start in sums else part
-        return backend_of(x).xp.concat([sums[start] for start in sorted(sums)], axis=1)
-
-    def _plans_of(
-        self, operation: str, like: Array, contraction: Contraction, solves: bool = False
-    ) -> tuple[Plan, ...]:
-        key = (operation, contraction, self._profile is not None, solves, *backend_of(like).key(like))
-        plans = self._plans.get(key)
-        if plans is None:
-            tapped = self._profile is not None
-            with backend_of(like).eager():
-                records = self._records(operation, like, solves)
-                plans = tuple(
-                    lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped, solves)
-                    for b, record in zip(self._blocks, records, strict=True)
-                )
-            self._plans[key] = plans
-        return plans
-
-    def _records(self, operation: str, like: Array, solves: bool) -> tuple[Programmed, ...]:
-        """The arrays that are lowered: as programmed, or with their wires, a set-up that all other plans share."""
-        if solves:
-            return tuple(block.record for block in self._blocks)
-        wires = self._wires_of(operation)
-        if wires.open:
-            self._plans.clear()  # no vector is solved by itself any more
-        return wires.records(like)
-
-    def _wires_of(self, operation: str) -> WireSetup:
-        found = self._wires.get(operation)
-        if found is None:
-            found = self._wires[operation] = WireSetup(self._blocks, operation)
-        return found
-
-    def _piece(self, contraction: Contraction, block: Block, operation: str) -> Contraction:
-        """The map restricted to one block."""
-        if len(self._blocks) == 1:
-            return contraction
-        axis = 1 if operation == "mvm" else 0
-        inputs, first = block.part(axis), block.part(1 - axis).start
-        group = first * contraction.row_groups // self._blocks[-1].part(1 - axis).stop
-        return ColumnPart(contraction.row_group(group), inputs.start, inputs.stop)
-
-    def _vectors(self, operation: str, x: Array, rng: Any) -> Array:
-        """Products with vectors ``(count, length)``, in the user's dtype rules."""
-        backend = backend_of(x)
-        given = backend.dtype_name(x)
-        is_complex = given.startswith("complex")
-        if is_complex and not self.complex_valued:
-            raise InputError(
-                f"input has dtype {given}, but core.complex_input is False; set it to True, or multiply the real and "
-                "imaginary parts separately"
-            )
-        dtype = output_dtype(self.params.core.output_dtype, self._dtype, given)
-        working = joint_dtype(self._dtype, given)
-        solves = self._wires_of(operation).solves(x)
-        if not self.complex_valued:
-            y = self._run(operation, backend.astype(x, working), Dense(x.shape[1]), rng, solves=solves)
-            return cast_output(y, dtype)
-        y = self._complex_vectors(operation, x, is_complex, working, rng, solves)
-        if not dtype.startswith("complex"):
-            if is_complex or self._dtype.startswith("complex"):
-                raise InputError(
-                    f"core.output_dtype makes {dtype} of a complex result, which would lose its imaginary part; "
-                    "choose NATIVE"
-                )
-            y = backend.xp.real(y)
-        return cast_output(y, dtype)
-
-    def _complex_vectors(
-        self, operation: str, x: Array, is_complex: bool, working: str, rng: Any, solves: bool
-    ) -> Array:
-        """Drive real and imaginary parts side by side on the stored matrix ``[[Re, -Im], [Im, Re]]``."""
-        backend = backend_of(x)
-        xp = backend.xp
-        real = backend.astype(xp.real(x) if is_complex else x, working)
-        imag = backend.astype(xp.imag(x), working) if is_complex else xp.zeros_like(real)
-        parts = [real, imag] if operation == "mvm" else [imag, real]
-        y = self._run(operation, xp.concat(parts, axis=1), Dense(2 * x.shape[1]), rng, solves=solves)
-        half = y.shape[1] // 2
-        first, second = y[:, :half], y[:, half:]
-        return first + 1j * second if operation == "mvm" else second + 1j * first
-
-    def matmul(self, x: Any, *, rng: Any = None) -> Array:
-        """``np.matmul(core, x)`` in analog; see `matvec`."""
-        y = super().matmul(x, rng=rng)
-        self._remember_direct(x)
-        return y
-
-    def __matmul__(self, x: Any) -> Array:
-        # The plain case first: one matrix, one contraction, no noise, matching NumPy dtype. Everything else, and
-        # every error message, takes the general way.
-        if type(x) is np.ndarray:
-            weights = self._direct.get(x.dtype)
-            if weights is not None and 0 < x.ndim <= 2 and x.shape[0] == weights.shape[1]:
-                return weights @ x
-        return self.matmul(x)
-
-    def _remember_direct(self, x: Any) -> None:
+    def _remember_direct(self, x: np.ndarray) -> None:
         """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
-        if type(x) is not np.ndarray or self._profile is not None or x.dtype in self._direct:
+        if self._tap is not None or self._lowered.wires(Operation.MVM).open:
             return
-        if self._wires_of("mvm").open:
-            return
-        dtype, kernel = x.dtype.name, None
-        own = dtype == self._dtype == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)
-        if own and not self.complex_valued and len(self._blocks) == 1:
-            kernel = self._plans_of("mvm", x, Dense(self.ncol))[0].direct
-        self._direct[x.dtype] = None if kernel is None else np.ascontiguousarray(kernel.weights.T)
+        dtype, own, kernel = x.dtype.name, self.state.dtype, None
+        same = dtype == own == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)
+        if same and not self.complex_valued and len(self.blocks) == 1:
+            kernel = self._lowered.plan(Operation.MVM, x, Dense(self.ncol), tapped=False).plans[0].direct
+        self._lowered.direct[x.dtype] = None if kernel is None else np.ascontiguousarray(kernel.weights.T)
 
     # --- looking inside -----------------------------------------------------------------------------------------------
+
+    def explain(self, operation: str = "mvm") -> Explanation:
+        """What an operation computes, stage by stage, with levels, ranges and the reason for the path chosen.
+
+        Args:
+            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+        """
+        which = Operation(operation)
+        left = self._lowered.wires(which).vectors_left
+        like, map_ = np.zeros(1, compute_dtype(self.state.dtype)), Dense(self.state.stored_shape[1 - which.axis])
+        plan = self._lowered.plan(which, like, map_, self._tap is not None, left > 0)
+        return explain_plans(self.state, which, plan.plans, left)
 
     def to_spice(
         self, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None
@@ -451,7 +428,7 @@ class AnalogCore(Geometry):
             operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
             input_slice: With input bit slicing, the slice to apply, 0 = least significant.
         """
-        return to_spice(self, path, x, operation, input_slice=input_slice)
+        return to_spice(self.state, path, x, operation, input_slice=input_slice)
 
     @contextmanager
     def profile(self, bins: int = 4096, floor: np.ndarray | None = None) -> Iterator[Profile]:
@@ -468,7 +445,7 @@ class AnalogCore(Geometry):
             ...     core @ x
             >>> seen.inputs["mvm"].percentile(99.9)  # doctest: +SKIP
         """
-        scale = None if floor is None else output_per_current((b.record for b in self._blocks), self.params)
+        scale = None if floor is None else output_per_current((b.record for b in self.blocks), self.params)
         seen = Profile(bins, None if scale is None else np.asarray(floor) / scale)
         with self.tapped(seen):
             yield seen
@@ -476,19 +453,9 @@ class AnalogCore(Geometry):
     @contextmanager
     def tapped(self, tap: Tap) -> Iterator[None]:
         """Let ``tap`` look at inputs and ADC inputs while they pass, during a ``with`` block."""
-        outer, self._profile = self._profile, tap
-        self._direct.clear()
+        outer, self._tap = self._tap, tap
+        self._lowered.direct.clear()
         try:
             yield
         finally:
-            self._profile = outer
-
-    def __str__(self) -> str:
-        return str(self.get_matrix())
-
-    def __repr__(self) -> str:
-        style = self.params.core.style.name
-        return (
-            f"AnalogCore(shape={self.shape}, dtype={self._dtype}, style={style}, partitions={self.Ncores}, "
-            f"seed={self.seed})"
-        )
+            self._tap = outer

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, cast, final
 
 import numpy as np
 
@@ -13,10 +14,29 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.indexing import Region, is_whole
 from crossohm.chain.intake import as_array
 from crossohm.chain.numpy_operand import NumpyOperand
+from crossohm.chain.operation import Operation
 from crossohm.errors import InputError, ShapeError
 
-if TYPE_CHECKING:
-    from crossohm.chain.core import AnalogCore
+
+class Owner(Protocol):
+    """The core that a view is a part of."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its matrix."""
+
+    @property
+    def dtype(self) -> Any:
+        """Of its matrix."""
+
+    def get_matrix(self) -> np.ndarray:
+        """The matrix the conductances represent."""
+
+    def write(self, region: Region, values: np.ndarray) -> None:
+        """Write ``values`` at ``region``."""
+
+    def multiply(self, operation: Operation, x: Array, rng: Any) -> Array:
+        """Outputs ``(count, outputs)`` for vectors ``(count, length)``."""
 
 
 class MatrixFace(NumpyOperand):
@@ -26,7 +46,7 @@ class MatrixFace(NumpyOperand):
     cover are dropped. All rows and columns of the arrays are therefore simulated, as in hardware.
     """
 
-    _core: AnalogCore
+    _core: Owner
     _region: Region
     _transposed: bool = False
 
@@ -48,9 +68,9 @@ class MatrixFace(NumpyOperand):
         return int(np.prod(self.shape))
 
     @property
+    @abstractmethod
     def dtype(self) -> Any:
         """Dtype of the matrix, as NumPy knows it (``"bfloat16"`` as a string)."""
-        return self._core.dtype
 
     def __len__(self) -> int:
         if not self.shape:
@@ -85,7 +105,7 @@ class MatrixFace(NumpyOperand):
         except ValueError:
             raise ShapeError(f"value of shape {host.shape} does not fit the region of shape {shape}") from None
         matrix = spread.T if self._transposed else spread
-        self._core._write(region, matrix.reshape(len(region.rows), len(region.columns)))
+        self._core.write(region, matrix.reshape(len(region.rows), len(region.columns)))
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
@@ -97,15 +117,6 @@ class MatrixFace(NumpyOperand):
         return Region(mirrored.columns, mirrored.rows, _mirror(mirrored.kept))
 
     # --- reading ------------------------------------------------------------------------------------------------------
-
-    def get_matrix(self) -> np.ndarray:
-        """The values the programmed conductances represent; see `AnalogCore.get_matrix`."""
-        part = self._region.matrix(self._core.get_matrix())
-        return part.T if self._transposed else part
-
-    def set_matrix(self, matrix: Any) -> None:
-        """Write all values of this view."""
-        self[...] = matrix
 
     def __float__(self) -> float:
         return float(self._scalar())
@@ -120,9 +131,6 @@ class MatrixFace(NumpyOperand):
 
     def __str__(self) -> str:
         return str(self.get_matrix())
-
-    def __repr__(self) -> str:
-        return f"<view of {self._core!r} with shape {self.shape}>"
 
     # --- multiplying --------------------------------------------------------------------------------------------------
 
@@ -232,9 +240,9 @@ class MatrixFace(NumpyOperand):
     def _last_axis(self) -> _Lines:
         """The lines in use where inputs meet this view's last axis."""
         if self.ndim == 1:
-            operation = "mvm" if self._region.kept == (1,) else "vmm"
+            operation = Operation.MVM if self._region.kept == (1,) else Operation.VMM
         else:
-            operation = "vmm" if self._transposed else "mvm"
+            operation = Operation.VMM if self._transposed else Operation.MVM
         return _lines(self._region, self._core.shape, operation)
 
     @cached_property
@@ -242,13 +250,13 @@ class MatrixFace(NumpyOperand):
         """The lines in use where inputs meet this view's first axis; a vector has but one."""
         if self.ndim == 1:
             return self._last_axis
-        return _lines(self._region, self._core.shape, "mvm" if self._transposed else "vmm")
+        return _lines(self._region, self._core.shape, Operation.MVM if self._transposed else Operation.VMM)
 
     def _product(self, vectors: Array, lines: _Lines, rng: Any) -> Array:
         """Outputs ``(count, outputs)`` of this view for inputs ``(count, length)``; ``(count,)`` of a vector."""
         if lines.driven is not None:
             vectors = _embed(vectors, lines.driven)
-        y = self._core._vectors(lines.operation, vectors, rng)
+        y = self._core.multiply(lines.operation, vectors, rng)
         if lines.read is None:
             return y
         if isinstance(lines.read, int):
@@ -263,20 +271,20 @@ class _Lines:
     """The lines of a core that a view drives and reads.
 
     Attributes:
-        operation: ``"mvm"`` or ``"vmm"``.
+        operation: Which product of the core.
         driven: For every input line of the core, the input of the view that drives it, or their number for those that
             none does; None: the view's inputs are the core's.
         read: Output lines of the core that are the view's outputs; one line of a vector; None: all.
     """
 
-    operation: str
+    operation: Operation
     driven: np.ndarray | None
     read: np.ndarray | int | None
 
 
-def _lines(region: Region, shape: tuple[int, ...], operation: str) -> _Lines:
+def _lines(region: Region, shape: tuple[int, ...], operation: Operation) -> _Lines:
     """How ``operation`` uses a core of ``shape`` for the part ``region``."""
-    inputs, outputs = (1, 0) if operation == "mvm" else (0, 1)
+    outputs, inputs = operation.order(0, 1)
     axes = (region.rows, region.columns)
     driven: np.ndarray | None = None
     if not is_whole(axes[inputs], shape[inputs]):
@@ -290,15 +298,33 @@ def _lines(region: Region, shape: tuple[int, ...], operation: str) -> _Lines:
 class View(MatrixFace):
     """Part of a core, or its transpose; shares the core's arrays."""
 
-    def __init__(self, core: AnalogCore, region: Region, transposed: bool) -> None:
+    def __init__(self, core: Owner, region: Region, transposed: bool) -> None:
         self._core = core
         self._region = region
         self._transposed = transposed
 
+    @property
+    def dtype(self) -> Any:
+        return self._core.dtype
 
-def _face(core: AnalogCore, region: Region, transposed: bool) -> MatrixFace:
+    def get_matrix(self) -> np.ndarray:
+        """The values the programmed conductances represent; see `AnalogCore.get_matrix`."""
+        part = self._region.matrix(self._core.get_matrix())
+        return part.T if self._transposed else part
+
+    def set_matrix(self, matrix: Any) -> None:
+        """Write all values of this view."""
+        self[...] = matrix
+
+    def __repr__(self) -> str:
+        return f"<view of {self._core!r} with shape {self.shape}>"
+
+
+def _face(core: Owner, region: Region, transposed: bool) -> MatrixFace:
     """A view, or the core itself where the view would be all of it."""
-    return core if not transposed and region.covers(core._shape) else View(core, region, transposed)
+    if not transposed and region.covers(core.shape):
+        return cast("MatrixFace", core)
+    return View(core, region, transposed)
 
 
 def _mirror(axes: tuple[int, ...]) -> tuple[int, ...]:

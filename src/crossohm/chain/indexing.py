@@ -33,7 +33,7 @@ class Region:
         sizes = (len(self.rows), len(self.columns))
         return tuple(sizes[axis] for axis in self.kept)
 
-    def covers(self, shape: tuple[int, int]) -> bool:
+    def covers(self, shape: tuple[int, ...]) -> bool:
         """True if the region is the whole matrix of ``shape`` in its own order."""
         return self.kept == (0, 1) and all(map(is_whole, (self.rows, self.columns), shape))
 

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from crossohm.chain import AnalogCore
+from crossohm.chain.lowering.inputs import build_drive
 from crossohm.chain.lowering.lower import converters
 from crossohm.chain.lowering.ranges import Limits, adc_limits
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.running.digitiser import Digitiser
-from crossohm.chain.running.drive import Drive, build_drive
+from crossohm.chain.running.drive import Drive
 from crossohm.mapping import build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
 
@@ -120,7 +122,7 @@ def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
 def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerReport:
     """What one core occupies; ``vectors`` is the number of input vectors per image."""
     arrays = core.arrays
-    drive, digitisers = converters(core.blocks[0].record, core.params, "mvm")
+    drive, digitisers = converters(core.blocks[0].record, core.params, Operation.MVM)
     return LayerReport(
         layer=name,
         kind=kind,
@@ -147,8 +149,8 @@ def _in_words(converter: ADCParameters | DACParameters) -> str:
 
 def _operations(block: Block) -> int:
     """Operations of the arrays of a block per vector: every input slice drives every array once."""
-    slices = len(build_drive(block.params, "mvm").dac.plane_weights)
-    return max(1, slices) * sum(1 for _ in block.record.arrays())
+    slices = len(build_drive(block.params, Operation.MVM).dac.plane_weights)
+    return max(1, slices) * sum(1 for _ in block.record.places())
 
 
 def _cell_levels(params: CrossSimParameters) -> int | None:
@@ -171,7 +173,7 @@ def _adc_ranges(core: AnalogCore) -> tuple[Limits, ...]:
     if not core.params.xbar.adc.mvm.converts:
         return ()
     found = [
-        adc_limits(block.params, build_mapping(block.params), "mvm", columns)
+        adc_limits(block.params, build_mapping(block.params), Operation.MVM, columns)
         for block in core.blocks
         for columns in {part.stop - part.start for part in block.record.column_parts}
     ]

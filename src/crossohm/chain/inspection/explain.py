@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.state import CoreState
 from crossohm.chain.running.digitiser import Digitiser
 from crossohm.chain.running.plan import Plan, Stage
-
-if TYPE_CHECKING:
-    from crossohm.chain.core import AnalogCore
 
 
 @final
@@ -39,21 +38,23 @@ class Explanation:
         return f"<p>{html.escape(self.title)}</p><table>{cells}</table>"
 
 
-def explain_plans(core: AnalogCore, operation: str, plans: tuple[Plan, ...], vectors_left: int) -> Explanation:
+def explain_plans(state: CoreState, operation: Operation, plans: tuple[Plan, ...], vectors_left: int) -> Explanation:
     """Describe the plans of one operation (several if arrays have hardware of their own).
 
     Args:
-        core: The core.
-        operation: ``"mvm"`` or ``"vmm"``.
+        state: The core.
+        operation: Which product.
         plans: One per block.
         vectors_left: How many vectors more are multiplied with these plans before wires are eliminated; 0 if there are
             none, or they have been.
     """
-    symbol = "W x" if operation == "mvm" else "x W"
+    symbol = "W x" if operation.forward else "x W"
+    rows_held, columns_held = state.stored_shape
     title = (
-        f"{operation} ({symbol}) of {core.name!r}, {core.nrow} outputs x {core.ncol} inputs stored, seed {core.seed}"
+        f"{operation} ({symbol}) of {state.name!r}, {rows_held} outputs x {columns_held} inputs stored, "
+        f"seed {state.seed}"
     )
-    rows: list[tuple[str, str]] = [("arrays", _arrays(core, operation)), ("weights", _weights(core))]
+    rows: list[tuple[str, str]] = [("arrays", _arrays(state, operation)), ("weights", _weights(state))]
     if vectors_left:
         rows.append(("wires", _wires(vectors_left)))
     for index, plan in enumerate(plans):
@@ -62,18 +63,22 @@ def explain_plans(core: AnalogCore, operation: str, plans: tuple[Plan, ...], vec
     return Explanation(title, tuple(rows))
 
 
-def _arrays(core: AnalogCore, operation: str) -> str:
-    record = core.blocks[0].record
+def _arrays(state: CoreState, operation: Operation) -> str:
+    record, (row_parts, column_parts) = state.blocks[0].record, (state.parts(0), state.parts(1))
     slices, signs = record.conductance.shape[:2]
-    sizes, unit = {"rows": max(core.NcolsVec), "columns": max(core.NrowsVec)}, ""
+    sizes, unit = {"rows": _longest(column_parts), "columns": _longest(row_parts)}, ""
     if record.units:
-        line = "columns" if operation == "mvm" else "rows"
+        line = "columns" if operation.forward else "rows"
         sizes[line] += 1
         unit = f", one of the {line} a unit {line.removesuffix('s')}"
     return (
-        f"{core.num_cores_row} x {core.num_cores_col} partitions (outputs x inputs) x {slices} slices x {signs} signs "
-        f"= {len(core.arrays)} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
+        f"{len(row_parts)} x {len(column_parts)} partitions (outputs x inputs) x {slices} slices x {signs} signs "
+        f"= {sum(1 for _ in state.arrays())} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
     )
+
+
+def _longest(parts: tuple[slice, ...]) -> int:
+    return int(max(part.stop - part.start for part in parts))
 
 
 def _wires(vectors_left: int) -> str:
@@ -81,10 +86,11 @@ def _wires(vectors_left: int) -> str:
     return f"the next {vectors} solved one by one (exact); for more, the network is eliminated once (exact)"
 
 
-def _weights(core: AnalogCore) -> str:
-    device, style = core.params.xbar.device, core.params.core.style.name
+def _weights(state: CoreState) -> str:
+    device, style = state.params.xbar.device, state.params.core.style.name
     levels = "continuous cells" if not device.cell_bits else f"{2**device.cell_bits} levels per cell"
-    return f"{style}, range {core.min:.4g} to {core.max:.4g}, {levels}, lowest conductance {device.Gmin_norm:.4g} Gmax"
+    low, high = state.limits
+    return f"{style}, range {low:.4g} to {high:.4g}, {levels}, lowest conductance {device.Gmin_norm:.4g} Gmax"
 
 
 def _plan_rows(plan: Plan) -> list[tuple[str, str]]:

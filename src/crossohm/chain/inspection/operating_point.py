@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from crossohm.chain.inspection.stimulus import Stimulus, stimuli
-from crossohm.chain.lowering.wires import naming_array
 from crossohm.circuits.grid import Law, Wires, grid_state
 from crossohm.devices import cell_of
 from crossohm.errors import CrossOhmError
@@ -91,7 +90,7 @@ def operating_point(
         UnsupportedError: The core is complex.
     """
     known = []
-    for stimulus in stimuli(core, x, operation, input_slice):
+    for stimulus in stimuli(core.state, x, operation, input_slice):
         place = (stimulus.partition, stimulus.network.weight_slice)
         if place == (tuple(partition), weight_slice) and sign in (None, _sign(stimulus)):
             return _solved(stimulus)
@@ -112,12 +111,12 @@ def _solved(stimulus: Stimulus) -> OperatingPoint:
     network, v = stimulus.network, np.asarray(stimulus.voltages, dtype=np.float64)
     device = stimulus.setup.params.xbar.device
     law, place = _law(stimulus), (network.gated, network.unused, network.unused_at)
-    with naming_array(network.name, stimulus.setup.operation):
+    with network.named():
         found, ideal = (grid_state(network.g, v, wires, law, *place) for wires in (network.wires, Wires()))
     volt, ampere = device.Vread, device.Vread / device.Rmin
     return OperatingPoint(
         name=network.name,
-        operation=stimulus.setup.operation,
+        operation=stimulus.setup.operation.value,
         gated=network.gated,
         has_unit_line=stimulus.setup.units is not None,
         applied=v * volt,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -16,7 +15,6 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.inspection.histogram import StreamingHistogram
 from crossohm.chain.lowering.ranges import conversion_gain
 from crossohm.chain.programming.record import Programmed
-from crossohm.chain.running.plan import Tap
 from crossohm.errors import CrossOhmError, DataError, ShapeError
 from crossohm.params import CoreStyle, CrossSimParameters
 
@@ -175,27 +173,6 @@ class Profile:
         matters = currents >= floors
         record.add(currents[matters])
         self._of(self.floors, key).add(np.broadcast_to(floors, currents.shape)[~matters])
-
-
-@final
-@dataclass(frozen=True)
-class BlockTap:
-    """What one of several arrays adds to what is seen of its core, whose inputs are recorded once for all.
-
-    Attributes:
-        tap: Of the core.
-        part: Input partition of the array.
-    """
-
-    tap: Tap
-    part: int
-
-    def xbar_inputs(self, x: Array, operation: str, constants: int) -> None:
-        """Nothing: the core has recorded them."""
-
-    def adc_inputs(self, currents: Array, operation: str, partition: int, plane: int) -> None:
-        """Record what one conversion sees under the array's place in the core."""
-        self.tap.adc_inputs(currents, operation, self.part + partition, plane)
 
 
 def output_per_current(records: Iterable[Programmed], params: CrossSimParameters) -> float | None:

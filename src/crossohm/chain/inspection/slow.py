@@ -13,7 +13,8 @@ import numpy as np
 
 from crossohm.chain.contraction.contraction import Dense
 from crossohm.chain.lowering.setup import Setup, make_setup
-from crossohm.chain.programming.parts import program_blocks
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.state import program_core
 from crossohm.params import CrossSimParameters
 
 #: A layer in small: its weights reach both ends of the cells' range, as those of any layer do.
@@ -30,7 +31,7 @@ _SETTINGS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def slow_path(params: CrossSimParameters, operation: str = "mvm") -> str | None:
+def slow_path(params: CrossSimParameters, operation: str = Operation.MVM) -> str | None:
     """Why products on this hardware take long, and what to set instead; None if they are matrix products.
 
     Args:
@@ -40,18 +41,18 @@ def slow_path(params: CrossSimParameters, operation: str = "mvm") -> str | None:
     Raises:
         ParameterError: the description cannot be built.
     """
-    setup = _job(params, operation)
+    setup = _setup(params, operation)
     if not _is_slow(setup):
         return None
     return f"{_reason(setup)}; fast with {', or '.join(_remedies(params, operation))}{_faster(setup)}"
 
 
-def _job(params: CrossSimParameters, operation: str) -> Setup:
+def _setup(params: CrossSimParameters, operation: str) -> Setup:
     perfect = params.copy()
     perfect.update({f"xbar.device.{error}.enable": False for error in ("programming_error", "drift_error")})
     perfect.update({"core.rows_max": 0, "core.cols_max": 0})
-    record = program_blocks(_WEIGHTS, (perfect,), 0, "slow path")[0].record
-    return make_setup(record, perfect, operation, Dense(2), np.zeros(1), tapped=False)
+    record = program_core(_WEIGHTS, "float64", (perfect,), 0, "slow path").blocks[0].record
+    return make_setup(record, perfect, Operation(operation), Dense(2), np.zeros(1), tapped=False)
 
 
 def _is_slow(setup: Setup) -> bool:
@@ -85,7 +86,7 @@ def _remedies(params: CrossSimParameters, operation: str) -> Iterator[str]:
         for chosen in combinations(settings, size):
             changed = params.copy()
             changed.update(dict(chosen))
-            if not _is_slow(_job(changed, operation)):
+            if not _is_slow(_setup(changed, operation)):
                 found.append(" and ".join(f"{path} = {value!r}" for path, value in chosen))
         if found:
             yield from found

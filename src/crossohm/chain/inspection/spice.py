@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crossohm.chain.inspection.stimulus import Stimulus, stimuli
+from crossohm.chain.programming.state import CoreState
 from crossohm.circuits.grid.netlist import netlist
 from crossohm.errors import DataError, UnsupportedError
 
-if TYPE_CHECKING:
-    from crossohm.chain.core import AnalogCore
-
 
 def to_spice(
-    core: AnalogCore, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None
+    state: CoreState, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None
 ) -> list[Path]:
     """Write one netlist per physical array (one per pair, if interleaved) for one input vector.
 
@@ -24,7 +22,7 @@ def to_spice(
     limits, subtraction and ADCs; read noise is not in it. Files of the same names are replaced.
 
     Args:
-        core: The core.
+        state: The core.
         path: Folder for the files; made if missing.
         x: Input vector in the user's units, ``(N,)`` for ``"mvm"`` or ``(M,)`` for ``"vmm"``.
         operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
@@ -40,7 +38,7 @@ def to_spice(
         UnsupportedError: The core is complex, or its cells are nonlinear.
         DataError: The folder cannot be made.
     """
-    files = [_file(core, stimulus, input_slice) for stimulus in stimuli(core, x, operation, input_slice)]
+    files = [_file(state, stimulus, input_slice) for stimulus in stimuli(state, x, operation, input_slice)]
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +49,7 @@ def to_spice(
     return [folder / name for name, _ in files]
 
 
-def _file(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> tuple[str, str]:
+def _file(state: CoreState, stimulus: Stimulus, input_slice: int | None) -> tuple[str, str]:
     """Name and text of one netlist."""
     if stimulus.setup.law is not None:
         raise UnsupportedError(
@@ -67,15 +65,15 @@ def _file(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> tupl
         gated=network.gated,
         unused=network.unused,
         unused_at=network.unused_at,
-        title="\n".join(_heading(core, stimulus, input_slice)),
+        title="\n".join(_heading(state, stimulus, input_slice)),
     )
-    return _file_name(core, stimulus, input_slice), text
+    return _file_name(state, stimulus, input_slice), text
 
 
-def _file_name(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> str:
+def _file_name(state: CoreState, stimulus: Stimulus, input_slice: int | None) -> str:
     """``<core>_<operation>_array<r>_<c>_slice<s>[_plus|_minus|_pair][_input<k>].cir``."""
     setup, network = stimulus.setup, stimulus.network
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", core.name)
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", state.name)
     sign = (
         "_pair" if setup.interleaved else ("_plus", "_minus")[network.signs.start] if setup.mapping.signs == 2 else ""
     )
@@ -84,15 +82,15 @@ def _file_name(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) ->
     return f"{name}_{setup.operation}_array{r}_{c}_slice{network.weight_slice}{sign}{bits}.cir"
 
 
-def _heading(core: AnalogCore, stimulus: Stimulus, input_slice: int | None) -> Iterator[str]:
+def _heading(state: CoreState, stimulus: Stimulus, input_slice: int | None) -> Iterator[str]:
     """What the netlist is and how its lines and currents relate to the matrix."""
     block, setup, network = stimulus.block, stimulus.setup, stimulus.network
-    device, forward = block.params.xbar.device, setup.operation == "mvm"
-    outputs, inputs = ("row", "column") if forward else ("column", "row")
-    first_output, first_input = (block.rows.start, block.columns.start)[:: 1 if forward else -1]
+    device, operation = block.params.xbar.device, setup.operation
+    outputs, inputs = operation.order("row", "column")
+    first_output, first_input = operation.order(block.rows.start, block.columns.start)
     unit = "line 0 is the unit line, then " if setup.units is not None else ""
     yield f"array {network.name}"
-    yield f"core {core.name}, seed {core.seed}, {'core @ x' if forward else 'x @ core'}, partition {stimulus.partition}"
+    yield f"core {state.name}, seed {state.seed}, {setup.operation.product}, partition {stimulus.partition}"
     yield f"input lines: matrix {inputs}s from {first_input + network.inputs.start} on"
     yield f"output lines: {unit}matrix {outputs}s from {first_output + network.outputs.start} on"
     yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -12,15 +12,14 @@ from crossohm.backends import backend_of
 from crossohm.chain.contraction.contraction import Dense
 from crossohm.chain.dtypes import joint_dtype
 from crossohm.chain.intake import as_array
-from crossohm.chain.lowering.array_circuits import ArrayCircuit, circuits_of
+from crossohm.chain.lowering.array_circuits import circuits_of
 from crossohm.chain.lowering.setup import Setup, make_setup
-from crossohm.chain.programming.parts import Block, block_parts
-from crossohm.chain.programming.record import OPERATIONS
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.parts import Block
+from crossohm.chain.programming.state import CoreState
+from crossohm.chain.running.circuit import ArrayCircuit
 from crossohm.chain.running.drive import Drive
 from crossohm.errors import CrossOhmError, InputError, ShapeError, UnsupportedError
-
-if TYPE_CHECKING:
-    from crossohm.chain.core import AnalogCore
 
 
 @final
@@ -43,11 +42,11 @@ class Stimulus:
     voltages: np.ndarray
 
 
-def stimuli(core: AnalogCore, x: Any, operation: str, input_slice: int | None) -> Iterator[Stimulus]:
-    """Every array of ``core`` with what ``x`` applies to it, by block, partition, slice and sign.
+def stimuli(state: CoreState, x: Any, operation: str, input_slice: int | None) -> Iterator[Stimulus]:
+    """Every array of a core with what ``x`` applies to it, by block, partition, slice and sign.
 
     Args:
-        core: The core.
+        state: The core.
         x: Input vector in the user's units, ``(N,)`` for ``"mvm"`` or ``(M,)`` for ``"vmm"``.
         operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
         input_slice: With input bit slicing, the slice to apply, 0 = least significant; None without.
@@ -58,49 +57,40 @@ def stimuli(core: AnalogCore, x: Any, operation: str, input_slice: int | None) -
         CrossOhmError: ``operation`` or ``input_slice`` does not exist.
         UnsupportedError: The core is complex.
     """
-    if operation not in OPERATIONS:
-        raise CrossOhmError(f"operation is {operation!r}; pass 'mvm' (core @ x) or 'vmm' (x @ core)")
-    if core.complex_valued:
+    which = Operation(operation)
+    if state.complex_valued:
         raise UnsupportedError(
             "the arrays of a complex core hold several parts of its matrix; build a core from the real or the "
             "imaginary part instead"
         )
-    vector = _input_vector(core, x, operation)
-    for block in core.blocks:
-        inputs = block.columns if operation == "mvm" else block.rows
-        part = vector[np.newaxis, inputs]
-        setup = make_setup(block.record, block.params, operation, Dense(part.shape[1]), part, tapped=False)
-        voltages = _voltages(setup.drive, part, input_slice, operation)[0]
-        row, column = _first_partition(core, block)
+    vector = _input_vector(state, x, which)
+    for block in state.blocks:
+        part = vector[np.newaxis, block.part(1 - which.axis)]
+        setup = make_setup(block.record, block.params, which, Dense(part.shape[1]), part, tapped=False)
+        voltages = _voltages(setup.drive, part, input_slice, which)[0]
+        row, column = state.first_partition(block)
         for network in circuits_of(setup):
             partition = (row + network.partition[0], column + network.partition[1])
             yield Stimulus(block, setup, network, partition, voltages[network.inputs])
 
 
-def _input_vector(core: AnalogCore, x: Any, operation: str) -> np.ndarray:
+def _input_vector(state: CoreState, x: Any, operation: Operation) -> np.ndarray:
     """``x`` on the host, in the dtype in which the core would compute."""
     given = as_array(x)
     backend = backend_of(given)
     dtype = backend.dtype_name(given)
-    length = core.shape[1 if operation == "mvm" else 0]
+    length = state.shape[1 - operation.axis]
     if tuple(given.shape) != (length,):
-        raise ShapeError(f"x has shape {tuple(given.shape)}; {operation} of a core of shape {core.shape}: ({length},)")
+        raise ShapeError(f"x has shape {tuple(given.shape)}; {operation} of a core of shape {state.shape}: ({length},)")
     if not dtype.startswith(("float", "int", "uint", "bool", "bfloat")):
         raise InputError(f"x has dtype {dtype}; pass real numbers")
-    vector = np.asarray(backend.to_numpy(given)).astype(joint_dtype(str(core.dtype), dtype))
+    vector = np.asarray(backend.to_numpy(given)).astype(joint_dtype(state.dtype, dtype))
     if not np.all(np.isfinite(vector)):
         raise InputError("x holds NaN or infinity; no source applies them, pass finite numbers")
     return vector
 
 
-def _first_partition(core: AnalogCore, block: Block) -> tuple[int, int]:
-    """Partition of the core with which a block begins."""
-    if len(core.blocks) == 1:
-        return 0, 0
-    return block_parts(core.blocks, 0).index(block.rows), block_parts(core.blocks, 1).index(block.columns)
-
-
-def _voltages(drive: Drive, x: np.ndarray, input_slice: int | None, operation: str) -> np.ndarray:
+def _voltages(drive: Drive, x: np.ndarray, input_slice: int | None, operation: Operation) -> np.ndarray:
     """Normalised array voltages ``(1, features)`` of all bits, or of one input slice."""
     quantised = drive.dac.quantize(drive.normalise(x)[0])
     count = len(drive.dac.plane_weights)

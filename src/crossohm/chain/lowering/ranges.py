@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from crossohm.chain.lowering.inputs import build_drive
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.record import Programmed
-from crossohm.chain.running.drive import build_drive
 from crossohm.circuits.adc import get_adc
 from crossohm.errors import ParameterError
 from crossohm.mapping import Mapping, build_mapping
-from crossohm.params import (
-    ADCParameters,
-    ADCRangeLimits,
-    CrossSimParameters,
-    DACParameters,
-)
+from crossohm.params import ADCRangeLimits, CrossSimParameters, DACParameters
 
 Limits = tuple[float, float]
 
 
-def adc_limits(params: CrossSimParameters, mapping: Mapping, operation: str, inputs: int) -> tuple[Limits, ...]:
+def adc_limits(params: CrossSimParameters, mapping: Mapping, operation: Operation, inputs: int) -> tuple[Limits, ...]:
     """Lowest and highest converted current for each slice, in normalised current.
 
     Args:
         params: The hardware.
         mapping: Its weight mapping.
-        operation: ``"mvm"`` or ``"vmm"``.
+        operation: Which product.
         inputs: Input lines of the array in this operation.
     """
-    spec: ADCParameters = getattr(params.xbar.adc, operation)
-    dac: DACParameters = getattr(params.xbar.dac, operation)
+    spec, dac = operation.adc(params), operation.dac(params)
     if spec.adc_range_option is ADCRangeLimits.CALIBRATED:
         return tuple((low, high) for low, high in spec.calibrated_pairs)  # checked with the hardware
     bipolar = params.sees_both_signs(operation)
@@ -56,7 +51,7 @@ def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
             allowed="unsliced weights, and inputs that are not digitised slice by slice",
         )
     inputs = record.column_parts[0]
-    limits = adc_limits(params, mapping, "mvm", inputs.stop - inputs.start)
+    limits = adc_limits(params, mapping, Operation.MVM, inputs.stop - inputs.start)
     path = "xbar.adc.mvm"
     lsb = get_adc(spec.model, f"{path}.model").build(spec, *limits[0], {}).lsb
     assert lsb is not None
@@ -66,10 +61,10 @@ def output_step(record: Programmed, params: CrossSimParameters) -> float | None:
 def conversion_gain(record: Programmed, params: CrossSimParameters) -> float:
     """What one unit of normalised current, digitised by the lowest slice's ADC, adds to an output of an MVM."""
     coefficient = float(build_mapping(params).coefficients[0, 0])
-    return record.scale * build_drive(params, "mvm").scale * coefficient
+    return record.scale * build_drive(params, Operation.MVM).scale * coefficient
 
 
-def _finest_step(params: CrossSimParameters, mapping: Mapping, dac: DACParameters, operation: str) -> float:
+def _finest_step(params: CrossSimParameters, mapping: Mapping, dac: DACParameters, operation: Operation) -> float:
     """Smallest possible change of an output current: one conductance step times one input-slice step."""
     span = params.xbar.device.Grange_norm
     bits = params.core.weight_bits

@@ -12,9 +12,11 @@ import numpy as np
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import Contraction, Kernel
 from crossohm.chain.dtypes import counts_steps
+from crossohm.chain.lowering.inputs import build_drive
 from crossohm.chain.lowering.wires import has_effective_matrix, networks_vary
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.record import Programmed
-from crossohm.chain.running.drive import Drive, build_drive
+from crossohm.chain.running.drive import Drive
 from crossohm.circuits.levels import Levels
 from crossohm.devices import Device, active_device, cell_of
 from crossohm.mapping import Mapping, build_mapping
@@ -35,7 +37,7 @@ class Setup:
         name: Name of the core, or of its part.
         params: The hardware.
         mapping: Its weight mapping.
-        operation: ``"mvm"`` or ``"vmm"``.
+        operation: Which product.
         conductance: ``(slices, signs, outputs, inputs)`` as programmed.
         record: What was programmed.
         units: Unit lines ``(slices, output partitions, inputs)``, or None.
@@ -55,7 +57,7 @@ class Setup:
     name: str
     params: CrossSimParameters
     mapping: Mapping
-    operation: str
+    operation: Operation
     conductance: np.ndarray
     record: Programmed
     units: np.ndarray | None
@@ -74,13 +76,12 @@ class Setup:
     @property
     def target(self) -> np.ndarray:
         """The conductances asked for, oriented as `conductance`."""
-        target = self.record.target
-        return target if self.operation == "mvm" else np.swapaxes(target, 2, 3)
+        return self.operation.orient(self.record.target)
 
     @property
     def adc(self) -> ADCParameters:
         """Converters of this operation."""
-        return getattr(self.params.xbar.adc, self.operation)  # type: ignore[no-any-return]
+        return self.operation.adc(self.params)
 
     @property
     def digitises(self) -> bool:
@@ -211,7 +212,7 @@ class Setup:
 def make_setup(
     record: Programmed,
     params: CrossSimParameters,
-    operation: str,
+    operation: Operation,
     contraction: Contraction,
     like: Array,
     tapped: bool,
@@ -222,18 +223,18 @@ def make_setup(
     Raises:
         ParameterError: a converter or device model does not fit the hardware.
     """
-    forward = operation == "mvm"
     device = params.xbar.device
+    outputs, inputs = operation.order(record.row_parts, record.column_parts)
     setup = Setup(
         name=record.name,
         params=params,
         mapping=build_mapping(params),
         operation=operation,
-        conductance=record.conductance if forward else np.swapaxes(record.conductance, 2, 3),
+        conductance=operation.orient(record.conductance),
         record=record,
         units=record.units.get(operation),
-        output_parts=record.row_parts if forward else record.column_parts,
-        input_parts=record.column_parts if forward else record.row_parts,
+        output_parts=outputs,
+        input_parts=inputs,
         mismatch=record.mismatch,
         scale=record.scale,
         contraction=contraction,

@@ -14,6 +14,7 @@ from crossohm.chain.contraction.contraction import Dense
 from crossohm.chain.lowering.array_circuits import circuits_of
 from crossohm.chain.lowering.setup import make_setup
 from crossohm.chain.lowering.wires import apply_wires, has_effective_matrix
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.programming.record import Programmed
 from crossohm.circuits.grid import Wires, elimination_work
@@ -33,10 +34,10 @@ class WireSetup:
 
     Args:
         blocks: The programmed arrays.
-        operation: ``"mvm"`` or ``"vmm"``.
+        operation: Which lines are driven.
     """
 
-    def __init__(self, blocks: tuple[Block, ...], operation: str) -> None:
+    def __init__(self, blocks: tuple[Block, ...], operation: Operation) -> None:
         self._blocks = blocks
         self._operation = operation
         self._records: tuple[Programmed, ...] | None = None
@@ -90,7 +91,7 @@ class WireSetup:
         for block in self._blocks:
             if not has_effective_matrix(block.params):
                 continue
-            columns = Dense(block.record.shape[1 if self._operation == "mvm" else 0])
+            columns = Dense(block.record.shape[1 - self._operation.axis])
             setup = make_setup(
                 block.record, block.params, self._operation, columns, np.zeros(1), tapped=False, solves=True
             )

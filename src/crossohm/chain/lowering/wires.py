@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from crossohm.backends import Array, backend_of
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.record import Programmed
 from crossohm.circuits.grid import Wires, effective_matrix
 from crossohm.devices import is_active
-from crossohm.errors import CrossOhmError
 from crossohm.params import CoreStyle, CrossSimParameters
 
 #: Elements of the matrices inverted in one step, over all arrays eliminated together (8 MB of float64).
 TOGETHER_ELEMENTS = 1 << 20
 
 
-def wires_of(params: CrossSimParameters, operation: str) -> Wires:
+def wires_of(params: CrossSimParameters, operation: Operation) -> Wires:
     """Resistances along input and output lines; a VMM drives the array's columns and reads its rows."""
     p, r_min = params.xbar.array.parasitics, params.xbar.device.Rmin
     along_rows = Wires(p.Rp_row / r_min, p.Rp_col / r_min, p.Rp_row_terminal / r_min, p.Rp_col_terminal / r_min)
-    return along_rows if operation == "mvm" else along_rows.mirrored
+    return along_rows if operation.forward else along_rows.mirrored
 
 
-def wires_of_slice(params: CrossSimParameters, operation: str, slice_: int) -> Wires:
+def wires_of_slice(params: CrossSimParameters, operation: Operation, slice_: int) -> Wires:
     """The wires of one weight slice: none where they do not take effect or the slice is declared without."""
     parasitics = params.xbar.array.parasitics
     without = params.core.style is CoreStyle.BITSLICED and slice_ in parasitics.disable_slices
@@ -46,28 +45,14 @@ def has_effective_matrix(params: CrossSimParameters) -> bool:
     return params.xbar.array.parasitics.effective and not networks_vary(params)
 
 
-def unused_rows(params: CrossSimParameters, operation: str, inputs: int) -> int:
+def unused_rows(params: CrossSimParameters, operation: Operation, inputs: int) -> int:
     """Positions of a line of full length that an array with ``inputs`` inputs leaves unselected."""
-    longest = params.core.rows_max if operation == "mvm" else params.core.cols_max
+    longest = params.core.rows_max if operation.forward else params.core.cols_max
     return max(longest - inputs, 0)
 
 
-def array_place(name: str, operation: str) -> str:
-    """What to call an array, and what it was doing, in an error."""
-    return f"{name}, {'core @ x' if operation == 'mvm' else 'x @ core'}"
-
-
-@contextmanager
-def naming_array(name: str, operation: str) -> Iterator[None]:
-    """Say in which array of which core, and in which operation, a solver failed."""
-    try:
-        yield
-    except CrossOhmError as error:
-        raise CrossOhmError(f"{array_place(name, operation)}: {error}") from error
-
-
 def apply_wires(
-    record: Programmed, params: CrossSimParameters, operation: str, like: Array | None = None
+    record: Programmed, params: CrossSimParameters, operation: Operation, like: Array | None = None
 ) -> Programmed:
     """The record whose conductances are the effective ones of ``operation``.
 
@@ -80,7 +65,7 @@ def apply_wires(
     Args:
         record: The programmed arrays.
         params: Their hardware.
-        operation: ``"mvm"`` or ``"vmm"``.
+        operation: Which lines are driven.
         like: The inputs they will multiply; if these live on an accelerator, the elimination runs there.
 
     Raises:
@@ -88,17 +73,15 @@ def apply_wires(
     """
     if not has_effective_matrix(params) or record.wired == operation:
         return record
-    forward = operation == "mvm"
-    effective = np.array(record.conductance if forward else np.swapaxes(record.conductance, 2, 3))
-    units = {operation: record.units[operation].copy()} if record.units else {}
+    effective = np.array(operation.orient(record.conductance))
+    units = {operation.value: record.units[operation].copy()} if record.units else {}
     for wires, networks in alike(wired_arrays(record, params, operation, effective, units.get(operation))):
         lines = np.stack([network.lines for network in networks])
         device = lines if like is None or not backend_of(like).on_accelerator(like) else _double_on(like, lines)
         found = effective_matrix(device, wires, [network.name for network in networks])
         for network, matrix in zip(networks, backend_of(found).to_numpy(found), strict=True):
             network.replace(matrix)
-    conductance = effective if forward else np.swapaxes(effective, 2, 3)
-    return replace(record, conductance=conductance, units={**record.units, **units}, wired=operation)
+    return replace(record, conductance=operation.orient(effective), units={**record.units, **units}, wired=operation)
 
 
 def _double_on(like: Array, value: np.ndarray) -> Array:
@@ -137,21 +120,16 @@ class WiredArray:
 
 
 def wired_arrays(
-    record: Programmed, params: CrossSimParameters, operation: str, g: np.ndarray, units: np.ndarray | None
+    record: Programmed, params: CrossSimParameters, operation: Operation, g: np.ndarray, units: np.ndarray | None
 ) -> Iterator[WiredArray]:
     """The networks of ``record``: views of ``g`` ``(slices, signs, outputs, inputs)`` and of its unit lines."""
-    forward = operation == "mvm"
-    outputs, inputs = (record.row_parts, record.column_parts)[:: 1 if forward else -1]
-    together = g.shape[1] if params.core.interleaves_pairs else 1
-    for name, (r, c), s, k in record.arrays():
-        if k % together:
-            continue  # part of the network of the positive array
-        output, input_ = (r, c) if forward else (c, r)
+    for place in record.places(interleaved=params.core.interleaves_pairs):
+        (output, _), (outputs, inputs) = operation.order(*place.partition), operation.order(place.rows, place.columns)
         yield WiredArray(
-            name=array_place(f"{record.name}/{name}{'-' if together > 1 else ''}", operation),
-            wires=wires_of_slice(params, operation, s),
-            cells=g[s, k : k + together, outputs[output], inputs[input_]],
-            unit=None if units is None else units[s, output : output + 1, inputs[input_]],
+            name=f"{record.name}/{place.name}, {operation.product}",
+            wires=wires_of_slice(params, operation, place.weight_slice),
+            cells=g[place.weight_slice, place.signs, outputs, inputs],
+            unit=None if units is None else units[place.weight_slice, output : output + 1, inputs],
         )
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from crossohm._random import ChipDraw, chip_rng
+from crossohm.chain.operation import Operation
+from crossohm.chain.programming.places import ArrayPlace, places
 from crossohm.circuits.adc import get_adc
 from crossohm.devices import error_at_write, write
 from crossohm.errors import InputError
 from crossohm.mapping import Mapping, build_mapping
-from crossohm.params import ADCParameters, CrossSimParameters
+from crossohm.params import CrossSimParameters
 
-OPERATIONS = ("mvm", "vmm")
 #: Weights turned into target conductances at a time, which is done in double precision.
 TARGETS_AT_A_TIME = 1 << 18
 
@@ -67,27 +68,22 @@ class Programmed:
     @property
     def target(self) -> np.ndarray:
         """Conductances asked for, shaped as those held; worked out anew from the matrix, which is smaller."""
-        mapping, matrix = self.mapping, self.matrix
-        found = np.empty((mapping.slices, mapping.signs, *matrix.shape), dtype=matrix.dtype)
-        rows = max(1, TARGETS_AT_A_TIME // max(1, matrix.shape[1]))
-        for start in range(0, matrix.shape[0], rows):
+        return self.target_of(self.matrix)
+
+    def target_of(self, weights: np.ndarray) -> np.ndarray:
+        """Conductances asked for to hold ``weights`` ``(rows, columns)``, ``(slices, signs, rows, columns)``."""
+        mapping = self.mapping
+        found = np.empty((mapping.slices, mapping.signs, *weights.shape), dtype=weights.dtype)
+        rows = max(1, TARGETS_AT_A_TIME // max(1, weights.shape[1]))
+        for start in range(0, weights.shape[0], rows):
             part = slice(start, start + rows)
-            found[:, :, part] = mapping.targets(matrix[part].astype(np.float64) / self.scale)
+            found[:, :, part] = mapping.targets(weights[part].astype(np.float64) / self.scale)
         return found
 
-    def arrays(self) -> Iterator[tuple[str, tuple[int, int], int, int]]:
-        """Name, partition (output, input), slice and sign of every physical array."""
+    def places(self, *, interleaved: bool = False) -> Iterator[ArrayPlace]:
+        """Where every physical array stands; with ``interleaved``, both of a pair as one."""
         slices, signs = self.conductance.shape[:2]
-        for r in range(len(self.row_parts)):
-            for c in range(len(self.column_parts)):
-                for s in range(slices):
-                    for k in range(signs):
-                        yield array_name(r, c, s, k, signs), (r, c), s, k
-
-
-def array_name(r: int, c: int, slice_: int, sign: int, signs: int) -> str:
-    """Name of a physical array within its core, e.g. ``array[0,1]/slice0/+``."""
-    return f"array[{r},{c}]/slice{slice_}/" + ("+-"[sign] if signs == 2 else "g")
+        return places(self.row_parts, self.column_parts, slices, signs, interleaved=interleaved)
 
 
 def program(
@@ -153,13 +149,16 @@ def update(
             RuntimeWarning,
             stacklevel=4,
         )
+    clipped = np.clip(values, low, high).astype(record.matrix.dtype)
     matrix, actual = record.matrix.copy(), record.conductance.copy()
-    matrix[np.ix_(rows, columns)] = np.clip(values, low, high)
+    matrix[np.ix_(rows, columns)] = clipped
     written = replace(record, matrix=matrix, writes=record.writes + 1)
-    target = written.target
-    for (s, k, r, c), name in _array_regions(record):
-        cells = np.ix_(_within(rows, r), _within(columns, c))
-        actual[s, k][cells] = _write_cells(record, name, target[s, k][cells], params)
+    target = record.target_of(clipped)
+    for place in record.places():
+        r, c = _within(rows, place.rows), _within(columns, place.columns)
+        cells = target[place.weight_slice, place.signs.start][np.ix_(r, c)]
+        held = actual[place.weight_slice, place.signs.start]
+        held[np.ix_(rows[r], columns[c])] = _write_cells(record, place.name, cells, params)
     return replace(written, conductance=actual)
 
 
@@ -175,7 +174,7 @@ def read_back(record: Programmed, params: CrossSimParameters) -> np.ndarray:
     return build_mapping(params).decode(record.conductance, units) * record.scale
 
 
-def bank_key(operation: str, part: tuple[int, int], bank: int) -> str:
+def bank_key(operation: Operation, part: tuple[int, int], bank: int) -> str:
     """Key of one bank of converters: those reading one partition's lines of one slice (and sign)."""
     return f"{operation}/{part[0]}/{part[1]}/{bank}/"
 
@@ -194,12 +193,8 @@ def _require_finite(matrix: np.ndarray) -> None:
 
 
 def _within(indices: np.ndarray, part: slice) -> np.ndarray:
-    return np.asarray(indices[(indices >= part.start) & (indices < part.stop)])
-
-
-def _array_regions(record: Programmed) -> Iterator[tuple[tuple[int, int, slice, slice], str]]:
-    for name, (r, c), s, k in record.arrays():
-        yield (s, k, record.row_parts[r], record.column_parts[c]), name
+    """Which of ``indices`` lie in ``part``."""
+    return np.flatnonzero((indices >= part.start) & (indices < part.stop))
 
 
 def _has_write_errors(params: CrossSimParameters) -> bool:
@@ -210,8 +205,8 @@ def _write_arrays(record: Programmed, target: np.ndarray, params: CrossSimParame
     if not _has_write_errors(params):
         return target
     actual = np.empty_like(target)
-    for (s, k, r, c), name in _array_regions(record):
-        actual[s, k, r, c] = _write_cells(record, name, target[s, k, r, c], params)
+    for place in record.places():
+        actual[place.cells][0] = _write_cells(record, place.name, target[place.cells][0], params)
     return actual
 
 
@@ -228,27 +223,28 @@ def _write_units(record: Programmed, mapping: Mapping, params: CrossSimParameter
     targets = mapping.unit_targets
     if targets is None:
         return {}
-    rows, columns = record.shape
-    shapes = {"mvm": (len(record.row_parts), columns), "vmm": (len(record.column_parts), rows)}
     units = {}
-    for operation, shape in shapes.items():
+    for operation in Operation:
+        outputs, _ = operation.order(record.row_parts, record.column_parts)
+        _, inputs = operation.order(*record.shape)
+        shape = (len(outputs), inputs)
         lines = np.broadcast_to(targets[:, None, None], (mapping.slices, *shape)).astype(record.conductance.dtype)
         name = f"unit lines/{operation}"
-        units[operation] = _write_cells(record, name, lines, params)
+        units[operation.value] = _write_cells(record, name, lines, params)
     return units
 
 
 def _draw_mismatch(record: Programmed, mapping: Mapping, params: CrossSimParameters) -> dict[str, np.ndarray]:
     """Errors of every converter of the chip; they belong to the hardware and survive reprogramming."""
     drawn: dict[str, np.ndarray] = {}
-    for operation in OPERATIONS:
-        spec: ADCParameters = getattr(params.xbar.adc, operation)
+    for operation in Operation:
+        spec = operation.adc(params)
         if not spec.converts:
             continue
         model = get_adc(spec.model, f"xbar.adc.{operation}.model")
         for r, rows in enumerate(record.row_parts):
             for c, columns in enumerate(record.column_parts):
-                outputs = rows if operation == "mvm" else columns
+                outputs, _ = operation.order(rows, columns)
                 lines = outputs.stop - outputs.start + bool(mapping.unit_targets is not None)
                 for bank in range(adc_banks(mapping, params)):
                     key = bank_key(operation, (r, c), bank)

@@ -12,6 +12,7 @@ from safetensors.numpy import load, save
 
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.programming.record import Programmed
+from crossohm.chain.programming.state import CoreState
 from crossohm.errors import DataError
 from crossohm.mapping import build_mapping
 from crossohm.params import CrossSimParameters
@@ -19,14 +20,14 @@ from crossohm.params import CrossSimParameters
 FORMAT = "crossohm-core-1"
 
 
-def pack_blocks(blocks: tuple[Block, ...], facts: dict[str, Any]) -> bytes:
-    """Programmed arrays, hardware and ``facts`` about the core as the content of a safetensors file, bit for bit.
+def pack_core(state: CoreState) -> bytes:
+    """Programmed arrays, hardware and what else a core is as the content of a safetensors file, bit for bit.
 
     Conductances that are exactly those asked for are stored once.
     """
     tensors: dict[str, np.ndarray] = {}
     headers = []
-    for index, block in enumerate(blocks):
+    for index, block in enumerate(state.blocks):
         record = block.record
         tensors[f"{index}/matrix"] = np.ascontiguousarray(record.matrix)
         if not np.array_equal(record.target, record.conductance):
@@ -46,12 +47,13 @@ def pack_blocks(blocks: tuple[Block, ...], facts: dict[str, Any]) -> bytes:
                 "limits": [limit.hex() for limit in record.limits],
             }
         )
+    facts = {"shape": state.shape, "dtype": state.dtype, "seed": state.seed, "name": state.name}
     metadata = {"format": FORMAT, "core": json.dumps(facts), "blocks": json.dumps(headers, default=int)}
     return bytes(save(tensors, metadata=metadata))
 
 
-def unpack_blocks(data: bytes, source: str) -> tuple[tuple[Block, ...], dict[str, Any]]:
-    """Read what `pack_blocks` made.
+def unpack_core(data: bytes, source: str) -> CoreState:
+    """Read what `pack_core` made.
 
     Args:
         data: The bytes.
@@ -62,9 +64,11 @@ def unpack_blocks(data: bytes, source: str) -> tuple[tuple[Block, ...], dict[str
     """
     tensors, metadata = read_tensors(data, source, FORMAT, "core")
     try:
-        headers = json.loads(metadata["blocks"])
-        return tuple(_block(i, header, tensors) for i, header in enumerate(headers)), json.loads(metadata["core"])
-    except (KeyError, TypeError, ValueError) as error:
+        headers, facts = json.loads(metadata["blocks"]), json.loads(metadata["core"])
+        blocks = tuple(_block(i, header, tensors) for i, header in enumerate(headers))
+        shape = (facts["shape"][0], facts["shape"][1])
+        return CoreState(blocks, shape, facts["dtype"], facts["seed"], facts["name"])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise damaged(source, "core", error) from error
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
-from crossohm.chain.lowering.array_circuits import ArrayCircuit
-from crossohm.chain.lowering.wires import naming_array
+from crossohm.chain.running.circuit import ArrayCircuit
 from crossohm.chain.running.readout import Readout
 from crossohm.circuits.grid import cell_currents, ladder_currents
 from crossohm.devices import Cell, Device
-from crossohm.devices import clip_conductance as clip_to_cell
 from crossohm.errors import UnsupportedError
 
 #: Conductances read (vectors times cells) held at once.
@@ -35,25 +33,23 @@ class CircuitReadout(Readout):
         units: What a current of each line is multiplied with, ``(banks * lines,)``: 1, or what linear cells count in.
         networks: Arrays of one input partition, by slice, sign and output partition.
         columns: First and last matrix column of these arrays.
-        operation: ``"mvm"`` or ``"vmm"``.
         noise: Device model that draws read noise, or None.
         noise_cell: Its electrical frame.
         first_order: True if the noise of input-source arrays passes the wires to first order only.
         law: Device model of the nonlinear I-V, or None.
         law_cell: Its electrical frame.
-        device: Hardware description of the cell (clipping limits).
+        limits: Conductances to which read ones are clipped.
     """
 
     units: np.ndarray
     networks: tuple[ArrayCircuit, ...]
     columns: slice
-    operation: str
     noise: Device | None
     noise_cell: Cell
     first_order: bool
     law: Device | None
     law_cell: Cell
-    device: Any
+    limits: tuple[float, float]
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
         backend = backend_of(v)
@@ -69,7 +65,7 @@ class CircuitReadout(Readout):
 
     def _array(self, network: ArrayCircuit, vectors: np.ndarray, like: Array, draw: Draw | None) -> np.ndarray:
         """Currents ``(vectors, lines)`` of one array."""
-        with naming_array(network.name, self.operation):
+        with network.named():
             if self.noise is None:
                 return self._solve(network, network.g, vectors)
             if self.law is not None:
@@ -99,7 +95,7 @@ class CircuitReadout(Readout):
         backend = backend_of(like)
         cells = backend.xp.broadcast_to(backend.asarray(g, like), (*reads, *g.shape))
         read = self.noise.read_noise(cells, self.noise_cell, draw)
-        return np.asarray(backend.to_numpy(clip_to_cell(read, self.device)), dtype=np.float64)
+        return np.asarray(backend.to_numpy(backend.clip(read, *self.limits)), dtype=np.float64)
 
     def _solve(self, network: ArrayCircuit, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self.law is not None:

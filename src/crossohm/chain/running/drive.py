@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import final
 
 from crossohm.backends import Array, backend_of
-from crossohm.circuits.dac import DACConverter, build_dac
+from crossohm.circuits.dac import DACConverter
 from crossohm.mapping.limits import SMALLEST_LIMIT
-from crossohm.params import CrossSimParameters, DACParameters, InputMappingParameters
 
 
 @final
@@ -119,29 +118,3 @@ def _quantiles(rows: Array, fractions: tuple[float, float]) -> list[Array]:
         weight = position - below
         found.append(ordered[:, below] * (1 - weight) + ordered[:, above] * weight)
     return found
-
-
-def build_drive(params: CrossSimParameters, operation: str) -> Drive:
-    """The input side of ``operation`` as the hardware description asks for."""
-    mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
-    dac: DACParameters = getattr(params.xbar.dac, operation)
-    path = f"xbar.dac.{operation}"
-    if mapping.limits is None:
-        per_vector = mapping.percentile_scope == "vector"
-        converter = build_dac(dac, -1.0 if dac.signed else 0.0, 1.0, path)
-        return Drive(None, 1.0, mapping.percentile, per_vector, converter)
-    low, high = mapping.limits
-    scale = max(abs(low), abs(high))
-    clip = mapping.limits if mapping.clipping else None
-    return Drive(clip, scale, None, False, build_dac(dac, low / scale, high / scale, path))
-
-
-def clipping_range(params: CrossSimParameters, operation: str) -> tuple[float, float] | None:
-    """Inputs beyond which more than half a DAC step is clipped off; None: nothing is, or the data set the range."""
-    mapping: InputMappingParameters = getattr(params.core.mapping.inputs, operation)
-    dac: DACParameters = getattr(params.xbar.dac, operation)
-    if mapping.limits is None or not (mapping.clipping or dac.converts):
-        return None
-    low, high = mapping.limits
-    slack = (high - low) / 2 ** (dac.bits + 1) if dac.converts else 0.0
-    return low - slack, high + slack

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.wires import alike, wired_arrays
+from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.circuits.grid import effective_matrix
 from crossohm.mapping import build_mapping
@@ -70,8 +71,8 @@ def _block_gradient(block: Block, matrix: np.ndarray, grad: np.ndarray, device: 
 def _before_wires(block: Block, grad: np.ndarray, units: np.ndarray | None, device: torch.device) -> None:
     """Replace gradients of effective conductances by those of the programmed ones, array by array."""
     record, params = block.record, block.params
-    arrays = list(wired_arrays(record, params, "mvm", record.conductance, record.units.get("mvm")))
-    grads = dict(zip(map(id, arrays), wired_arrays(record, params, "mvm", grad, units), strict=True))
+    arrays = list(wired_arrays(record, params, Operation.MVM, record.conductance, record.units.get(Operation.MVM)))
+    grads = dict(zip(map(id, arrays), wired_arrays(record, params, Operation.MVM, grad, units), strict=True))
     for wires, members in alike(arrays):
         with torch.enable_grad():
             g = torch.tensor(np.stack([array.lines for array in members]), dtype=torch.float64, device=device)

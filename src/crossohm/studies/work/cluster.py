@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, final
 
 from crossohm.errors import DataError, MissingDependencyError, ParameterError, WriteError
-from crossohm.studies.evaluate import compute
-from crossohm.studies.failures import Problem, problem_of
-from crossohm.studies.sealed import digest
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.sweep import Outcome
-from crossohm.studies.units import Unit
+from crossohm.studies.results.sealed import digest
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.evaluate import compute
+from crossohm.studies.work.failures import Problem, problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.sweep import Outcome
+from crossohm.studies.work.units import Unit
 
 #: How often a chip may take its worker down before it counts as failed.
 _DEATHS = 3

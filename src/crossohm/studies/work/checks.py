@@ -20,16 +20,16 @@ from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
 from crossohm.layers.hardware import descriptions
 from crossohm.params import CoreStyle, CrossSimParameters
-from crossohm.studies.axes import combinations
-from crossohm.studies.failures import problem_of
-from crossohm.studies.idle_axes import IdleAxes, Layers
-from crossohm.studies.pairing import placed, preprocessing_of
-from crossohm.studies.sealed import digest, file_digest
-from crossohm.studies.sections import Study
-from crossohm.studies.session import Session
-from crossohm.studies.study_file import LoadedStudy
-from crossohm.studies.taps import layers_of
-from crossohm.studies.units import layer_hardware, stand_ins, unpacked
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.idle_axes import IdleAxes, Layers
+from crossohm.studies.file.pairing import placed, preprocessing_of
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.sealed import digest, file_digest
+from crossohm.studies.work.failures import problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.taps import layers_of
+from crossohm.studies.work.units import layer_hardware, stand_ins, unpacked
 from crossohm.torch.device import require_device
 
 #: Enough to build every part of the hardware on, and no work.

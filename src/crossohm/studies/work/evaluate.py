@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
-from crossohm.studies.failures import require_answers, require_finite
-from crossohm.studies.files import provenance
-from crossohm.studies.measures import measures, right_answers, threshold_of
+from crossohm.studies.file.sections import Study
 from crossohm.studies.nonidealities import without
 from crossohm.studies.report import HardwareReport, hardware_report
-from crossohm.studies.sampling import discordant
-from crossohm.studies.sealed import digest
-from crossohm.studies.sections import Study
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.taps import Taps
-from crossohm.studies.units import key_of, stand_ins, unpacked
+from crossohm.studies.results.provenance import provenance
+from crossohm.studies.results.sampling import discordant
+from crossohm.studies.results.sealed import digest
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.failures import require_answers, require_finite
+from crossohm.studies.work.measures import measures, right_answers, threshold_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.taps import Taps
+from crossohm.studies.work.units import key_of, stand_ins, unpacked
 from crossohm.torch.network import TorchNetwork
 
 Job = Mapping[str, Any]
@@ -57,7 +57,7 @@ class Chip:
     """A network on the simulated chip that a job describes.
 
     Args:
-        job: See `crossohm.studies.units.plan`.
+        job: See `crossohm.studies.work.units.plan`.
         session: Has network and data.
 
     Attributes:

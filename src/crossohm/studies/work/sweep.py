@@ -13,18 +13,18 @@ from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import without_random_errors
 from crossohm.calibration.network import Progress, silent
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
-from crossohm.studies.checks import check_study
-from crossohm.studies.evaluate import Chip, compute
-from crossohm.studies.failures import Problem, problem_of
-from crossohm.studies.files import provenance
-from crossohm.studies.idle_axes import unchanged
-from crossohm.studies.results import Results, open_results
-from crossohm.studies.session import Session
-from crossohm.studies.slow import warn_of_slow_points
-from crossohm.studies.store import ResultStore, created
-from crossohm.studies.study_file import LoadedStudy
-from crossohm.studies.tables import write_tables
-from crossohm.studies.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
+from crossohm.studies.file.idle_axes import unchanged
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.provenance import provenance
+from crossohm.studies.results.results import Results, open_results
+from crossohm.studies.results.store import ResultStore, created
+from crossohm.studies.results.tables import write_tables
+from crossohm.studies.work.checks import check_study
+from crossohm.studies.work.evaluate import Chip, compute
+from crossohm.studies.work.failures import Problem, problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.slow import warn_of_slow_points
+from crossohm.studies.work.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
 
 #: What tells whether two chips have the same results.
 _NUMBERS = ("digital", "analog", "output", "layers")

@@ -14,7 +14,7 @@ from crossohm.calibration import StreamingHistogram
 from crossohm.chain import Profile
 from crossohm.layers.patterns import patterns_of
 from crossohm.params import CoreStyle
-from crossohm.studies.sections import SaveSection
+from crossohm.studies.file.sections import SaveSection
 from crossohm.torch.comparison import Deviation, compared, tensor_of
 from crossohm.torch.network import TorchNetwork
 

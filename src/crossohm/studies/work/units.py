@@ -9,12 +9,12 @@ from typing import Any, final
 import crossohm
 from crossohm.layers.patterns import patterns_of
 from crossohm.params import CrossSimParameters
-from crossohm.studies.axes import combinations
-from crossohm.studies.hardware import describe
-from crossohm.studies.sealed import digest, file_digest
-from crossohm.studies.sections import LayerSection, Study
-from crossohm.studies.session import Session
-from crossohm.studies.study_file import LoadedStudy
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.hardware import describe
+from crossohm.studies.file.sections import LayerSection, Study
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.sealed import digest, file_digest
+from crossohm.studies.work.session import Session
 
 #: Part of every key; raised when the same settings give other numbers for a reason that no version shows.
 METHOD = 2

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from crossohm.errors import MissingDependencyError
 from crossohm.layers.hardware import hardware_from_data
-from crossohm.studies.axes import Axis
-from crossohm.studies.sampling import Paired, interval, paired
-from crossohm.studies.statistics import Spread, spread
-from crossohm.studies.store import ResultStore
+from crossohm.studies.file.axes import Axis
+from crossohm.studies.results.sampling import Paired, interval, paired
+from crossohm.studies.results.statistics import Spread, spread
+from crossohm.studies.results.store import ResultStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ class Results:
         return spread_of(self.points[point], measure or self.measures[0])
 
     def interval(self, point: int, measure: str | None = None) -> tuple[float, float] | None:
-        """Where the mean accuracy of a point may lie for other images, see `crossohm.studies.sampling.interval`.
+        """Where the mean accuracy of a point may lie for other images (`crossohm.studies.results.sampling`).
 
         None for what is no accuracy.
         """

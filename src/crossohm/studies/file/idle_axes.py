@@ -8,9 +8,9 @@ from typing import Any, final
 from crossohm.calibration.hardware import takes_adc_range
 from crossohm.layers.patterns import matches
 from crossohm.params import CrossSimParameters, without_effect
-from crossohm.studies.axes import Axis
-from crossohm.studies.sections import Study
-from crossohm.studies.tree import HARDWARE_GROUPS, flat
+from crossohm.studies.file.axes import Axis
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.tree import HARDWARE_GROUPS, flat
 
 Layers = Mapping[str, CrossSimParameters | None]
 
