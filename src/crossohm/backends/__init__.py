@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from crossohm.backends.convolution import Steps
 from crossohm.errors import InputError
 
 Array = Any  # an array of any supported library; the array API standard has no nominal type
@@ -113,6 +114,18 @@ class Backend(Protocol):
         NumPy and CuPy default to the core's own stream ``host``, PyTorch to its global generator, JAX to a fresh key
         from ``host`` outside of tracing.
         """
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        """A convolution: ``(batch, channels, *size)`` with ``(outputs, channels of a group, *taps)``; plus ``bias``."""
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        """Gradient of the inputs, of ``shape``, of `convolve` for that of its outputs."""
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        """Gradient of the kernel, of ``shape``, of `convolve` for that of its outputs."""
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        """What each tap of a kernel meets at each position, ``(batch, *positions, channels, *taps)``; maybe a view."""
 
     def stream(self, rng: Any) -> Stream:
         """Random draws from the library's own generator ``rng``."""

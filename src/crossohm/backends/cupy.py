@@ -10,7 +10,8 @@ import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, convolution
+from crossohm.backends.convolution import Steps
 
 
 @final
@@ -96,6 +97,19 @@ class CupyBackend:
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return int(host.integers(2**63)) if rng is None else rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = convolution.convolve(xp, x, kernel, steps)
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.input_gradient(xp, grad, kernel, shape, steps)
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.kernel_gradient(xp, grad, x, shape, steps)
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(xp, x, taps, steps)
 
     def stream(self, rng: Any) -> CupyStream:
         return CupyStream(cupy.random.default_rng(rng))

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crossohm.backends import Array, beyond
+from crossohm.backends import Array, beyond, convolution
+from crossohm.backends.convolution import Steps
 from crossohm.errors import InputError
 
 
@@ -112,6 +113,34 @@ class JaxBackend:
         if rng is None and not self.is_traced(x):
             return jax.random.key(int(host.integers(2**63)))
         return rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=steps.stride,
+            padding=[(margin, margin) for margin in steps.margin],
+            rhs_dilation=steps.dilation,
+            feature_group_count=steps.groups,
+        )
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        def outputs(x: Array) -> Array:
+            return self.convolve(x, kernel, steps)
+
+        (found,) = jax.linear_transpose(outputs, jax.ShapeDtypeStruct(shape, grad.dtype))(grad)
+        return found
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        def outputs(kernel: Array) -> Array:
+            return self.convolve(x, kernel, steps)
+
+        (found,) = jax.linear_transpose(outputs, jax.ShapeDtypeStruct(shape, grad.dtype))(grad)
+        return found
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(jnp, x, taps, steps)
 
     def stream(self, rng: Any) -> JaxStream:
         if rng is None:

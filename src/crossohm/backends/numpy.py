@@ -11,7 +11,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from crossohm.backends import Array
+from crossohm.backends import Array, convolution
+from crossohm.backends.convolution import Steps
 
 
 @final
@@ -123,6 +124,19 @@ class NumpyBackend:
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return host if rng is None else rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = convolution.convolve(xp, x, kernel, steps)
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.input_gradient(xp, grad, kernel, shape, steps)
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.kernel_gradient(xp, grad, x, shape, steps)
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(xp, x, taps, steps)
 
     def stream(self, rng: Any) -> NumpyStream:
         return NumpyStream(np.random.default_rng(rng))

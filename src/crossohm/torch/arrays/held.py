@@ -17,13 +17,13 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import StaleArraysError
+from crossohm.layers.convolution import Convolution, with_all_cells
 from crossohm.params import CrossSimParameters
 from crossohm.torch.arrays.chain_gradient import chain_product
 from crossohm.torch.arrays.fingerprint import fingerprint
 from crossohm.torch.arrays.gradient import DifferentiableContraction, differentiable_product
 from crossohm.torch.arrays.region import name_of, region_of
 from crossohm.torch.arrays.wires import through_wires
-from crossohm.torch.layers.convolution import Convolution, with_all_cells
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain, refuse_transforms
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
+from crossohm.layers.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
-from crossohm.torch.layers.convolution import Convolution, block_diagonal, diagonal_blocks
-from crossohm.torch.layers.grouped import GroupedConvolution
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
