@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.layers.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.layers.geometry import Margins, torch_margins
 from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.weighted import WeightedLayer
@@ -129,14 +130,9 @@ class AnalogConvolution(WeightedLayer):
             return ()
         return tuple(before for before, _ in margins)
 
-    def _margins(self) -> list[tuple[int, int]]:
+    def _margins(self) -> Margins:
         """Padding before and after, along each axis."""
-        if self.padding == "valid":
-            return [(0, 0)] * len(self.kernel_size)
-        if self.padding == "same":
-            totals = [step * (taps - 1) for taps, step in zip(self.kernel_size, self.dilation, strict=True)]
-            return [(total // 2, total - total // 2) for total in totals]
-        return [(int(width), int(width)) for width in self.padding]
+        return torch_margins(self.padding, self.kernel_size, self.dilation)
 
     @property
     def _kernel_stride(self) -> tuple[int, ...]:

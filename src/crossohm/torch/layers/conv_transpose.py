@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossohm.layers.geometry import spread, transposed_margins
 from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.conv import AnalogConvolution, Size
 
@@ -90,13 +91,8 @@ class AnalogTransposedConvolution(AnalogConvolution):
         """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""
         rank = len(self.kernel_size)
         extra = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size, rank, self.dilation)
-        for axis, stride in enumerate(self.stride, start=2):
-            x = _spread(x, axis, stride)
-        sides: list[int] = []
-        for taps, step, (margin, _), more in zip(self.kernel_size, self.dilation, self._margins(), extra, strict=True):
-            side = step * (taps - 1) - margin
-            sides = [side, side + more, *sides]
-        return F.pad(x, sides)
+        margins = transposed_margins(self._margins(), extra, self.kernel_size, self.dilation)
+        return F.pad(spread(x, self.stride), [side for pair in reversed(margins) for side in pair])
 
     @property
     def _kernel_stride(self) -> tuple[int, ...]:
@@ -108,16 +104,6 @@ class AnalogTransposedConvolution(AnalogConvolution):
 
     def _weight_from(self, kernel: Tensor) -> Tensor:
         return self._kernel_of(kernel)  # its own inverse
-
-
-def _spread(x: Tensor, axis: int, stride: int) -> Tensor:
-    """``stride - 1`` zeros between neighbours along ``axis``."""
-    if stride == 1:
-        return x
-    size = x.shape[axis]
-    zeros = x.new_zeros(()).expand(*x.shape[: axis + 1], stride - 1, *x.shape[axis + 1 :])
-    spread = torch.cat([x.unsqueeze(axis + 1), zeros], dim=axis + 1).flatten(axis, axis + 1)
-    return spread.narrow(axis, 0, (size - 1) * stride + 1)
 
 
 @final
