@@ -26,16 +26,17 @@ from crossohm.calibration.hardware import (
 )
 from crossohm.calibration.images import ImageSource
 from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
-from crossohm.calibration.network import FrontEnd, LayerHardware, Network, Progress, network_of, silent
+from crossohm.calibration.network import FrontEnd, Network, Progress, network_of, silent
 from crossohm.calibration.ranges import Measure, Objective
 from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
     from crossohm.chain import Profile
 
-__all__ = ["LayerHardware", "Network", "Progress", "calibrate", "calibrate_network", "silent"]
+__all__ = ["Network", "Progress", "calibrate", "calibrate_network", "silent"]
 
 
 def calibrate(

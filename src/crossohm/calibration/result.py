@@ -10,9 +10,9 @@ from typing import Any, Self, final
 
 from crossohm.calibration.hardware import with_ranges
 from crossohm.calibration.layers import Described, by_layer, by_matrix, of_layer
-from crossohm.calibration.network import LayerHardware
 from crossohm.calibration.ranges import ChosenRange, Objective
 from crossohm.errors import CrossOhmError, DataError, ParameterError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.params import CrossSimParameters
 
 FORMAT = "crossohm-calibration-1"

@@ -11,10 +11,11 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.model import LayerHardware, Progress, calibrate_network, silent
+from crossohm.calibration.model import Progress, calibrate_network, silent
 from crossohm.chain.inspection.slow import slow_path
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import warn_user
+from crossohm.layers.hardware import LayerHardware
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.report import HardwareReport, hardware_report
