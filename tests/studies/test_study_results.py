@@ -187,11 +187,11 @@ def test_exceptions_for_no_layer(tmp_path: Path) -> None:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds of chips that are measured from now on."""
-    from crossohm.studies.work.evaluate import Chip
+    from crossohm.studies.work.evaluate import MeasuredPoint
 
     seen: list[int] = []
-    original = Chip.measured
-    monkeypatch.setattr(Chip, "measured", lambda chip: seen.append(chip.job["seed"]) or original(chip))
+    original = MeasuredPoint.measured
+    monkeypatch.setattr(MeasuredPoint, "measured", lambda point: seen.append(point.unit.seed) or original(point))
     return seen
 
 

@@ -213,7 +213,7 @@ def test_a_worker_that_goes_on_meets_changed_files(folder: Path, change: Callabl
         """Computed as by a process of a cluster, which keeps what it has read."""
         (unit,) = plan(loaded, Session(folder))
         (folder / "worker").mkdir(exist_ok=True)
-        assert work(unit.job, str(folder / "worker")) is None
+        assert work(unit, str(folder / "worker")) is None
         return unit.key
 
     before = unit_of_a_worker()

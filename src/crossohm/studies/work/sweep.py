@@ -20,7 +20,7 @@ from crossohm.studies.results.results import Results, open_results
 from crossohm.studies.results.store import ResultStore, created
 from crossohm.studies.results.tables import write_tables
 from crossohm.studies.work.checks import check_study
-from crossohm.studies.work.evaluate import Chip, compute
+from crossohm.studies.work.evaluate import MeasuredPoint, compute
 from crossohm.studies.work.failures import Problem, problem_of
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.slow import warn_of_slow_points
@@ -74,7 +74,7 @@ class Here:
         store = ResultStore(folder)
         for unit in units:
             try:
-                compute(unit.job, store, self._session)
+                compute(unit, store, self._session)
             except WriteError:
                 raise
             except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
@@ -157,7 +157,7 @@ def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> No
             warn_user(f"{place}: {', '.join(axis.paths)}: all {len(axis)} positions have exactly the same results")
 
 
-def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
+def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> MeasuredPoint:
     """The first chip of the first point of a study, calibrated and programmed, but not asked anything.
 
     Raises:
@@ -165,9 +165,9 @@ def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
     """
     session = Session(loaded.source.folder, progress)
     check_study(loaded, session).advise()
-    chip = Chip(plan(loaded, session)[0].job, session)
-    _ = chip.network  # programmed now, so that errors come from here
-    return chip
+    point = MeasuredPoint(plan(loaded, session)[0], session)
+    _ = point.network  # programmed now, so that errors come from here
+    return point
 
 
 def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibration:
@@ -200,7 +200,7 @@ def _index(loaded: LoadedStudy, units: Iterable[Unit]) -> dict[str, Any]:
         "planned": provenance(),
         "units": [
             {"key": unit.key, "point": unit.point, "coordinates": unit.coordinates, "seed": unit.seed,
-             "cures": unit.job["cures"]}
+             "cures": unit.cures}
             for unit in units
         ],
     }  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, final
 
 import crossohm
@@ -24,23 +26,34 @@ Cures = tuple[tuple[str, str], ...]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unit:
-    """One chip at one point.
+    """One chip at one point, with all that a process needs to compute it; travels between processes.
 
     Attributes:
-        key: Hash of everything the result depends on.
         point: Number of the point.
         coordinates: Its settings, ``{path: value}``.
         seed: The chip.
-        job: What a process needs to compute it, as plain values.
+        cures: Causes of errors to take away.
+        study: The study at that point, nothing varied.
+        folder: Where relative paths start.
+        described: The hardware of every layer, as `layer_hardware` packs it.
+        facts: What decides about the numbers of the point, beside the chip and the cures.
     """
 
-    key: str
     point: int
     coordinates: dict[str, Any]
     seed: int
-    job: dict[str, Any]
+    cures: Cures
+    study: Study
+    folder: Path
+    described: dict[str, Any]
+    facts: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of everything the result depends on."""
+        return digest({"facts": self.facts, "seed": self.seed, "cures": self.cures})
 
 
 def plan(loaded: LoadedStudy, session: Session, points: Sequence[Cures] | None = None) -> list[Unit]:
@@ -68,16 +81,8 @@ def _chips(
     number: int, changes: dict[str, Any], cures: Cures, study: Study, loaded: LoadedStudy, session: Session
 ) -> Iterator[Unit]:
     facts, described = _facts(study, loaded, session)
-    whole = study.model_dump(mode="json", exclude={"sweep", "repeats", "name"})
-    job = {"study": whole, "folder": str(loaded.source.folder), "described": described, "facts": facts}
     for seed in range(study.repeats.seed, study.repeats.seed + study.repeats.chips):
-        chip = {**job, "seed": seed, "cures": [list(cure) for cure in cures]}
-        yield Unit(key_of(chip), number, changes, seed, chip)
-
-
-def key_of(job: Mapping[str, Any]) -> str:
-    """The hash of everything the result of a job depends on."""
-    return digest({name: job[name] for name in ("facts", "seed", "cures")})
+        yield Unit(number, changes, seed, cures, study, loaded.source.folder, described, facts)
 
 
 def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
