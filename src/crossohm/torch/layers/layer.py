@@ -16,7 +16,7 @@ from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.layers.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
 from crossohm.torch.arrays.held import Expression, HeldMatrix, next_chip
-from crossohm.torch.arrays.persistence import pack_chip, unpack_chip
+from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
 from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.given import Given, warn_of_edits
 from crossohm.torch.tracing import tracing_by
@@ -303,7 +303,7 @@ class AnalogLayer(nn.Module):
             self.register_forward_pre_hook(_stand_alone)
 
     def get_extra_state(self) -> Tensor:
-        """The chip, as one tensor of bytes that travels with ``state_dict``; see `torch.arrays.persistence`."""
+        """The chip, as one tensor of bytes that travels with ``state_dict``; see `crossohm.layers.saved_chip`."""
         return pack_chip(self)
 
     def set_extra_state(self, state: Any) -> None:
@@ -314,7 +314,7 @@ class AnalogLayer(nn.Module):
         """
         chip = unpack_chip(self, state)
         rows = self._checked_rows(chip.rows)
-        self._matrices = chip.matrices(self, self._expressions(rows))
+        self._matrices = matrices_of(chip, self, self._expressions(rows))
         self._params, self._rows, self._name = chip.params, rows, chip.name
 
     def _load_from_state_dict(
