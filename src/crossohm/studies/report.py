@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.inputs import build_drive
@@ -63,6 +63,16 @@ class LayerReport:
     dac: str
     adc: str
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file: ranges are pairs again."""
+        low_high = found["input_range"]
+        ranges = {
+            "input_range": None if low_high is None else tuple(low_high),
+            "adc_ranges": tuple(map(tuple, found["adc_ranges"])),
+        }
+        return cls(**{**found, **ranges})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         return asdict(self)
@@ -99,6 +109,11 @@ class HardwareReport:
         """Most input and most output lines of any array; 0 if all layers are digital."""
         rows, columns = ([getattr(layer, name) for layer in self.layers] for name in ("array_rows", "array_columns"))
         return max(rows, default=0), max(columns, default=0)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file."""
+        return cls(tuple(LayerReport.from_dict(layer) for layer in found["layers"]))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
