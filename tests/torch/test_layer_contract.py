@@ -61,9 +61,12 @@ def test_constructor_takes_the_hardware_then_torch_arguments(case):
 
 
 def test_the_plain_layer_prints_and_keeps_what_torchs_does(case):
-    digital = case.digital()
-    plain = to_torch(case.analog(hardware(PROGRAMMING_ERROR), 2))
+    digital = case.digital().eval()
+    analog = case.analog(hardware(PROGRAMMING_ERROR), 2).eval()
+    plain = to_torch(analog)
     assert repr(plain) == repr(digital)
+    assert not plain.training
+    assert all(plain.get_parameter(name) is not value for name, value in analog.named_parameters())
     assert vars(plain).keys() == vars(digital).keys()
     assert type(plain) is case.kind
 

@@ -1,4 +1,7 @@
-"""What the base of all layers does, for layers with several matrices, shared parameters and layers inside."""
+"""Function transforms of every kind of layer, and a layer with layers inside.
+
+`test_layer_contract` has what every single layer keeps.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +37,19 @@ KINDS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def encoder() -> tuple[nn.Module, tuple[Tensor, ...]]:
+    return layer_and_inputs("encoder")
+
+
 @pytest.fixture(params=KINDS)
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    return layer_and_inputs(request.param)
+
+
+def layer_and_inputs(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """A torch layer without zeros among its parameters, and its inputs."""
-    make, shapes = KINDS[request.param]
+    make, shapes = KINDS[name]
     torch.manual_seed(3)
     layer = make()
     for parameter in layer.parameters():
@@ -50,8 +62,8 @@ def first(y: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("bias_rows", [0, 2])
-def test_every_hidden_change_reaches_the_arrays(case, bias_rows):
-    layer, x = case
+def test_every_hidden_change_reaches_the_arrays(encoder, bias_rows):
+    layer, x = encoder
     analog = from_torch(layer, hardware(), bias_rows, seed=1)
     twins = dict(analog.named_parameters())
     for name, parameter in layer.named_parameters():
@@ -60,8 +72,8 @@ def test_every_hidden_change_reaches_the_arrays(case, bias_rows):
         torch.testing.assert_close(first(analog(*x)), first(layer(*x)), rtol=1e-10, atol=1e-11)
 
 
-def test_the_error_policy_names_the_parameter(case):
-    layer, x = case
+def test_the_error_policy_names_the_parameter(encoder):
+    layer, x = encoder
     analog = from_torch(layer, hardware(), 2, seed=1, sync="error")
     first(analog(*x))
     analog.get_parameter(next(iter(dict(layer.named_parameters())))).data.mul_(1.1)
@@ -70,8 +82,8 @@ def test_the_error_policy_names_the_parameter(case):
 
 
 @pytest.mark.parametrize("route", ["state", "copy", "pickle"])
-def test_the_chip_is_kept(case, route):
-    layer, x = case
+def test_the_chip_is_kept(encoder, route):
+    layer, x = encoder
     analog = from_torch(layer, hardware(PROGRAMMING_ERROR), 2, seed=1)
     file = io.BytesIO()
     if route == "state":
@@ -92,8 +104,8 @@ def test_the_chip_is_kept(case, route):
 
 
 @pytest.mark.parametrize("gradient", ["programmed", "chain"])
-def test_gradients_are_the_ideal_ones_where_nothing_clips(case, gradient):
-    layer, x = case
+def test_gradients_are_the_ideal_ones_where_nothing_clips(encoder, gradient):
+    layer, x = encoder
     apart = hardware({"xbar.array.Icol_max": 1e6, "xbar.device.Rmax": 1e5})
     analog = from_torch(layer, apart, 2, seed=1, gradient=gradient)
     for module in (layer, analog):

@@ -36,9 +36,12 @@ class Siblings:
     def join(self, core: Core) -> None:
         """Add a core just built; warns, once, if one with the same errors holds another matrix."""
         self._cores.add(core)
-        if not _is_random(core.state) or not self._rivals(core):
+        if not _is_random(core.state):
             return
-        gc.collect()  # layers and their cores refer to each other, so that those nobody uses may still seem alive
+        for generation in range(3):  # the youngest first: to look through all objects of a process takes 0.1 s
+            if not self._rivals(core):  # not kept in a variable, which would keep them alive
+                return
+            gc.collect(generation)  # layers and cores refer to each other: those nobody uses may still seem alive
         rivals = self._rivals(core)
         if rivals and self._told.isdisjoint(rivals):
             warn_user(

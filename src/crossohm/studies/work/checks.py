@@ -14,11 +14,11 @@ import numpy as np
 from crossohm._names import load_function, names_function
 from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import takes_adc_range, with_ranges
-from crossohm.calibration.network import LayerHardware
 from crossohm.calibration.ranges import ChosenRange
 from crossohm.chain import AnalogCore, Dense, lower
 from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
+from crossohm.layers.hardware import descriptions
 from crossohm.params import CoreStyle, CrossSimParameters
 from crossohm.studies.file.axes import combinations
 from crossohm.studies.file.idle_axes import IdleAxes, Layers
@@ -160,12 +160,8 @@ def _layers(study: Study, changes: Mapping[str, Any], loaded: LoadedStudy, sessi
         file_digest(folder / asked.file)  # readable at all
         saved = Calibration.load(folder / asked.file)
     ranged = saved.on(stand_ins(described))
-    return {name: None if described[name] is None else _first(found) for name, found in ranged.items()}
-
-
-def _first(hardware: LayerHardware) -> CrossSimParameters:
-    """The description of a layer, or that of its first matrix: they differ in ranges only."""
-    return hardware if isinstance(hardware, CrossSimParameters) else _first(hardware[0])
+    # Matrices of a layer differ in ranges only.
+    return {name: None if described[name] is None else next(descriptions(found)) for name, found in ranged.items()}
 
 
 def _ranged(params: CrossSimParameters, study: Study) -> CrossSimParameters:

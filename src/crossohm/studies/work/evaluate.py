@@ -10,9 +10,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.network import LayerHardware
 from crossohm.errors import DataError
-from crossohm.params import CrossSimParameters
+from crossohm.layers.hardware import LayerHardware, hardware_as_data
 from crossohm.studies.nonidealities import without
 from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.results.provenance import provenance
@@ -163,16 +162,9 @@ class MeasuredPoint:
     def hardware(self) -> dict[str, Any]:
         """Calibrated description of every layer, and the report of what they occupy."""
         return {
-            "layers": {name: None if found is None else _trees(found) for name, found in self.layers.items()},
+            "layers": {name: None if found is None else hardware_as_data(found) for name, found in self.layers.items()},
             "report": self.report.as_dict(),
         }
-
-
-def _trees(hardware: LayerHardware) -> Any:
-    """The description of a layer as plain values; a list if it has several matrices."""
-    if isinstance(hardware, CrossSimParameters):
-        return hardware.as_dict()
-    return [_trees(part) for part in hardware]
 
 
 def _deviation(digital: NDArray[Any], analog: NDArray[Any]) -> dict[str, float]:

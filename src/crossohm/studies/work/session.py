@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
-from crossohm.calibration.network import LayerHardware, Progress, silent
+from crossohm.calibration.network import Progress, silent
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of

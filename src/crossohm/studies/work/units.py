@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 import crossohm
-from crossohm.errors import UnknownNameError
+from crossohm.layers.patterns import patterns_of
 from crossohm.params import CrossSimParameters
 from crossohm.studies.file.axes import combinations
 from crossohm.studies.file.hardware import describe
@@ -120,16 +119,11 @@ def layer_hardware(study: Study, loaded: LoadedStudy, names: Sequence[str]) -> t
         UnknownNameError: an exception is made for layers that do not exist.
     """
     exceptions = study.hardware.layers
-    for pattern in exceptions:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UnknownNameError(
-                f"hardware.layers.{pattern}", pattern, "matches no layer of the network", allowed=", ".join(names)
-            )
+    places = {pattern: f"hardware.layers.{pattern}" for pattern in exceptions}
     trees: dict[tuple[str, ...], int] = {}
     layers: dict[str, int | None] = {}
     rows: dict[str, int] = {}
-    for name in names:
-        chosen = tuple(pattern for pattern in exceptions if fnmatchcase(name, pattern))
+    for name, chosen in patterns_of(places, names, "layer of the network").items():
         given = [exceptions[pattern] for pattern in chosen]
         number = None if _is_digital(given) else trees.setdefault(chosen, len(trees))
         layers[name] = number
