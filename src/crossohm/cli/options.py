@@ -171,8 +171,9 @@ Resources = Annotated[
 
 
 def use_threads(threads: int | None) -> None:
-    """Limit PyTorch to a number of CPU threads."""
+    """Limit the framework to a number of CPU threads."""
     if threads is not None:
-        from crossohm.torch.network import set_threads
+        from crossohm.layers.network import front_end
+        from crossohm.models import FRAMEWORK
 
-        set_threads(threads)
+        front_end(FRAMEWORK).use_threads(threads)

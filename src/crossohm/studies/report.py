@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import Any, Self, final
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.inputs import build_drive
@@ -14,11 +14,9 @@ from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.running.digitiser import Digitiser
 from crossohm.chain.running.drive import Drive
+from crossohm.layers.network import Network
 from crossohm.mapping import build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
-
-if TYPE_CHECKING:
-    from crossohm.torch import TorchNetwork
 
 
 @final
@@ -121,7 +119,7 @@ class HardwareReport:
         return {"layers": [layer.as_dict() for layer in self.layers], "totals": totals}
 
 
-def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
+def hardware_report(network: Network, image: Any) -> HardwareReport:
     """What a network on hardware occupies.
 
     Args:
