@@ -31,6 +31,14 @@ LayerHardware = MatrixHardware | PerMatrix
 Hardware = CrossSimParameters | Sequence[CrossSimParameters | Sequence[CrossSimParameters]] | None
 
 
+@final
+class CalibratedHardware(dict[str, LayerHardware]):
+    """The description of every layer of the network that was calibrated, by name.
+
+    Front ends warn where a network has other layers; a plain ``dict`` of some of them is a choice.
+    """
+
+
 def layer_hardware(given: Any, place: str = "params") -> LayerHardware:
     """What a user means; descriptions are not copied.
 

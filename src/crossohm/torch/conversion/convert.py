@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from crossohm.calibration import CalibratedHardware
 from crossohm.errors import CrossOhmError, ParameterError
-from crossohm.layers.hardware import Hardware, calibrated_foldings
+from crossohm.layers.hardware import CalibratedHardware, Hardware, calibrated_foldings
 from crossohm.layers.patterns import choice_of_layers
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
