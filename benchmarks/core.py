@@ -2,7 +2,8 @@
 
 Usage: ``OMP_NUM_THREADS=1 python benchmarks/core.py [--repeats N]``. Each row times ``A @ x`` and ``core @ x`` in turn,
 several rounds, and reports the median times and the median of the rounds' ratios. A second table multiplies single
-vectors through converters, next to the same arithmetic in NumPy.
+vectors through converters, next to the same arithmetic in NumPy. A third table writes one weight of a large core and
+multiplies.
 """
 
 from __future__ import annotations
@@ -136,6 +137,25 @@ def measure_single(case: Single, rounds: int) -> tuple[float, float]:
     return min(p for p, _ in pairs), min(a for _, a in pairs)
 
 
+WRITES = (("ideal", {}), ("8-bit DAC and ADC", CONVERTERS), ("4 weight slices, 8 bits", CONVERTERS | SLICED))
+
+
+def measure_write(overrides: dict[str, object], rounds: int) -> tuple[float, float]:
+    """Median seconds of a product, and of one weight's update followed by one."""
+    params = CrossSimParameters()
+    params.update(overrides)
+    core = AnalogCore(np.random.default_rng(1).uniform(-1, 1, (1024, 1024)), params, seed=1)
+    x = np.ones(1024)
+
+    def update() -> object:
+        core[3, 5] = 0.5
+        return core @ x
+
+    core @ x
+    pairs = [(seconds(lambda: core @ x, 0.05), seconds(update, 0.05)) for _ in range(rounds)]
+    return statistics.median(p for p, _ in pairs), statistics.median(u for _, u in pairs)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -151,6 +171,10 @@ def main() -> None:
         plain, analog = measure_single(single, rounds)
         row = f"{plain * 1e6:.1f} us | {analog * 1e6:.1f} us | {analog / plain:.2f} | {single.target:g}"
         print(f"| {single.name} | {row} |", flush=True)
+    print("\n| one weight of 1024x1024, then a product | product alone | write and product |\n|---|---|---|")
+    for name, overrides in WRITES:
+        alone, written = measure_write(overrides, rounds)
+        print(f"| {name} | {alone * 1e3:.2f} ms | {written * 1e3:.2f} ms |", flush=True)
 
 
 if __name__ == "__main__":

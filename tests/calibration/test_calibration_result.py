@@ -117,6 +117,7 @@ def test_descriptions_come_in_any_form() -> None:
     coarse, fine = hardware(xbar__adc__mvm__bits=4), hardware(xbar__adc__mvm__bits=10)
     listed = crossohm.calibrate(NETWORK, IMAGES, [coarse, fine])
     assert ranges(crossohm.calibrate(NETWORK, IMAGES, {"second": fine, "first": coarse})) == ranges(listed)
+    assert ranges(crossohm.calibrate(NETWORK, IMAGES, {"f*": coarse, "*": fine})) == ranges(listed)
     assert [params.xbar.adc.mvm.bits for params in listed.hardware.values()] == [4, 10]
     on_hardware = TwoLayers({}, hardware=(coarse, fine))
     assert ranges(crossohm.calibrate(on_hardware, IMAGES)) == ranges(listed)

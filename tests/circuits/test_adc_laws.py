@@ -65,7 +65,7 @@ def test_errors_vanish_with_their_magnitude(model, field):
 def test_float32_decides_like_float64(model, dtype):
     """At, just below and just above every threshold of every line."""
     converter = build_adc(model, 8, -1, 1, **{**ALL_ERRORS, "sigma_comparator": 0.0}, lines=4, group_size=1)
-    staircase = converter.decide.staircase
+    staircase = converter.decision.staircase
     near = staircase.thresholds.astype(dtype)
     for x in (near, np.nextafter(near, dtype_max(dtype)), np.nextafter(near, -dtype_max(dtype))):
         row = np.arange(staircase.rows)[:, None]

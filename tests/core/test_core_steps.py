@@ -130,7 +130,7 @@ def test_inputs_are_left_as_they_are() -> None:
 def test_levels() -> None:
     levels = Levels.between(-1.0, 2.0, 4)
     np.testing.assert_array_equal(levels.values, [-1, 0, 1, 2])
-    np.testing.assert_array_equal(levels.nearest(np.array([-5.0, -0.6, 0.4, 7.0])), [-1, -1, 0, 2])
+    np.testing.assert_array_equal(levels(np.array([-5.0, -0.6, 0.4, 7.0])), [-1, -1, 0, 2])
     assert (levels.count, levels.step) == (4, 1.0)
     around = Levels.around_zero(0.75, 3)
     np.testing.assert_array_equal(around.values, [-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75])

@@ -12,9 +12,7 @@ import pytest
 from core_hardware import STYLES, core_on, hardware
 
 from crossohm import CrossSimParameters
-from crossohm.chain import Dense
 from crossohm.chain.inspection.slow import slow_path
-from crossohm.chain.operation import Operation
 from crossohm.chain.running.circuit_readout import CircuitReadout
 from crossohm.chain.running.readout import SampledReadout
 from crossohm.errors import ParameterError
@@ -39,7 +37,7 @@ REMEDY = re.compile(r"[\w.]+ = (?:'\w+'|True|False)(?: and [\w.]+ = (?:'\w+'|Tru
 def by_vector(params: CrossSimParameters) -> bool:
     """True if the plan of a core on this hardware evaluates every vector by itself."""
     core = core_on(MATRIX, params.as_dict())
-    plans = core._lowered.plans(Operation.MVM, np.zeros(1), Dense(5), tapped=False)
+    plans = core.plan(np.zeros(1)).plans
     return any(isinstance(stage.readout, CircuitReadout | SampledReadout) for plan in plans for stage in plan.stages)
 
 

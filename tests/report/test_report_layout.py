@@ -20,7 +20,7 @@ from browser import Browser
 from report_cases import hardware, point, sweep
 
 from crossohm.report import Axis, Point, ReportData, write_report
-from crossohm.studies.wording import number, settings
+from crossohm.studies.file.wording import number, settings
 
 MARKS = "#accuracy .plot .mark"
 LONG = tuple(

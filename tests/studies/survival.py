@@ -17,20 +17,19 @@ from typing import Any
 PLUGIN = """
 import os
 from pathlib import Path
-from crossohm.studies.evaluate import Chip
-from crossohm.studies.units import key_of
+from crossohm.studies.work.evaluate import MeasuredPoint
 
-log, measured = Path(__file__).with_name("started.log"), Chip.measured
+log, measured = Path(__file__).with_name("started.log"), MeasuredPoint.measured
 
-def noted(chip):
-    line = f"{os.getpid()} {key_of(chip.job)}\\n".encode()
+def noted(point):
+    line = f"{os.getpid()} {point.unit.key}\\n".encode()
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, line)
     os.close(handle)
-    return measured(chip)
+    return measured(point)
 
 if measured.__name__ != "noted":
-    Chip.measured = noted
+    MeasuredPoint.measured = noted
 """
 
 
@@ -86,7 +85,7 @@ def kill_and_resume(study: Path, results: Path, kills: int, points: int, seed: i
         How many were killed while they worked.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crossohm.studies.sweep"])
+    context.set_forkserver_preload(["crossohm.studies.work.sweep"])
     generator, killed = random.Random(seed), 0
     for moment in sorted(generator.uniform(0, points * 0.95) for _ in range(kills)):
         process = context.Process(target=carry_out, args=(study, results))

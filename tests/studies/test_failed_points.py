@@ -174,11 +174,11 @@ def test_tables_hold_the_reasons(tmp_path: Path) -> None:
 
 
 def test_failed_chips_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies.evaluate import Chip
+    from crossohm.studies.work.evaluate import MeasuredPoint
 
     content = study(calibration=False, hardware="default")
     with monkeypatch.context() as patch:
-        patch.setattr(Chip, "measured", lambda chip: 1 / 0)
+        patch.setattr(MeasuredPoint, "measured", lambda point: 1 / 0)
         _, results = failed(tmp_path, content)
     assert results.failures[0].reason == "ZeroDivisionError: division by zero"
     assert run_study(load_study(content, folder=tmp_path), tmp_path / "results").failures == ()
@@ -196,12 +196,14 @@ def test_workers_say_the_same(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies import evaluate
-    from crossohm.studies.store import ResultStore
+    from crossohm.studies.results.store import ResultStore
+    from crossohm.studies.work import evaluate
 
     tried: list[int] = []
-    original = evaluate.Chip.measured
-    monkeypatch.setattr(evaluate.Chip, "measured", lambda chip: tried.append(chip.job["seed"]) or original(chip))
+    original = evaluate.MeasuredPoint.measured
+    monkeypatch.setattr(
+        evaluate.MeasuredPoint, "measured", lambda point: tried.append(point.unit.seed) or original(point)
+    )
 
     def full(*_: Any) -> None:
         raise WriteError("results: cannot be written (No space left on device)")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.studies.measures import measures
-from crossohm.studies.sections import MetricSection
+from crossohm.studies.file.sections import MetricSection
+from crossohm.studies.work.measures import measures
 
 OUTPUTS = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.0, 0.4, 0.6]], np.float32)
 

@@ -216,7 +216,7 @@ def test_resources(resource: str) -> None:
 
 @pytest.mark.parametrize("output", ["folder", "/proc/x.json", "file/x.json", "/dev/null/x"])
 def test_ranges_that_cannot_be_written(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies import sweep
+    from crossohm.studies.work import sweep
 
     monkeypatch.setattr(sweep, "check_study", lambda *_, **__: pytest.fail("known before"))
     refused("calibrate", "good.json", "--output", output)
@@ -287,7 +287,7 @@ def test_ctrl_c(workers: list[str]) -> None:
 
 
 def test_ctrl_c_before_anything_was_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crossohm.studies import sweep
+    from crossohm.studies.work import sweep
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from crossohm.errors import ParameterError
-from crossohm.studies.measures import measures, right_answers, threshold_of
-from crossohm.studies.sampling import discordant, interval, paired
-from crossohm.studies.sections import MetricSection
+from crossohm.studies.file.sections import MetricSection
+from crossohm.studies.results.sampling import discordant, interval, paired
+from crossohm.studies.work.measures import measures, right_answers, threshold_of
 
 # -- the interval ------------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ def test_results_of_earlier_versions_still_open(tmp_path: Path) -> None:
     from crossohm.cli import app
     from crossohm.report import render, report_of
     from crossohm.studies import open_results, run_study
-    from crossohm.studies.store import ResultStore
+    from crossohm.studies.results.store import ResultStore
 
     results = run_study(study(tmp_path, save={}), tmp_path / "r")
     store = ResultStore(tmp_path / "r")

@@ -109,7 +109,7 @@ def test_runs_tell_before_they_load_anything(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_calibration_tells_what_it_has_to_do_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs without read noise, which is therefore no reason, and with wires and nonlinear cells."""
-    monkeypatch.setattr("crossohm.studies.session.Session.calibration", lambda *_: None)
+    monkeypatch.setattr("crossohm.studies.work.session.Session.calibration", lambda *_: None)
     with pytest.warns(UserWarning, match="nonlinear cells on wires"):
         calibrate_study(load_study(study(NONLINEAR)))
     with warnings.catch_warnings():

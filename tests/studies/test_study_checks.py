@@ -44,11 +44,11 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds of chips that are measured."""
-    from crossohm.studies.evaluate import Chip
+    from crossohm.studies.work.evaluate import MeasuredPoint
 
     seen: list[int] = []
-    original = Chip.measured
-    monkeypatch.setattr(Chip, "measured", lambda chip: seen.append(chip.job["seed"]) or original(chip))
+    original = MeasuredPoint.measured
+    monkeypatch.setattr(MeasuredPoint, "measured", lambda point: seen.append(point.unit.seed) or original(point))
     return seen
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from crossohm.params import CrossSimParameters
 from crossohm.params.text import paths
-from crossohm.studies.sections import Study
-from crossohm.studies.tree import HARDWARE_GROUPS
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.tree import HARDWARE_GROUPS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ import pytest
 
 from crossohm.errors import CrossOhmError, DataError, StudyError
 from crossohm.studies import LoadedStudy, load_study, study_schema
-from crossohm.studies.axes import combinations
-from crossohm.studies.hardware import describe
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.hardware import describe
 
 YAML = """
 model: digits_cnn

@@ -15,7 +15,7 @@ import torch
 from crossohm.errors import ParameterError, StudyError
 from crossohm.models import load_model
 from crossohm.studies import load_study, run_study
-from crossohm.studies.session import Session
+from crossohm.studies.work.session import Session
 
 OWN = """
 import numpy as np

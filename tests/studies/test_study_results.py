@@ -83,7 +83,7 @@ def test_layer_snr_is_that_of_the_kept_signals(results: Results) -> None:
     import torch
 
     from crossohm.models import load_model
-    from crossohm.studies.session import Session
+    from crossohm.studies.work.session import Session
     from crossohm.torch.network import TorchNetwork
 
     chip = results.points[3][0]
@@ -187,11 +187,11 @@ def test_exceptions_for_no_layer(tmp_path: Path) -> None:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds of chips that are measured from now on."""
-    from crossohm.studies.evaluate import Chip
+    from crossohm.studies.work.evaluate import MeasuredPoint
 
     seen: list[int] = []
-    original = Chip.measured
-    monkeypatch.setattr(Chip, "measured", lambda chip: seen.append(chip.job["seed"]) or original(chip))
+    original = MeasuredPoint.measured
+    monkeypatch.setattr(MeasuredPoint, "measured", lambda point: seen.append(point.unit.seed) or original(point))
     return seen
 
 
@@ -293,7 +293,7 @@ def test_a_point_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     study = write_study(tmp_path, 6, counted=False)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crossohm.studies.sweep"])
+    context.set_forkserver_preload(["crossohm.studies.work.sweep"])
     processes = [context.Process(target=carry_out, args=(study, tmp_path / "both")) for _ in range(2)]
     for process in processes:
         process.start()

@@ -18,10 +18,10 @@ import torch
 from crossohm.devices import Cell
 from crossohm.devices.registry import get_device
 from crossohm.studies import ChipResult, Dask, Results, calibrate_study, load_study, run_study
-from crossohm.studies.cluster import work
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.units import plan
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.cluster import work
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.units import plan
 
 #: Networks that differ in what their code does only: modules and weights are the same.
 NETS = """
@@ -213,7 +213,7 @@ def test_a_worker_that_goes_on_meets_changed_files(folder: Path, change: Callabl
         """Computed as by a process of a cluster, which keeps what it has read."""
         (unit,) = plan(loaded, Session(folder))
         (folder / "worker").mkdir(exist_ok=True)
-        assert work(unit.job, str(folder / "worker")) is None
+        assert work(unit, str(folder / "worker")) is None
         return unit.key
 
     before = unit_of_a_worker()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crossohm.report import Measure
 from crossohm.studies import spread
-from crossohm.studies.axes import Axis
-from crossohm.studies.wording import number, settings
+from crossohm.studies.file.axes import Axis
+from crossohm.studies.file.wording import number, settings
 
 
 @pytest.mark.parametrize(

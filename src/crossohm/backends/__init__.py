@@ -68,8 +68,14 @@ class Backend(Protocol):
         rounding puts beyond a limit is inside (`beyond`). ``decide`` gets numbers of its own, without gradient.
         """
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
-        """``total + factor * x``; ``total`` is consumed: its memory may hold the result."""
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
+        """``total + factor * x``, the factor a float or an array ``()``.
+
+        ``total`` is consumed: its memory may hold the result.
+        """
+
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        """A copy of ``array`` with ``values`` at ``index``."""
 
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""

@@ -57,9 +57,14 @@ class CupyBackend:
     def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
         return decide(cupy.clip(x, low, high))
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         total += factor * x
         return total
+
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        found = cupy.array(array, order="K")
+        found[index] = values
+        return found
 
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))

@@ -65,8 +65,11 @@ class JaxBackend:
         surrogate = self.clip(x, *beyond(low, high, float(jnp.finfo(x.dtype).eps)))
         return self.straight_through(decide(jax.lax.stop_gradient(jnp.clip(x, low, high))), surrogate)
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total + factor * x
+
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        return array.at[index].set(values)
 
     def root(self, x: Array) -> Array:
         positive = x > 0

@@ -73,8 +73,11 @@ class TorchBackend:
             return value
         return self.straight_through(value, torch.clamp(x, *beyond(low, high, torch.finfo(x.dtype).eps)))
 
-    def add_scaled(self, total: Array, x: Array, factor: float) -> Array:
-        return total.add_(x, alpha=factor)
+    def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
+        return total.add_(x, alpha=factor) if isinstance(factor, float) else total.addcmul_(x, factor)
+
+    def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
+        return array.clone().index_put_(index, values)
 
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from crossohm.calibration.network import LayerHardware
-from crossohm.errors import ParameterError, ShapeError, UnknownNameError, UnsupportedError
+from crossohm.errors import ShapeError, UnknownNameError, UnsupportedError
+from crossohm.layers.hardware import Hardware, LayerHardware, PerArray, PerMatrix, layer_hardware
+from crossohm.layers.patterns import choice_of_layers
 from crossohm.params import CrossSimParameters
 
-#: One description for all layers, one per layer, or a table by layer name.
-Described = CrossSimParameters | Sequence[LayerHardware] | Mapping[str, LayerHardware]
+#: One description for all layers, one per layer, or a table of name patterns in which the first match decides.
+Described = CrossSimParameters | Sequence[Hardware] | Mapping[str, Hardware]
 
 
 def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware]:
@@ -18,32 +19,24 @@ def by_layer(params: Described, names: Sequence[str]) -> dict[str, LayerHardware
     Raises:
         ParameterError: something else than a description is given.
         ShapeError: a list is not one description per layer.
-        UnknownNameError: a layer of a table does not exist, or one is missing.
+        UnknownNameError: a pattern of a table matches no layer, or a layer has none that matches.
     """
-    for place, given in params.items() if isinstance(params, Mapping) else [("", params)]:
-        _require_descriptions(f"params[{place!r}]" if place else "params", given)
-    if isinstance(params, CrossSimParameters):
-        return dict.fromkeys(names, params)
+    described = _decoded(params)
+    if isinstance(described, list) and len(described) != len(names):
+        raise ShapeError(f"{len(described)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
+    found = choice_of_layers("params", described, names)
+    for name in names:
+        if name not in found:
+            raise UnknownNameError("params", name, "is not described", allowed=", ".join(names))
+    return found
+
+
+def _decoded(params: Described) -> LayerHardware | list[LayerHardware] | dict[str, LayerHardware]:
     if isinstance(params, Mapping):
-        wrong = set(params) ^ set(names)
-        if wrong:
-            raise UnknownNameError("params", min(wrong), "no such layer, or not described", allowed=", ".join(names))
-        return {name: params[name] for name in names}
-    if len(params) != len(names):
-        raise ShapeError(f"{len(params)} hardware descriptions for {len(names)} layers: {', '.join(names)}")
-    return dict(zip(names, params, strict=True))
-
-
-def _require_descriptions(place: str, given: object) -> None:
-    """Refuse what is no description and no collection of such."""
-    if isinstance(given, list | tuple):
-        for index, part in enumerate(given):
-            _require_descriptions(f"{place}[{index}]", part)
-    elif not isinstance(given, CrossSimParameters):
-        raise ParameterError(
-            place, given, "is no hardware description", allowed="CrossSimParameters, one per layer, or a table",
-            remedy="CrossSimParameters.from_json reads a file or a preset" if isinstance(given, str) else "",
-        )  # fmt: skip
+        return {pattern: layer_hardware(given, f"params[{pattern!r}]") for pattern, given in params.items()}
+    if isinstance(params, list | tuple):
+        return [layer_hardware(given, f"params[{index}]") for index, given in enumerate(params)]
+    return layer_hardware(params)
 
 
 def matrices_of(layer: str, cores: Iterable[str]) -> list[str]:
@@ -59,7 +52,7 @@ def by_matrix(layer: str, given: LayerHardware, matrices: Sequence[str]) -> dict
     """
     if isinstance(given, CrossSimParameters):
         return dict.fromkeys(matrices, given)
-    several = [list(one) if isinstance(one, list | tuple) else [one] for one in given]
+    several = [one if isinstance(one, PerArray) else [one] for one in given]
     if len(several) != len(matrices) or any(len(one) != 1 for one in several):
         raise UnsupportedError(
             f"layer {layer!r} has descriptions for single arrays; ranges are found for matrices, so give one "
@@ -71,4 +64,4 @@ def by_matrix(layer: str, given: LayerHardware, matrices: Sequence[str]) -> dict
 def of_layer(matrices: Iterable[CrossSimParameters]) -> LayerHardware:
     """The description of a layer from those of its matrices."""
     own = list(matrices)
-    return own[0] if len(own) == 1 else [[params] for params in own]
+    return own[0] if len(own) == 1 else PerMatrix(PerArray([params]) for params in own)

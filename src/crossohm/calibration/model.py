@@ -26,16 +26,17 @@ from crossohm.calibration.hardware import (
 )
 from crossohm.calibration.images import ImageSource
 from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
-from crossohm.calibration.network import FrontEnd, LayerHardware, Network, Progress, network_of, silent
+from crossohm.calibration.network import FrontEnd, Network, Progress, network_of, silent
 from crossohm.calibration.ranges import Measure, Objective
 from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
     from crossohm.chain import Profile
 
-__all__ = ["LayerHardware", "Network", "Progress", "calibrate", "calibrate_network", "silent"]
+__all__ = ["Network", "Progress", "calibrate", "calibrate_network", "silent"]
 
 
 def calibrate(
@@ -59,8 +60,8 @@ def calibrate(
     Args:
         model: A trained network: a torch module, a network that is already on hardware, or a `Network`. Not changed.
         data: Training data: an array ``(images, ...)``, a data set with such ``images``, or a loader.
-        params: The hardware: one description, one per convertible layer, or a table by layer name. Not changed. None:
-            that of the model, which must be on hardware.
+        params: The hardware: one description, one per convertible layer, or a table of name patterns. Not changed.
+            None: that of the model, which must be on hardware.
         objective: What ranges are chosen by: the mean square (``"L2"``) or magnitude (``"L1"``) of the error of
             quantising and clipping, or a ``"percentile"``.
         percentile: For ``"percentile"``: of the currents that an ADC range holds, above 50 and at most 100.

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import UnsupportedError
-from crossohm.params import CrossSimParameters
+from crossohm.layers.hardware import LayerHardware
 
 if TYPE_CHECKING:
     from crossohm.chain import AnalogCore
 
-#: The description of a layer, or of each of its matrices as a list of one.
-LayerHardware = CrossSimParameters | Sequence[Any]
 #: Told after every batch: what is being done, and how many images of how many are done.
 Progress = Callable[[str, int, int], None]
 

@@ -10,9 +10,9 @@ from typing import Any, Self, final
 
 from crossohm.calibration.hardware import with_ranges
 from crossohm.calibration.layers import Described, by_layer, by_matrix, of_layer
-from crossohm.calibration.network import LayerHardware
 from crossohm.calibration.ranges import ChosenRange, Objective
 from crossohm.errors import CrossOhmError, DataError, ParameterError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.params import CrossSimParameters
 
 FORMAT = "crossohm-calibration-1"
@@ -111,8 +111,8 @@ class Calibration:
         """Other descriptions with these ranges, by layer name, e.g. with errors of the cells.
 
         Args:
-            params: One description, one per layer, or a table by layer name. It may differ from the hardware that was
-                calibrated only in what ranges do not depend on.
+            params: One description, one per layer, or a table of name patterns. It may differ from the hardware that
+                was calibrated only in what ranges do not depend on.
 
         Raises:
             ParameterError: it differs in something else; names the parameter and the layer.

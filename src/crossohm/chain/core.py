@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
@@ -20,7 +21,7 @@ from crossohm.chain.inspection.clipping import FirstInputs
 from crossohm.chain.inspection.explain import Explanation, explain_plans
 from crossohm.chain.inspection.profile import Profile, output_per_current
 from crossohm.chain.inspection.spice import to_spice
-from crossohm.chain.intake import chip_seed, host_matrix, snapshot
+from crossohm.chain.intake import as_array, chip_seed, host_matrix, snapshot
 from crossohm.chain.lowering.inputs import keeps_zeros
 from crossohm.chain.lowering.lower import check_hardware
 from crossohm.chain.lowering.lowered import Amend, Lowered
@@ -29,6 +30,7 @@ from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block, PhysicalArray
 from crossohm.chain.programming.state import CoreState, program_core
 from crossohm.chain.programming.storage import pack_core, unpack_core
+from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.plan import Tap
 from crossohm.chain.siblings import siblings_of
 from crossohm.chain.successors import SUCCESSORS
@@ -248,14 +250,21 @@ class AnalogCore(MatrixFace):
             parts: Rows and columns outside which nothing has changed. Cells there keep their conductances bit for bit
                 if the weight range still suits the matrix: holds it and is not more than twice as wide as needed.
         """
-        self._replace(self.state.rewritten(*host_matrix(matrix), parts))
+        host, dtype = host_matrix(matrix)
+        state = self.state
+        if parts is None or not state.may_write_parts(host, dtype):
+            self._lowered = Lowered(state.rewritten(host, dtype))
+            return
+        every_row, every_column = map(np.arange, state.shape)
+        written = [(every_row[rows], every_column[columns]) for rows, columns in parts]
+        self._lowered = self._lowered.after(state.rewritten(host, dtype, parts), written)
 
     def write(self, region: Region, values: np.ndarray) -> None:
         """Write ``values`` at ``region``, as ``core[...] = values`` does; all other cells stay as they are."""
-        self._replace(self.state.updated(region, values))
-
-    def _replace(self, state: CoreState) -> None:
-        self._lowered = Lowered(state)
+        state = self.state.updated(region, values)
+        whole = region.covers(state.shape)
+        rows, columns = state.stored_region(region)
+        self._lowered = self._lowered.after(state, None if whole else [(np.sort(rows), np.sort(columns))])
 
     def get_matrix(self) -> np.ndarray:
         """The matrix the programmed conductances represent, ``(M, N)``, in the matrix's units and dtype.
@@ -325,11 +334,33 @@ class AnalogCore(MatrixFace):
         """
         return self._run(Operation.MVM, x, contraction, rng, amend)
 
+    def plan(self, like: Any, operation: str = "mvm") -> CorePlan:
+        """What a product does, every number worked out: a function of arrays that other frameworks may trace.
+
+        `crossohm.chain.split` takes it apart into a structure, which is hashable and stays the same while weights are
+        rewritten, and leaves, the arrays. Wires are in the matrix where one describes them.
+
+        Args:
+            like: Any array of the library, dtype (float32 or float64) and device of the inputs to come.
+            operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+
+        Example:
+            >>> from crossohm.chain import join, split
+            >>> core = AnalogCore([[0.5, -1.0], [0.1, 0.0]])
+            >>> structure, leaves = split(core.plan(np.ones(2)))
+            >>> join(structure, leaves)(np.ones((1, 2)))
+            array([[-0.5,  0.1]])
+        """
+        which, x = Operation(operation), as_array(like)
+        if self.complex_valued:
+            raise UnsupportedError("a complex core has no one plan; build cores of the real and the imaginary part")
+        return self._lowered.plan(which, x, Dense(self.state.stored_shape[1 - which.axis]), self._tap is not None)
+
     def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
         """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""
         if self._tap is not None:
             return None
-        plans = self._lowered.plans(Operation.MVM, x, contraction, tapped=False)
+        plans = self._lowered.plan(Operation.MVM, x, contraction, tapped=False).plans
         return plans[0].direct if len(plans) == 1 else None
 
     @property
@@ -350,14 +381,15 @@ class AnalogCore(MatrixFace):
         amend: Amend | None = None,
         solves: bool = False,
     ) -> Array:
-        plans = self._lowered.plans(operation, x, contraction, self._tap is not None, solves)
+        plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
         if amend is not None:
-            plans = tuple(amend(plan, block) for plan, block in zip(plans, self.blocks, strict=True))
+            amended = tuple(amend(own, block) for own, block in zip(plan.plans, self.blocks, strict=True))
+            plan = replace(plan, plans=amended)
         if self._tap is None and operation in self._first_inputs.unseen:
             self._first_inputs.look(self.state, operation, x, contraction.constants)
-        if plans[0].needs_draw:
+        if plan.needs_draw:
             rng = backend_of(x).operation_rng(rng, self._reads.generator, x)
-        return self._lowered.multiply(operation, plans, x, rng, self._tap)
+        return plan(x, rng, self._tap)
 
     def _remember_direct(self, x: np.ndarray) -> None:
         """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
@@ -366,7 +398,7 @@ class AnalogCore(MatrixFace):
         dtype, own, kernel = x.dtype.name, self.state.dtype, None
         same = dtype == own == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)
         if same and not self.complex_valued and len(self.blocks) == 1:
-            kernel = self._lowered.plans(Operation.MVM, x, Dense(self.ncol), tapped=False)[0].direct
+            kernel = self._lowered.plan(Operation.MVM, x, Dense(self.ncol), tapped=False).plans[0].direct
         self._lowered.direct[x.dtype] = None if kernel is None else np.ascontiguousarray(kernel.weights.T)
 
     # --- looking inside -----------------------------------------------------------------------------------------------
@@ -380,8 +412,8 @@ class AnalogCore(MatrixFace):
         which = Operation(operation)
         left = self._lowered.wires(which).vectors_left
         like, map_ = np.zeros(1, compute_dtype(self.state.dtype)), Dense(self.state.stored_shape[1 - which.axis])
-        plans = self._lowered.plans(which, like, map_, self._tap is not None, left > 0)
-        return explain_plans(self.state, which, plans, left)
+        plan = self._lowered.plan(which, like, map_, self._tap is not None, left > 0)
+        return explain_plans(self.state, which, plan.plans, left)
 
     def to_spice(
         self, path: str | Path, x: Any, operation: str = "mvm", *, input_slice: int | None = None

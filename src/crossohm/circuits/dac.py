@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from crossohm._answers import of_shape
+from crossohm._content import ByContent
 from crossohm._names import Registry, is_own
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.bit_planes import BitPlanes
@@ -50,7 +51,7 @@ class DACConverter:
     @classmethod
     def of(cls, levels: Levels, slicing: BitPlanes | None) -> DACConverter:
         """The DAC with these levels."""
-        return cls(levels.nearest, levels, slicing)
+        return cls(levels, levels, slicing)
 
     @property
     def ideal(self) -> bool:
@@ -100,7 +101,7 @@ class DACConverter:
         return self.slicing.extract(xq, first, last)
 
 
-class DAC:
+class DAC(ByContent):
     """Base of all DAC models. Override `quantize`, or `converter` if levels or slices are to be reported."""
 
     def quantize(self, x: Array, low: float, high: float, bits: int) -> Array:
@@ -110,7 +111,7 @@ class DAC:
     def converter(self, spec: DACParameters, low: float, high: float, path: str) -> DACConverter:
         """The converter for these limits; called only if ``spec.bits > 0`` and ``low < high``."""
         _refuse_slicing(spec, path)
-        return DACConverter(_Custom(self.quantize, low, high, spec.bits, f"{type(self).__name__}.quantize"))
+        return DACConverter(_Custom(self, low, high, spec.bits))
 
 
 DACS: Registry[DAC] = Registry("DAC model", "crossohm.dacs", DAC)
@@ -170,17 +171,17 @@ class _OnCopies:
 class _Custom:
     """A user's `DAC.quantize`, kept within the range and made differentiable."""
 
-    function: Callable[..., Any]
+    model: DAC
     low: float
     high: float
     bits: int
-    name: str
 
     def __call__(self, x: Array) -> Array:
         return backend_of(x).convert(x, self.low, self.high, self._decide)
 
     def _decide(self, inside: Array) -> Array:
-        return of_shape(self.function(inside, self.low, self.high, self.bits), tuple(inside.shape), self.name)
+        found = self.model.quantize(inside, self.low, self.high, self.bits)
+        return of_shape(found, tuple(inside.shape), f"{type(self.model).__name__}.quantize")
 
 
 @final

@@ -56,7 +56,7 @@ class Levels:
         """All levels, ascending."""
         return np.asarray(self.low + np.arange(self.first, self.last + 1) / self.density)
 
-    def nearest(self, x: Array) -> Array:
+    def __call__(self, x: Array) -> Array:
         """The level next to each value, any shape; straight-through gradient."""
         above = x - self.low if self.low else x
         level = backend_of(x).round_within(above * self.density, self.first, self.last)

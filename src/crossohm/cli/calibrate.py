@@ -26,7 +26,7 @@ def calibrate(
     in cell errors and ADC imperfections, but not in what the ranges depend on.
     """
     from crossohm.studies import calibrate_study, load_study
-    from crossohm.studies.sealed import require_writable_file
+    from crossohm.studies.results.sealed import require_writable_file
 
     loaded = load_study(study, overrides or ())
     require_writable_file(output)  # must not wait for the ranges

@@ -17,7 +17,7 @@ from crossohm.cli.group import STOPPED
 
 if TYPE_CHECKING:
     from crossohm.studies import LoadedStudy, Results
-    from crossohm.studies.sweep import Executor
+    from crossohm.studies.work.sweep import Executor
 
 RESULTS = Path("crossohm-results")
 
@@ -28,14 +28,14 @@ def check(study: options.StudyFile, overrides: options.StudySet = None, output: 
     Plug-ins and functions that make networks are executed. Images are not looked for: they may lie on another machine.
     """
     from crossohm.studies import load_study
-    from crossohm.studies.slow import warn_of_slow_points
+    from crossohm.studies.work.slow import warn_of_slow_points
 
     loaded = load_study(study, overrides or ())
     if find_spec("torch") is None:
         typer.echo("PyTorch is not installed: networks, and hardware on them, are not checked", err=True)
     else:
         from crossohm.studies import check_study
-        from crossohm.studies.store import require_writable
+        from crossohm.studies.results.store import require_writable
 
         require_writable(folder_for(loaded, output))
         check_study(loaded).require_fine()
@@ -65,8 +65,8 @@ def executor_for(workers: int | None, scheduler: str | None, resources: list[str
 
     if workers is None and scheduler is None and not resources:
         return None
-    from crossohm.studies.cluster import Dask
-    from crossohm.studies.hardware import parse_override
+    from crossohm.studies.file.hardware import parse_override
+    from crossohm.studies.work.cluster import Dask
 
     needs = dict(map(parse_override, resources or ()))
     for name, number in needs.items():

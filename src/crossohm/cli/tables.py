@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
     from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results, RunResult
-    from crossohm.studies.sampling import Paired
+    from crossohm.studies.results.sampling import Paired
 
 #: Columns about the images of the main accuracy, and what they mean.
 IMAGES, PAIRED = "95 % of images", ("lost, gained", "p")
@@ -71,7 +71,7 @@ def accuracy_table(found: Mapping[str, Any]) -> Sheet:
     """
     from crossohm.report.measure import measure
     from crossohm.studies import spread
-    from crossohm.studies.sampling import Paired, interval
+    from crossohm.studies.results.sampling import Paired, interval
 
     pairs = found.get("paired", {})  # runs of earlier versions have none
     title = f"{found['settings']['model']} on {found['images']:,} test images of {found['settings']['dataset']}"
@@ -139,7 +139,7 @@ def _settings(results: Results, point: int, paths: Sequence[str], labels: Mappin
 def points_as_dict(results: Results) -> dict[str, Any]:
     """The same as plain values; no noise at all is an output SNR of None."""
     from crossohm.report.budget import budget_labels
-    from crossohm.studies.results import OUTPUT_SNR
+    from crossohm.studies.results.results import OUTPUT_SNR
 
     labels = budget_labels(results)
     ratios = {point: results.spread(point, OUTPUT_SNR).mean for point in results.points}
@@ -259,7 +259,7 @@ def _headings(
 def _pair_cells(found: Paired | None) -> tuple[str, str]:
     """Images lost and gained, and the p-value."""
     from crossohm.report.measure import p_text
-    from crossohm.studies.wording import number
+    from crossohm.studies.file.wording import number
 
     return ("", "") if found is None else (f"{number(found.lost)}, {number(found.gained)}", p_text(found.p_value))
 

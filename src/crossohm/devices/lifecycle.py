@@ -98,10 +98,13 @@ def write(target_g: Array, device_params: DeviceParameters, draw: Draw) -> Array
 
 
 def clip_conductance(g: Array, device_params: DeviceParameters) -> Array:
-    """``g`` limited to [rho, 1] if ``clip_conductance`` is set, else to [0, inf)."""
-    if device_params.clip_conductance:
-        return backend_of(g).clip(g, device_params.Gmin_norm, 1.0)
-    return backend_of(g).clip(g, 0.0, math.inf)
+    """``g`` limited to `conductance_limits`."""
+    return backend_of(g).clip(g, *conductance_limits(device_params))
+
+
+def conductance_limits(device_params: DeviceParameters) -> tuple[float, float]:
+    """Conductances that cells may have: [rho, 1] if ``clip_conductance`` is set, else [0, inf)."""
+    return (device_params.Gmin_norm, 1.0) if device_params.clip_conductance else (0.0, math.inf)
 
 
 def _checked_device(device_params: DeviceParameters, role: str) -> Device:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crossohm._content import ByContent
 from crossohm._random import Draw
 from crossohm.backends import Array
 from crossohm.errors import UnsupportedError
@@ -68,7 +69,7 @@ class Cell:
         return 1e9 * self.v_read / self.r_min
 
 
-class Device:
+class Device(ByContent):
     """Base of all device models: override the methods of the roles the device has, nothing else.
 
     In every method ``g`` is a normalised conductance array of any shape, from any supported array library; results

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from crossohm.report.measure import SNR, Measure
-from crossohm.studies.sampling import Paired, interval
-from crossohm.studies.statistics import Spread, spread
+from crossohm.studies.results.sampling import Paired, interval
+from crossohm.studies.results.statistics import Spread, spread
 
 
 @final
@@ -93,7 +93,7 @@ class Point:
     paired: Mapping[str, Paired] = field(default_factory=dict)
 
     def interval(self, measure: Measure) -> tuple[float, float] | None:
-        """Where a mean accuracy may lie for other images, see `crossohm.studies.sampling.interval`; None for others."""
+        """Where a mean accuracy may lie for other images (`crossohm.studies.results.sampling`); None for others."""
         if measure.unit != "%" or self.images is None:
             return None
         return interval(self.spread(measure.name).mean, self.images)

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from crossohm.errors import DataError
+from crossohm.models.pairing import default_model
 from crossohm.params import CrossSimParameters, Group
 from crossohm.report.budget import COMPLETE, budget_labels
 from crossohm.report.data import Axis, Histogram, LayerHardware, Point, ReportData
 from crossohm.report.measure import SNR, measure
 from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
-from crossohm.studies.axes import Axis as StudyAxis
+from crossohm.studies.file.axes import Axis as StudyAxis
+from crossohm.studies.file.wording import number
 from crossohm.studies.files import holds_run
-from crossohm.studies.sampling import Paired, paired
-from crossohm.studies.settings import default_model
-from crossohm.studies.wording import number
+from crossohm.studies.results.sampling import Paired, paired
 
 
 def report_of(folder: str | os.PathLike[str]) -> ReportData:

@@ -16,8 +16,8 @@ from crossohm.errors import DataError, MissingDependencyError
 from crossohm.report.data import Histogram, LayerHardware, Point, ReportData
 from crossohm.report.losses import loss, loss_label
 from crossohm.report.measure import Measure, p_text
-from crossohm.studies.statistics import Spread
-from crossohm.studies.wording import number
+from crossohm.studies.file.wording import number
+from crossohm.studies.results.statistics import Spread
 
 _PAGE = Path(__file__).with_name("page")
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from crossohm.studies.results import OUTPUT_SNR
-from crossohm.studies.statistics import Spread
-from crossohm.studies.wording import number
+from crossohm.studies.file.wording import number
+from crossohm.studies.results.results import OUTPUT_SNR
+from crossohm.studies.results.statistics import Spread
 
 _ERRORS = {
     "rmse": "Root-mean-square error",

@@ -33,23 +33,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from crossohm.studies.file.hardware import load_hardware, parse_override
+from crossohm.studies.file.sections import study_schema
 from crossohm.studies.folder import new_folder
-from crossohm.studies.hardware import load_hardware, parse_override
-from crossohm.studies.plugins import load_plugin
-from crossohm.studies.sections import study_schema
+from crossohm.studies.results.statistics import Spread, spread, top_k_accuracy
 from crossohm.studies.settings import RunSettings
-from crossohm.studies.statistics import Spread, spread, top_k_accuracy
+from crossohm.studies.work.plugins import load_plugin
 
 if TYPE_CHECKING:
     from crossohm.studies.budget import ErrorBudget, error_budget
-    from crossohm.studies.checks import Checked, check_study
-    from crossohm.studies.cluster import Dask
+    from crossohm.studies.file.study_file import LoadedStudy, load_study
     from crossohm.studies.files import SavedRun, read_result, write_result
     from crossohm.studies.inference import RunResult, prepare, run_inference
     from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
-    from crossohm.studies.results import ChipResult, Failure, Results, open_results
-    from crossohm.studies.study_file import LoadedStudy, load_study
-    from crossohm.studies.sweep import calibrate_study, prepare_study, run_study
+    from crossohm.studies.results.results import ChipResult, Failure, Results, open_results
+    from crossohm.studies.work.checks import Checked, check_study
+    from crossohm.studies.work.cluster import Dask
+    from crossohm.studies.work.sweep import calibrate_study, prepare_study, run_study
 
 __all__ = [
     "Checked",
@@ -88,14 +88,14 @@ __all__ = [
 
 _LAZY = {
     "budget": ("ErrorBudget", "error_budget"),
-    "checks": ("Checked", "check_study"),
-    "cluster": ("Dask",),
+    "work.checks": ("Checked", "check_study"),
+    "work.cluster": ("Dask",),
     "files": ("SavedRun", "read_result", "write_result"),
     "inference": ("RunResult", "prepare", "run_inference"),
     "report": ("HardwareReport", "LayerReport", "hardware_report"),
-    "results": ("ChipResult", "Failure", "Results", "open_results"),
-    "study_file": ("LoadedStudy", "load_study"),
-    "sweep": ("calibrate_study", "prepare_study", "run_study"),
+    "results.results": ("ChipResult", "Failure", "Results", "open_results"),
+    "file.study_file": ("LoadedStudy", "load_study"),
+    "work.sweep": ("calibrate_study", "prepare_study", "run_study"),
 }
 
 

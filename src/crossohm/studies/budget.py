@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, final
 
 from crossohm.calibration.model import Progress, silent
 from crossohm.errors import StudyError
-from crossohm.studies.checks import check_study
+from crossohm.studies.file.study_file import LoadedStudy
 from crossohm.studies.nonidealities import EVERYWHERE, NONIDEALITIES
-from crossohm.studies.results import OUTPUT_SNR, ChipResult, Results, spread_of
-from crossohm.studies.session import Session
-from crossohm.studies.statistics import Spread
-from crossohm.studies.study_file import LoadedStudy
-from crossohm.studies.sweep import Executor, run_study
-from crossohm.studies.units import Cures, layer_hardware, unpacked
+from crossohm.studies.results.results import OUTPUT_SNR, ChipResult, Results, spread_of
+from crossohm.studies.results.statistics import Spread
+from crossohm.studies.work.checks import check_study
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.sweep import Executor, run_study
+from crossohm.studies.work.units import Cures, layer_hardware, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ class ErrorBudget:
         Raises:
             MissingDependencyError: pandas is not installed.
         """
-        from crossohm.studies.results import frame
+        from crossohm.studies.results.results import frame
 
         return frame(
             [

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-import crossohm
 from crossohm.datasets.npz import UNREADABLE
 from crossohm.errors import DataError
 from crossohm.params import CrossSimParameters
-from crossohm.studies.sampling import interval
+from crossohm.studies.results.provenance import provenance
+from crossohm.studies.results.sampling import interval
 
 if TYPE_CHECKING:
     from crossohm.studies.inference import RunResult
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 FORMAT = "crossohm run 1"
 _RESULTS = "results.json"
 _SUMMARY = ("settings", "images", "seeds", "digital", "analog", "interval", "paired", "hardware", "seconds")
-_LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "pydantic", "array-api-compat")
 
 
 def summary(result: RunResult) -> dict[str, Any]:
@@ -128,25 +123,6 @@ def read_result(folder: Path) -> SavedRun:
     except UNREADABLE as error:
         raise DataError(f"{folder}: not the results of a run ({error})") from error
     return SavedRun(results, CrossSimParameters.from_json(folder / "hardware.json"), layers, outputs)
-
-
-def provenance() -> dict[str, Any]:
-    """When, where and with which versions results were made."""
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"crossohm": crossohm.__version__, "python": platform.python_version(), **_versions()},
-        "host": {"system": platform.system(), "machine": platform.machine(), "byte_order": sys.byteorder},
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue  # optional
-    return found
 
 
 def _accuracies(result: RunResult) -> list[dict[str, Any]]:

@@ -11,17 +11,18 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.model import LayerHardware, Progress, calibrate_network, silent
+from crossohm.calibration.model import Progress, calibrate_network, silent
 from crossohm.chain.inspection.slow import slow_path
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import warn_user
+from crossohm.layers.hardware import LayerHardware
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
-from crossohm.studies.failures import require_answers
 from crossohm.studies.report import HardwareReport, hardware_report
-from crossohm.studies.sampling import Paired, discordant, paired
+from crossohm.studies.results.sampling import Paired, discordant, paired
+from crossohm.studies.results.statistics import Spread, spread, top_k_accuracy, top_k_right
 from crossohm.studies.settings import RunSettings
-from crossohm.studies.statistics import Spread, spread, top_k_accuracy, top_k_right
+from crossohm.studies.work.failures import require_answers
 from crossohm.torch import TorchNetwork
 
 

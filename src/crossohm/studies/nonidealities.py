@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from crossohm.calibration.network import LayerHardware
+from crossohm.layers.hardware import LayerHardware, each
 from crossohm.params import ADCRangeLimits, CoreStyle, CrossSimParameters, switched_off
 
 #: In place of a layer's name: all layers together.
@@ -83,10 +83,11 @@ NONIDEALITIES: dict[str, Nonideality] = {
 
 def without(hardware: LayerHardware, names: Sequence[str]) -> LayerHardware:
     """The same hardware without some of its non-idealities; those it does not have are passed over."""
-    if not isinstance(hardware, CrossSimParameters):
-        return [without(part, names) for part in hardware]  # of every matrix, and its arrays
-    cured = hardware
+    return each(hardware, lambda params: _cured(params, names))
+
+
+def _cured(params: CrossSimParameters, names: Sequence[str]) -> CrossSimParameters:
     for name in names:
-        if NONIDEALITIES[name].present(cured):
-            cured = switched_off(cured, NONIDEALITIES[name].cure)
-    return cured
+        if NONIDEALITIES[name].present(params):
+            params = switched_off(params, NONIDEALITIES[name].cure)
+    return params

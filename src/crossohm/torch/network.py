@@ -16,6 +16,7 @@ from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.conversion.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
@@ -25,7 +26,6 @@ from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
 from crossohm.torch.conversion.rectified import floors_of
-from crossohm.torch.hardware import LayerHardware
 from crossohm.torch.layers.layer import AnalogLayer
 
 

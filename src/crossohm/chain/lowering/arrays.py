@@ -19,7 +19,7 @@ from crossohm.chain.running.readout import (
 )
 from crossohm.chain.running.stacked_readout import StackedReadout
 from crossohm.circuits.levels import Levels
-from crossohm.devices import cell_of
+from crossohm.devices import cell_of, conductance_limits
 
 
 def build_readout(setup: Setup, columns: slice, levels: Sequence[Levels] | None) -> Readout:
@@ -120,7 +120,7 @@ def _networks(setup: Setup, group: int, columns: slice, levels: Sequence[Levels]
         first_order=setup.params.simulation.read_noise_sampling == "first_order",
         law=setup.law,
         law_cell=cell_of(device, "nonlinear_IV"),
-        device=device,
+        limits=conductance_limits(device),
     )
 
 
@@ -156,6 +156,6 @@ def _sampled(setup: Setup, group: int, columns: slice) -> Readout:
         noise_cell=cell_of(device, "read_noise"),
         law=setup.law,
         law_cell=cell_of(device, "nonlinear_IV"),
-        device=device,
+        limits=conductance_limits(device),
         why=setup.sampling_reason or "nonlinear cells with read noise, or an I-V curve that is no polynomial",
     )

@@ -19,7 +19,7 @@ from crossohm.chain.running.digitiser import Counting, Digitiser
 from crossohm.chain.running.drive import Drive
 from crossohm.chain.running.plan import Combination, Plan, Stage
 from crossohm.chain.running.readout import LinearReadout, NoisyReadout, Readout
-from crossohm.circuits.adc import Converter, get_adc
+from crossohm.circuits.adc import Converter, get_adc, lowered
 from crossohm.devices import check_devices
 from crossohm.params import ADCRangeLimits, CrossSimParameters
 
@@ -117,6 +117,14 @@ def _gain(setup: Setup) -> float:
 
 def _merged_stage(setup: Setup) -> Stage:
     """Everything linear folded into one matrix in the user's units."""
+    readout = merged_readout(setup)
+    constant = _digital_constant(setup, slice(0, setup.conductance.shape[3]))
+    combination = Combination(None, None, None, None, None, None if constant is None else setup.array(constant))
+    return Stage(readout, False, False, None, False, False, None, combination)
+
+
+def merged_readout(setup: Setup) -> Readout:
+    """One matrix for all arrays, in the user's units."""
     units = None
     if setup.units is not None:
         units = np.repeat(setup.units, [part.stop - part.start for part in setup.output_parts], axis=1)
@@ -124,14 +132,11 @@ def _merged_stage(setup: Setup) -> Stage:
     weights = setup.mapping.decode(setup.conductance, units) * gain
     unit = setup.drive.cell_unit
     kernel, lines = setup.prepare(weights * unit), weights.shape[0]
-    readout: Readout = LinearReadout(setup.contraction, 1, lines, kernel)
-    if setup.noise is not None:
-        squares = (setup.mapping.coefficients * (gain * unit)) ** 2
-        variance = np.tensordot(squares, setup.noise_variance(setup.conductance), axes=([0, 1], [0, 1]))
-        readout = NoisyReadout(setup.contraction, 1, lines, kernel, setup.prepare(variance))
-    constant = _digital_constant(setup, slice(0, weights.shape[1]))
-    combination = Combination(None, None, None, 0.0, None, None if constant is None else setup.array(constant))
-    return Stage(readout, False, False, None, False, False, None, combination)
+    if setup.noise is None:
+        return LinearReadout(setup.contraction, 1, lines, kernel)
+    squares = (setup.mapping.coefficients * (gain * unit)) ** 2
+    variance = np.tensordot(squares, setup.noise_variance(setup.conductance), axes=([0, 1], [0, 1]))
+    return NoisyReadout(setup.contraction, 1, lines, kernel, setup.prepare(variance))
 
 
 def _stage(setup: Setup, index: int) -> Stage:
@@ -167,24 +172,25 @@ def _digitiser(setup: Setup, column_part: int) -> Digitiser:
     model = get_adc(setup.adc.model, path + ".model")
     inputs = setup.input_parts[column_part]
     ranges = adc_limits(setup.params, setup.mapping, setup.operation, inputs.stop - inputs.start)
-    banks = adc_banks(setup.mapping, setup.params)
-    shared: dict[tuple[float, float], Converter] = {}
-    table = []
+    banks, parts = adc_banks(setup.mapping, setup.params), line_parts(setup)
+    distinct: list[Converter] = []
+    shared: dict[tuple[float, float], int] = {}
+    wiring = []
     for bank in range(banks):
         low, high = ranges[bank * setup.mapping.slices // banks]
         model.check(setup.adc, low, high, path)
-        row = []
-        for output_part in range(len(setup.output_parts)):
+        wired = []
+        for output_part, lines in enumerate(parts):
             part = setup.operation.order(output_part, column_part)
             own = _own_mismatch(setup, bank_key(setup.operation, part, bank))
-            if own:
-                row.append(model.build(setup.adc, low, high, own))
-                continue
-            if (low, high) not in shared:
-                shared[low, high] = model.build(setup.adc, low, high, {})
-            row.append(shared[low, high])
-        table.append(tuple(row))
-    return Digitiser(tuple(table), line_parts(setup))
+            if own or (low, high) not in shared:
+                converter = model.build(setup.adc, low, high, own)
+                distinct.append(lowered(converter, setup.like, lines.stop - lines.start))
+            if not own:
+                shared.setdefault((low, high), len(distinct) - 1)
+            wired.append(len(distinct) - 1 if own else shared[low, high])
+        wiring.append(tuple(wired))
+    return Digitiser(tuple(distinct), tuple(wiring), parts)
 
 
 def _own_mismatch(setup: Setup, key: str) -> dict[str, np.ndarray]:
@@ -203,10 +209,10 @@ def _combination(setup: Setup, columns: slice, counting: Counting | None) -> Com
     outputs, units = _unit_indices(setup) if setup.units is not None else (None, None)
     sums = setup.conductance.shape[2] if setup.contraction.row_groups > 1 else 1
     return Combination(
-        coefficients=tuple(map(float, coefficients)),
+        coefficients=tuple(map(setup.array, coefficients)),
         outputs=outputs,
         units=units,
-        offset=offset,
+        offset=setup.array(offset) if offset else None,
         ones=setup.prepare(np.ones((sums, columns.stop - columns.start)), columns.start) if offset else None,
         constant=None if constant is None else setup.array(constant),
     )

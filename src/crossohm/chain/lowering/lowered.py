@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -11,13 +12,15 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import Contraction
 from crossohm.chain.contraction.part import ColumnPart
 from crossohm.chain.lowering.lower import lower
+from crossohm.chain.lowering.patch import Rectangle, patched
 from crossohm.chain.lowering.wire_setup import WireSetup
 from crossohm.chain.lowering.wires import has_effective_matrix
 from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.programming.record import Programmed
 from crossohm.chain.programming.state import CoreState
-from crossohm.chain.running.plan import PartTap, Plan, Tap, multiply
+from crossohm.chain.running.core_plan import CorePlan
+from crossohm.chain.running.plan import Plan
 
 #: Makes the plan to run of the plan of a block.
 Amend = Callable[[Plan, Block], Plan]
@@ -38,7 +41,24 @@ class Lowered:
         self.has_wires = any(has_effective_matrix(block.params) for block in state.blocks)
         self.direct: dict[Any, np.ndarray | None] = {}
         self._wires: dict[Operation, WireSetup] = {}
-        self._plans: dict[Any, tuple[Plan, ...]] = {}
+        self._plans: dict[Any, tuple[CorePlan, Array]] = {}
+
+    def after(self, state: CoreState, rectangles: Sequence[Rectangle] | None) -> Lowered:
+        """What is worked out for another state of the same core.
+
+        Args:
+            state: After a write.
+            rectangles: Rows and columns of the stored matrix that were written, sorted; None: all of it.
+        """
+        found = Lowered(state)
+        if rectangles is None or self.has_wires:
+            return found
+        for key, (plan, like) in self._plans.items():
+            pairs = zip(plan.plans, state.blocks, strict=True)
+            plans = [patched(own, block, _within(block, rectangles), like) for own, block in pairs]
+            if None not in plans:
+                found._plans[key] = (replace(plan, plans=tuple(filter(None, plans))), like)
+        return found
 
     def wires(self, operation: Operation) -> WireSetup:
         """The arrays with their wires."""
@@ -47,47 +67,29 @@ class Lowered:
             found = self._wires[operation] = WireSetup(self.state.blocks, operation)
         return found
 
-    def plans(
+    def plan(
         self, operation: Operation, like: Array, contraction: Contraction, tapped: bool, solves: bool = False
-    ) -> tuple[Plan, ...]:
-        """One plan per block; see `lower`."""
+    ) -> CorePlan:
+        """The plan for inputs of the library, dtype and device of ``like``; see `lower`."""
         key = (operation, contraction, tapped, solves, *backend_of(like).key(like))
-        plans = self._plans.get(key)
-        if plans is None:
+        known = self._plans.get(key)
+        if known is None:
+            state, axis = self.state, operation.axis
             with backend_of(like).eager():
                 records = self._records(operation, like, solves)
                 plans = tuple(
                     lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped, solves)
-                    for b, record in zip(self.state.blocks, records, strict=True)
+                    for b, record in zip(state.blocks, records, strict=True)
                 )
-            self._plans[key] = plans
-        return plans
-
-    def multiply(self, operation: Operation, plans: tuple[Plan, ...], x: Array, rng: Any, tap: Tap | None) -> Array:
-        """Run the plans of all blocks.
-
-        Arrays with hardware of their own are added over input partitions and put together over output partitions.
-
-        Args:
-            operation: Which product.
-            plans: Of its blocks.
-            x: Inputs ``(batch, features, *positions)``, in the user's units.
-            rng: The array library's generator; used only if a plan draws noise.
-            tap: Looks at inputs and at what ADCs see.
-        """
-        if len(plans) == 1:
-            return multiply(plans[0], x, rng, tap)
-        axis, blocks = operation.axis, self.state.blocks
-        inputs = self.state.parts(1 - axis)
-        if tap is not None:
-            tap.xbar_inputs(x, operation.value, plans[0].contraction.constants)
-        sums: dict[int, Any] = {}
-        for block, plan in zip(blocks, plans, strict=True):
-            driven, start = block.part(1 - axis), block.part(axis).start
-            own = None if tap is None else PartTap(tap, inputs.index(driven))
-            part = multiply(plan, x, rng, own)
-            sums[start] = sums[start] + part if start in sums else part
-        return backend_of(x).xp.concat([sums[start] for start in sorted(sums)], axis=1)
+                nothing = backend_of(like).asarray(np.zeros(1), backend_of(like).detached(like))
+            plan = CorePlan(
+                plans,
+                outputs=tuple(block.part(axis).start for block in state.blocks),
+                inputs=tuple(state.first_partition(block)[1 - axis] for block in state.blocks),
+                needs_draw=any(plan.needs_draw for plan in plans),
+            )
+            known = self._plans[key] = (plan, nothing)
+        return known[0]
 
     def _records(self, operation: Operation, like: Array, solves: bool) -> tuple[Programmed, ...]:
         """The arrays that are lowered: as programmed, or with their wires, a set-up that all other plans share."""
@@ -105,3 +107,16 @@ class Lowered:
         inputs, first = block.part(1 - operation.axis), block.part(operation.axis).start
         group = first * contraction.row_groups // self.state.blocks[-1].part(operation.axis).stop
         return ColumnPart(contraction.row_group(group), inputs.start, inputs.stop)
+
+
+def _within(block: Block, rectangles: Sequence[Rectangle]) -> list[Rectangle]:
+    """The parts of rectangles that lie in a block, in its own rows and columns."""
+    found = []
+    for rows, columns in rectangles:
+        own = [
+            indices[(indices >= span.start) & (indices < span.stop)] - span.start
+            for indices, span in ((rows, block.rows), (columns, block.columns))
+        ]
+        if len(own[0]) and len(own[1]):
+            found.append((own[0], own[1]))
+    return found

@@ -132,8 +132,8 @@ class CoreState:
         Args:
             matrix: The weights.
             dtype: Name of their dtype.
-            parts: Rows and columns outside which nothing has changed. Cells there keep their conductances bit for bit
-                if the weight range still suits the matrix.
+            parts: Rows and columns outside which nothing has changed; cells there keep their conductances bit for bit.
+                Only if `may_write_parts`.
 
         Raises:
             ShapeError: of another shape.
@@ -142,9 +142,21 @@ class CoreState:
         if matrix.shape != self.shape:
             raise ShapeError(f"matrix of shape {matrix.shape} does not fit a core of shape {self.shape}")
         stored = real_matrix(matrix, dtype, self.params)
-        if parts is None or self.complex_valued or dtype != self.dtype or not self._suits(stored):
-            return self._whole(stored, dtype)
-        return self._pieces(stored, parts)
+        return self._whole(stored, dtype) if parts is None else self._pieces(stored, parts)
+
+    def may_write_parts(self, matrix: np.ndarray, dtype: str) -> bool:
+        """True if parts of a whole matrix may be written by themselves: the weight range the arrays have may stay.
+
+        A range taken from the data may as long as it holds that of the new matrix and is not more than twice as wide,
+        which costs at most one bit of resolution.
+        """
+        if self.complex_valued or dtype != self.dtype or matrix.shape != self.shape:
+            return False
+        stored = real_matrix(matrix, dtype, self.params)
+        held, (low, high) = self.limits, _limits(stored, self.params)
+        holds = held[0] <= low and high <= held[1] and held[1] - held[0] <= 2 * (high - low)
+        clips = self.params.core.mapping.weights.clipping
+        return bool(holds and (clips or (held[0] <= stored.min() and stored.max() <= held[1])))
 
     def updated(self, region: Region, values: np.ndarray) -> CoreState:
         """The state after ``values`` were written at ``region``; other cells keep their conductances bit for bit.
@@ -157,10 +169,13 @@ class CoreState:
         """
         if region.covers(self.shape):
             return self._whole(self._real(values), self.dtype)
-        real, rows, columns = self._real(values), region.rows, region.columns
+        return self._written_at(*self.stored_region(region), self._real(values))
+
+    def stored_region(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the stored matrix that hold a region."""
         if self.complex_valued:
-            rows, columns = region_blocks(rows, columns, self.shape)
-        return self._written_at(rows, columns, real)
+            return region_blocks(region.rows, region.columns, self.shape)
+        return region.rows, region.columns
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         """Part of the real matrix in the arrays, for values of the core's dtype."""
@@ -178,17 +193,6 @@ class CoreState:
             replace(b, record=rewrite(b.record, stored[b.rows, b.columns], b.params, limits)) for b in self.blocks
         )
         return replace(self, blocks=blocks, dtype=dtype)
-
-    def _suits(self, stored: np.ndarray) -> bool:
-        """True if the weight range the arrays have may stay for a matrix.
-
-        A range taken from the data may as long as it holds that of the new matrix and is not more than twice as wide,
-        which costs at most one bit of resolution.
-        """
-        held, (low, high) = self.limits, _limits(stored, self.params)
-        holds = held[0] <= low and high <= held[1] and held[1] - held[0] <= 2 * (high - low)
-        clips = self.params.core.mapping.weights.clipping
-        return bool(holds and (clips or (held[0] <= stored.min() and stored.max() <= held[1])))
 
     def _pieces(self, stored: np.ndarray, parts: Sequence[tuple[slice, slice]]) -> CoreState:
         """Write only ``parts`` of a whole matrix."""

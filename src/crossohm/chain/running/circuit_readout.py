@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from crossohm.chain.running.circuit import ArrayCircuit
 from crossohm.chain.running.readout import Readout
 from crossohm.circuits.grid import cell_currents, ladder_currents
 from crossohm.devices import Cell, Device
-from crossohm.devices import clip_conductance as clip_to_cell
 from crossohm.errors import UnsupportedError
 
 #: Conductances read (vectors times cells) held at once.
@@ -39,7 +38,7 @@ class CircuitReadout(Readout):
         first_order: True if the noise of input-source arrays passes the wires to first order only.
         law: Device model of the nonlinear I-V, or None.
         law_cell: Its electrical frame.
-        device: Hardware description of the cell (clipping limits).
+        limits: Conductances to which read ones are clipped.
     """
 
     units: np.ndarray
@@ -50,7 +49,7 @@ class CircuitReadout(Readout):
     first_order: bool
     law: Device | None
     law_cell: Cell
-    device: Any
+    limits: tuple[float, float]
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
         backend = backend_of(v)
@@ -96,7 +95,7 @@ class CircuitReadout(Readout):
         backend = backend_of(like)
         cells = backend.xp.broadcast_to(backend.asarray(g, like), (*reads, *g.shape))
         read = self.noise.read_noise(cells, self.noise_cell, draw)
-        return np.asarray(backend.to_numpy(clip_to_cell(read, self.device)), dtype=np.float64)
+        return np.asarray(backend.to_numpy(backend.clip(read, *self.limits)), dtype=np.float64)
 
     def _solve(self, network: ArrayCircuit, g: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         if self.law is not None:

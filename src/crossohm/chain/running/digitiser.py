@@ -38,22 +38,29 @@ class Digitiser:
     """Converters of every bank and output partition.
 
     Attributes:
-        converters: ``converters[bank][partition]``.
+        distinct: The converters there are.
+        wiring: ``wiring[bank][partition]``, the number of the converter that reads these lines.
         parts: Lines of each output partition.
         counting: Present if currents arrive in steps and leave as level numbers.
     """
 
-    converters: tuple[tuple[Converter, ...], ...]
+    distinct: tuple[Converter, ...]
+    wiring: tuple[tuple[int, ...], ...]
     parts: tuple[slice, ...]
     counting: Counting | None = None
+
+    @property
+    def converters(self) -> tuple[tuple[Converter, ...], ...]:
+        """``converters[bank][partition]``."""
+        return tuple(tuple(self.distinct[number] for number in bank) for bank in self.wiring)
 
     @property
     def levels(self) -> tuple[Levels, ...] | None:
         """Levels of each bank, if all its converters round to the same equidistant levels."""
         found = []
-        for bank in self.converters:
-            first = bank[0]
-            if not isinstance(first, UniformConverter) or first.stochastic or any(own is not first for own in bank):
+        for bank in self.wiring:
+            first = self.distinct[bank[0]]
+            if not isinstance(first, UniformConverter) or first.stochastic or any(own != bank[0] for own in bank):
                 return None
             found.append(first.uniform)
         return tuple(found)
@@ -61,21 +68,20 @@ class Digitiser:
     @property
     def stochastic(self) -> bool:
         """True if a conversion draws random numbers."""
-        return any(converter.stochastic for bank in self.converters for converter in bank)
+        return any(converter.stochastic for converter in self.distinct)
 
     def convert(self, currents: Array, draw: Draw | None) -> Array:
         """Digitise ``(batch, banks, lines, *positions)``."""
         if self.counting is not None:
             return self.counting.numbers(currents)
-        first = self.converters[0][0]
-        if not first.per_line and all(converter is first for bank in self.converters for converter in bank):
-            return first(currents, draw)
+        if len(self.distinct) == 1 and not self.distinct[0].per_line:
+            return self.distinct[0](currents, draw)
         xp = backend_of(currents).xp
-        banks = [self._convert_bank(currents[:, b], bank, draw) for b, bank in enumerate(self.converters)]
+        banks = [self._convert_bank(currents[:, b], bank, draw) for b, bank in enumerate(self.wiring)]
         return banks[0][:, None] if len(banks) == 1 else xp.stack(banks, axis=1)
 
-    def _convert_bank(self, currents: Array, bank: Sequence[Converter], draw: Draw | None) -> Array:
-        if all(converter is bank[0] for converter in bank):
-            return bank[0](currents, draw)
-        parts = [converter(currents[:, part], draw) for converter, part in zip(bank, self.parts, strict=True)]
+    def _convert_bank(self, currents: Array, bank: Sequence[int], draw: Draw | None) -> Array:
+        if all(number == bank[0] for number in bank):
+            return self.distinct[bank[0]](currents, draw)
+        parts = [self.distinct[n](currents[:, part], draw) for n, part in zip(bank, self.parts, strict=True)]
         return backend_of(currents).xp.concat(parts, axis=1)

@@ -57,19 +57,19 @@ class Combination:
     """From digitised line currents to outputs: add slices and signs, remove offsets.
 
     Attributes:
-        coefficients: Weight of each bank, in output units per normalised current, or per step where the
+        coefficients: Weight of each bank, ``()``, in output units per normalised current, or per step where the
             digitiser counts (None: merged, there are no banks).
         outputs: Lines that are outputs (None: all lines).
         units: For each output, the unit line to subtract, or None.
-        offset: Multiple of the input sum to subtract, or 0.
+        offset: Multiple of the input sum to subtract, ``()``, or None.
         ones: Kernel that sums the inputs of this partition, when ``offset`` is used.
         constant: Digital contribution of the converters' level 0, ``(outputs,)``, or None.
     """
 
-    coefficients: tuple[float, ...] | None
+    coefficients: tuple[Array, ...] | None
     outputs: Array | None
     units: Array | None
-    offset: float
+    offset: Array | None
     ones: Kernel | None
     constant: Array | None
 
@@ -275,7 +275,7 @@ def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array) -> Array:
     y = _add_banks(currents, combination.coefficients)
     if combination.units is not None:
         y = xp.take(y, combination.outputs, axis=1) - xp.take(y, combination.units, axis=1)
-    if combination.offset:
+    if combination.offset is not None:
         y -= combination.offset * plan.contraction.contract(driven, combination.ones)
     return _add_constant(y, combination.constant)
 
@@ -287,7 +287,7 @@ def _add_constant(y: Array, constant: Array | None) -> Array:
     return y
 
 
-def _add_banks(currents: Array, coefficients: tuple[float, ...]) -> Array:
+def _add_banks(currents: Array, coefficients: tuple[Array, ...]) -> Array:
     total = currents[:, 0] * coefficients[0]
     for bank, coefficient in enumerate(coefficients[1:], start=1):
         total = backend_of(total).add_scaled(total, currents[:, bank], coefficient)

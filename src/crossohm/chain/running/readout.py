@@ -14,7 +14,6 @@ from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import Contraction, Kernel
 from crossohm.devices import Cell, Device
-from crossohm.devices import clip_conductance as clip_to_cell
 
 #: Most cell-vector products held at once by explicit evaluation (64 MB of float64).
 CHUNK_ELEMENTS = 1 << 23
@@ -131,7 +130,7 @@ class SampledReadout(Readout):
         noise_cell: Its electrical frame.
         law: Device model of the nonlinear I-V, or None for ``g * v``.
         law_cell: Its electrical frame.
-        device: Hardware description of the cell (clipping limits).
+        limits: Conductances to which read ones are clipped.
         why: Why this slower path is needed.
     """
 
@@ -142,7 +141,7 @@ class SampledReadout(Readout):
     noise_cell: Cell
     law: Device | None
     law_cell: Cell
-    device: Any
+    limits: tuple[float, float]
     why: str
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
@@ -161,7 +160,7 @@ class SampledReadout(Readout):
             assert draw is not None
             shape = (vectors.shape[0], *self.conductance.shape)
             g = self.noise.read_noise(xp.broadcast_to(g, shape), self.noise_cell, draw)
-            g = clip_to_cell(g, self.device)
+            g = backend_of(g).clip(g, *self.limits)
         v = vectors[:, None, None, :]
         if self.law is None:
             return xp.sum(g * v, axis=-1)

@@ -1,6 +1,6 @@
 """Analog-to-digital converters: normalised output currents to digital numbers. One file per architecture."""
 
-from crossohm.circuits.adc.base import ADC, ADCS, Converter, adc, get_adc
+from crossohm.circuits.adc.base import ADC, ADCS, Converter, adc, get_adc, lowered
 from crossohm.circuits.adc.pipeline import CyclicADC, PipelineADC
 from crossohm.circuits.adc.quantizer import IdealADC, QuantizerADC, SignMagnitudeADC, UniformConverter
 from crossohm.circuits.adc.ramp import RampADC
@@ -20,4 +20,5 @@ __all__ = [
     "UniformConverter",
     "adc",
     "get_adc",
+    "lowered",
 ]

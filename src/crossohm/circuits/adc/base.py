@@ -20,11 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 import numpy as np
 
 from crossohm._answers import of_shape
+from crossohm._content import ByContent
 from crossohm._names import Registry
 from crossohm._random import Draw
 from crossohm.backends import Array, backend_of
@@ -37,7 +38,11 @@ Mismatch = Mapping[str, np.ndarray]
 
 
 class Converter(Protocol):
-    """One ADC (or one bank of them, along the output lines), ready to convert."""
+    """One ADC (or one bank of them, along the output lines), ready to convert.
+
+    A converter with tables may have a method ``on(like, lines)`` that gives it with these as arrays of the library,
+    dtype and device of ``like``, for currents of so many lines.
+    """
 
     @property
     def levels(self) -> int | None:
@@ -63,7 +68,7 @@ class Converter(Protocol):
         """Digital values of the currents ``x``, same shape, dtype and library; straight-through gradient."""
 
 
-class ADC:
+class ADC(ByContent):
     """Base of all ADC models. Override `convert`, or `converter` (and `mismatch`) for a model with tables or errors."""
 
     def check(self, spec: ADCParameters, low: float, high: float, path: str) -> None:
@@ -81,7 +86,7 @@ class ADC:
 
     def converter(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
         """The converter for these limits and errors; called only if ``spec.bits > 0`` and ``low < high``."""
-        return _Custom(self.convert, low, high, spec.bits, f"{type(self).__name__}.convert")
+        return _Custom(self, low, high, spec.bits)
 
     def build(self, spec: ADCParameters, low: float, high: float, mismatch: Mismatch) -> Converter:
         """Everything that can be computed once; ``bits = 0`` gives the identity for every model.
@@ -97,6 +102,12 @@ class ADC:
         check_range(low, high, "xbar.adc")
         own = {quantity: errors.copy() for quantity, errors in mismatch.items()}  # the chip keeps those it has
         return self.converter(spec, float(low), float(high), own)
+
+
+def lowered(converter: Converter, like: Array, lines: int) -> Converter:
+    """The converter with its tables as arrays like ``like``, if it has any; see `Converter`."""
+    on: Callable[[Array, int], Converter] | None = getattr(converter, "on", None)
+    return converter if on is None else on(like, lines)
 
 
 ADCS: Registry[ADC] = Registry("ADC model", "crossohm.adcs", ADC)
@@ -142,11 +153,10 @@ class Unconverted:
 class _Custom:
     """A user's `ADC.convert`, kept within the range and made differentiable."""
 
-    function: Callable[..., Any]
+    model: ADC
     low: float
     high: float
     bits: int
-    name: str
     levels: None = None
     lsb: None = None
     output_levels: None = None
@@ -157,4 +167,5 @@ class _Custom:
         return backend_of(x).convert(x, self.low, self.high, self._decide)
 
     def _decide(self, inside: Array) -> Array:
-        return of_shape(self.function(inside, self.low, self.high, self.bits), tuple(inside.shape), self.name)
+        found = self.model.convert(inside, self.low, self.high, self.bits)
+        return of_shape(found, tuple(inside.shape), f"{type(self.model).__name__}.convert")

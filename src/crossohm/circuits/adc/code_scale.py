@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -47,10 +47,65 @@ class CodeScale:
         return self.vref * (2 * code - (2**self.bits - 1)) / 2**self.bits
 
 
+class Decision(Protocol):
+    """How a circuit ADC finds the code of a current."""
+
+    def on(self, like: Array, lines: int) -> Callable[[Array], Array]:
+        """The decision with its tables as arrays like ``like``, float32 or float64.
+
+        Args:
+            like: Any array of the library, dtype and device of the currents.
+            lines: Lines of the currents, (batch, lines, *positions), if those differ.
+
+        Raises:
+            ShapeError: the array has been built for another number of lines.
+        """
+
+
 @final
 @dataclass(frozen=True)
 class CircuitConverter:
     """A circuit ADC: clips to its range and decides on a code.
+
+    Attributes:
+        scale: The codes and their values.
+        decision: Clipped currents, float32 or float64, to the value of their code.
+        per_line: True if the converters of different lines differ.
+    """
+
+    scale: CodeScale
+    decision: Decision
+    per_line: bool
+    stochastic: bool = False
+
+    @property
+    def levels(self) -> int:
+        """Number of codes."""
+        return int(2**self.scale.bits)
+
+    @property
+    def lsb(self) -> float:
+        """Distance of the values of neighbouring codes."""
+        return self.scale.lsb
+
+    @property
+    def output_levels(self) -> np.ndarray:
+        """The value of every code, ascending."""
+        return np.asarray(self.scale.value(np.arange(self.levels)))
+
+    def on(self, like: Array, lines: int) -> LoweredCircuit:
+        """The converter with its tables as arrays of the library, dtype and device of ``like``."""
+        return LoweredCircuit(self.scale, self.decision.on(_wide(like), lines), self.per_line)
+
+    def __call__(self, x: Array, draw: Draw | None = None) -> Array:
+        """Values of the codes of the currents ``x``: (batch, lines, *positions), or any shape if not `per_line`."""
+        return self.on(x, x.shape[1] if x.ndim > 1 else 0)(x, draw)
+
+
+@final
+@dataclass(frozen=True)
+class LoweredCircuit:
+    """A `CircuitConverter` for currents of one library, dtype and device.
 
     Attributes:
         scale: The codes and their values.
@@ -89,15 +144,19 @@ class CircuitConverter:
         return out
 
     def _convert(self, x: Array) -> Array:
-        backend = backend_of(x)
-        dtype = backend.dtype_name(x)
-        # Decision levels lie closer together than the 8 to 11 bits of a half-precision number can tell apart.
-        wide = x if dtype in ("float32", "float64") else backend.astype(x, "float32")
-        return backend.astype(backend.convert(wide, self.scale.low, self.scale.high, self._value), dtype)
+        backend, wide = backend_of(x), _wide(x)
+        found = backend.convert(wide, self.scale.low, self.scale.high, self._value)
+        return backend.astype(found, backend.dtype_name(x))
 
     def _value(self, inside: Array) -> Array:
         xp = backend_of(inside).xp
         return xp.where(xp.isnan(inside), inside, self.decide(inside))
+
+
+def _wide(x: Array) -> Array:
+    """Decision levels lie closer together than the 8 to 11 bits of a half-precision number can tell apart."""
+    backend = backend_of(x)
+    return x if backend.dtype_name(x) in ("float32", "float64") else backend.astype(x, "float32")
 
 
 def check_group_size(group_size: int, path: str) -> None:
@@ -116,24 +175,28 @@ def collapse(rows: np.ndarray) -> np.ndarray:
     return rows[:1] if (rows == rows[:1]).all() else rows
 
 
-def along_lines(per_group: np.ndarray, group_size: int, x: Array) -> np.ndarray:
-    """Numbers of each converter repeated for its lines and shaped to broadcast against ``x``.
+def of_lines(per_group: np.ndarray, group_size: int, lines: int) -> np.ndarray:
+    """Numbers of each converter repeated for its lines.
 
     Args:
-        per_group: (groups,)
+        per_group: (groups, ...)
         group_size: Lines that share a converter.
-        x: (batch, lines, *positions)
+        lines: Lines of the currents.
 
     Returns:
-        (lines, 1, ...) on the host.
+        (lines, ...) on the host.
 
     Raises:
         ShapeError: the array has been built for another number of lines.
     """
-    lines = x.shape[1] if x.ndim > 1 else 0
     if group_count(lines, group_size) != len(per_group):
         raise ShapeError(
-            f"currents of shape {tuple(x.shape)} do not fit this ADC: it has {len(per_group)} converters of "
-            f"{group_size} line(s) each and expects (batch, lines, *positions)"
+            f"currents of {lines} lines do not fit this ADC: it has {len(per_group)} converters of {group_size} "
+            "line(s) each and expects (batch, lines, *positions)"
         )
-    return np.repeat(per_group, group_size)[:lines].reshape(-1, *(1,) * (x.ndim - 2))
+    return np.repeat(per_group, group_size, axis=0)[:lines]
+
+
+def along_lines(per_line: Array, x: Array) -> Array:
+    """Numbers of each line ``(lines,)`` shaped to broadcast against ``x`` ``(batch, lines, *positions)``."""
+    return backend_of(x).xp.reshape(per_line, (-1,) + (1,) * (x.ndim - 2))

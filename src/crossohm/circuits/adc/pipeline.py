@@ -5,6 +5,7 @@ Source: M. Spear et al., IEEE Journal on Exploratory Solid-State Computational D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,6 +21,7 @@ from crossohm.circuits.adc.code_scale import (
     check_group_size,
     collapse,
     group_count,
+    of_lines,
 )
 
 if TYPE_CHECKING:
@@ -109,8 +111,31 @@ class _Decision:
     groups: np.ndarray
     group_size: int
 
+    def on(self, like: Array, lines: int) -> Callable[[Array], Array]:
+        shared = len(self.groups) == 1
+        table = self.groups[0] if shared else of_lines(self.groups, self.group_size, lines).T
+        backend = backend_of(like)
+        return _Stages(self.scale, not shared, tuple(backend.asarray(column, like) for column in table))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Stages:
+    """All stages in turn, of one converter or of every line's.
+
+    Attributes:
+        scale: The codes and their values.
+        per_line: True if lines differ.
+        columns: As in `_Decision`, each a number or ``(lines,)``.
+    """
+
+    scale: CodeScale
+    per_line: bool
+    columns: tuple[Array, ...]
+
     def __call__(self, x: Array) -> Array:
-        *stages, last = (self._column(k, x) for k in range(self.groups.shape[1]))
+        columns = [along_lines(column, x) for column in self.columns] if self.per_line else self.columns
+        *stages, last = columns
         residue, code = x, 0.0
         weight = 2 ** (self.scale.bits - 1)
         for k in range(0, len(stages), 4):
@@ -119,11 +144,6 @@ class _Decision:
             weight //= 2
         code = code + backend_of(x).astype(residue > last, backend_of(x).dtype_name(x))
         return self.scale.value(code)
-
-    def _column(self, k: int, x: Array) -> Any:
-        if len(self.groups) == 1:
-            return float(self.groups[0, k])
-        return backend_of(x).asarray(along_lines(self.groups[:, k], self.group_size, x), x)
 
 
 def stage(residue: Array, high: Any, low: Any, gain: Any, reference: Any) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ class UniformConverter:
 
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
         """The level next to each current, any shape."""
-        return self._up_or_down(x, draw) if self.stochastic else self.uniform.nearest(x)
+        return self._up_or_down(x, draw) if self.stochastic else self.uniform(x)
 
     def _up_or_down(self, x: Array, draw: Draw | None) -> Array:
         if draw is None:

@@ -5,6 +5,7 @@ Source: M. Spear et al., IEEE Journal on Exploratory Solid-State Computational D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -13,8 +14,8 @@ import numpy as np
 from crossohm.backends import Array, backend_of
 from crossohm.circuits.adc.base import ADC, Converter, Mismatch, adc
 from crossohm.circuits.adc.capacitors import amplifier_gain, symmetric_levels, total_capacitance
-from crossohm.circuits.adc.code_scale import CircuitConverter, CodeScale, along_lines
-from crossohm.circuits.adc.staircase import Staircase
+from crossohm.circuits.adc.code_scale import CircuitConverter, CodeScale, along_lines, of_lines
+from crossohm.circuits.adc.staircase import Lookup, Staircase
 
 if TYPE_CHECKING:
     from crossohm.params import ADCParameters
@@ -53,10 +54,28 @@ class _Decision:
     staircase: Staircase
     offsets: np.ndarray | None
 
-    def __call__(self, x: Array) -> Array:
+    def on(self, like: Array, lines: int) -> Callable[[Array], Array]:
         if self.offsets is None:
-            return self.staircase(x)
-        return self.staircase(x + backend_of(x).asarray(along_lines(self.offsets, 1, x), x))
+            return self.staircase.on(like)
+        offsets = backend_of(like).asarray(of_lines(self.offsets, 1, lines), like)
+        return _BehindOffsets(self.staircase.on(like), offsets)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _BehindOffsets:
+    """A staircase behind comparators with offsets.
+
+    Attributes:
+        lookup: The staircase.
+        offsets: Of each line, (lines,).
+    """
+
+    lookup: Lookup
+    offsets: Array
+
+    def __call__(self, x: Array) -> Array:
+        return self.lookup(x + along_lines(self.offsets, x))
 
 
 def ramp_levels(spec: ADCParameters, vref: float, capacitors: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ Source: M. Spear et al., IEEE Journal on Exploratory Solid-State Computational D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, backend_of
 from crossohm.circuits.adc.base import ADC, Converter, Mismatch, adc
 from crossohm.circuits.adc.capacitors import amplifier_gain, bit_matrix, signed_codes, symmetric_levels
 from crossohm.circuits.adc.code_scale import (
@@ -20,8 +21,9 @@ from crossohm.circuits.adc.code_scale import (
     check_group_size,
     collapse,
     group_count,
+    of_lines,
 )
-from crossohm.circuits.adc.staircase import Staircase
+from crossohm.circuits.adc.staircase import Lookup, Staircase
 
 if TYPE_CHECKING:
     from crossohm.params import ADCParameters
@@ -68,10 +70,29 @@ class _Decision:
     staircase: Staircase
     group_size: int
 
+    def on(self, like: Array, lines: int) -> Callable[[Array], Array]:
+        lookup, rows = self.staircase.on(like), self.staircase.rows
+        if rows == 1:
+            return lookup
+        first = of_lines(np.arange(rows) * lookup.bins, self.group_size, lines)
+        return _OfLines(lookup, backend_of(like).indices(first, like))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _OfLines:
+    """Staircases of which each line has one.
+
+    Attributes:
+        lookup: The staircases.
+        first: First bin of the staircase of each line, (lines,).
+    """
+
+    lookup: Lookup
+    first: Array
+
     def __call__(self, x: Array) -> Array:
-        if self.staircase.rows == 1:
-            return self.staircase(x)
-        return self.staircase(x, along_lines(np.arange(self.staircase.rows), self.group_size, x))
+        return self.lookup(x, along_lines(self.first, x))
 
 
 def sar_thresholds(spec: ADCParameters, vref: float, capacitors: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -43,58 +43,81 @@ class Staircase:
             x: Any shape.
             row: Which staircase each element uses, integers that broadcast against ``x``; None for row 0.
         """
-        backend = backend_of(x)
-        table = self._single if backend.dtype_name(x) == "float32" else self._double
-        position = backend.clip((x - table.low) * table.scale, 0, table.bins - 1)
-        # fmax as well as clip: it replaces NaN, which must not become an index.
-        bins = backend.astype(backend.xp.fmax(position, backend.asarray(0.0, x)), "int64")
-        if row is not None:
-            bins = bins + backend.indices(row * table.bins, x)
-        index = backend.indices(table.start, x)[bins]
-        thresholds = backend.asarray(table.thresholds, x)
-        for step in table.steps:
-            probe = index + (step - 1) if step > 1 else index
-            index = index + step * (x > thresholds[probe])
-        return backend.asarray(table.values, x)[index]
+        found = self.on(x)
+        return found(x, None if row is None else backend_of(x).indices(row * found.bins, x))
+
+    def on(self, like: Array) -> Lookup:
+        """The staircase as arrays of the library, dtype and device of ``like``, float32 or float64."""
+        backend = backend_of(like)
+        table = self._single if backend.dtype_name(like) == "float32" else self._double
+        return Lookup(
+            bins=table.bins,
+            steps=table.steps,
+            low=backend.asarray(table.low, like),
+            scale=backend.asarray(table.scale, like),
+            start=backend.indices(table.start, like),
+            thresholds=backend.asarray(table.thresholds, like),
+            values=backend.asarray(table.values, like),
+        )
 
     @cached_property
-    def _single(self) -> _Table:
+    def _single(self) -> Lookup:
         return _tabulate(self.thresholds, self.values, np.float32)
 
     @cached_property
-    def _double(self) -> _Table:
+    def _double(self) -> Lookup:
         return _tabulate(self.thresholds, self.values, np.float64)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Table:
-    """A staircase laid out for look-up.
+class Lookup:
+    """Staircases laid out for look-up.
 
     Attributes:
+        bins: Number of bins per row.
+        steps: Strides of the search that remains within a bin.
         low: Start of the first bin.
         scale: Bins per unit of x.
-        bins: Number of bins per row.
         start: (rows * bins,) where the search for x in that bin begins in the flat arrays below.
-        steps: Strides of the remaining binary search.
         thresholds: (rows * width,), each row padded with infinities.
         values: (rows * width,)
     """
 
-    low: float
-    scale: float
     bins: int
-    start: np.ndarray
     steps: tuple[int, ...]
-    thresholds: np.ndarray
-    values: np.ndarray
+    low: Any
+    scale: Any
+    start: Array
+    thresholds: Array
+    values: Array
+
+    def __call__(self, x: Array, first: Array | None = None) -> Array:
+        """Evaluate at ``x``, of the library and dtype of the table.
+
+        Args:
+            x: Any shape.
+            first: First bin of the staircase each element uses, integers that broadcast against ``x``; None: row 0.
+        """
+        backend = backend_of(x)
+        position = backend.clip((x - self.low) * self.scale, 0, self.bins - 1)
+        # fmax as well as clip: it replaces NaN, which must not become an index.
+        bins = backend.astype(backend.xp.fmax(position, backend.xp.zeros_like(self.low)), "int64")
+        index = self.start[bins if first is None else bins + first]
+        for step in self.steps:
+            probe = index + (step - 1) if step > 1 else index
+            index = index + step * (x > self.thresholds[probe])
+        return self.values[index]
 
 
-def _tabulate(thresholds: np.ndarray, values: np.ndarray, dtype: type[np.floating]) -> _Table:
+def _tabulate(thresholds: np.ndarray, values: np.ndarray, dtype: type[np.floating]) -> Lookup:
     rows, n = thresholds.shape
     low, high = float(thresholds.min()), float(thresholds.max())
-    bins = _BINS_PER_THRESHOLD * n if high > low else 1
-    scale = bins / (high - low) if high > low else 0.0
+    bins, scale = _BINS_PER_THRESHOLD * n, 0.0
+    if high > low:
+        scale = bins / (high - low)
+    if not 0 < scale < float(np.finfo(dtype).max) ** 0.5:  # thresholds next to each other: no bins tell them apart
+        bins, scale = 1, 0.0
     # The array library may round a position near the edge of a bin to either side of it.
     doubt = 8 * float(np.finfo(dtype).eps) * (bins + scale * max(abs(low), abs(high)))
     start, end = _occupancy((thresholds - low) * scale, bins, doubt)
@@ -102,12 +125,12 @@ def _tabulate(thresholds: np.ndarray, values: np.ndarray, dtype: type[np.floatin
     padding = ((0, 0), (0, sum(steps)))
     flat = np.pad(_round_down(thresholds, dtype), padding, constant_values=np.inf)
     start = start + np.arange(rows)[:, None] * flat.shape[1]
-    return _Table(
+    return Lookup(
+        bins=bins,
+        steps=steps,
         low=low,
         scale=scale,
-        bins=bins,
         start=start.ravel(),
-        steps=steps,
         thresholds=flat.ravel(),
         values=np.pad(values, ((0, 0), (0, sum(steps) - 1))).astype(dtype).ravel(),
     )

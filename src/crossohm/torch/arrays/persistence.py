@@ -20,9 +20,9 @@ from torch import Tensor
 from crossohm.chain import AnalogCore
 from crossohm.chain.programming.storage import damaged, read_tensors
 from crossohm.errors import DataError
+from crossohm.layers.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
 from crossohm.torch.arrays.fingerprint import VERSION
 from crossohm.torch.arrays.held import Expression, HeldMatrix
-from crossohm.torch.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
 
 if TYPE_CHECKING:
     from crossohm.torch.layers.layer import AnalogLayer

@@ -12,9 +12,10 @@ from torch import nn
 
 from crossohm.calibration import CalibratedHardware
 from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.layers.hardware import Hardware, calibrated_foldings
+from crossohm.layers.patterns import choice_of_layers
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
-from crossohm.torch.conversion.choices import choice_of_layers
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.given import warn_of_edits
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
@@ -22,7 +23,6 @@ from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import try_out
-from crossohm.torch.hardware import Hardware, calibrated_foldings
 from crossohm.torch.layers.conv import AnalogConvolution
 from crossohm.torch.layers.layer import AnalogLayer, Gradient, Sync
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self, final
 
-from crossohm.params import CrossSimParameters
+from crossohm.layers.hardware import descriptions
 
 
 @final
@@ -20,7 +20,7 @@ class Given:
     """
 
     def __init__(self, params: Any) -> None:
-        self._seen = [(weakref.ref(one), one.copy()) for one in _descriptions(params)]
+        self._seen = [(weakref.ref(one), one.copy()) for one in descriptions(params)]
 
     def edits(self) -> dict[str, tuple[Any, Any]]:
         """Paths that were edited since this was last asked, with the values before and now."""
@@ -39,14 +39,6 @@ class Given:
 
     def __reduce__(self) -> Any:
         return type(self), (None,)  # elsewhere nobody has what was given
-
-
-def _descriptions(params: Any) -> Iterator[CrossSimParameters]:
-    if isinstance(params, CrossSimParameters):
-        yield params
-    elif isinstance(params, list | tuple):
-        for one in params:
-            yield from _descriptions(one)
 
 
 def warn_of_edits(given: Mapping[str, Given]) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.arrays.held import Expression
-from crossohm.torch.hardware import Hardware
 from crossohm.torch.layers.layer import AnalogLayer, reshaped, with_bias
 from crossohm.torch.layers.scores import attend, joint_mask
 

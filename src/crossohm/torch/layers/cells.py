@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from crossohm.errors import ShapeError
-from crossohm.torch.hardware import Hardware
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates
 from crossohm.torch.layers.recurrent import AnalogRecurrent
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.torch.hardware import Hardware
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.convolution import Convolution, block_diagonal, diagonal_blocks
 from crossohm.torch.layers.grouped import GroupedConvolution
 from crossohm.torch.layers.weighted import WeightedLayer

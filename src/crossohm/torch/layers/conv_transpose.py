@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossohm.torch.hardware import Hardware
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.conv import AnalogConvolution, Size
 
 

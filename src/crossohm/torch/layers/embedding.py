@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import InputError, UnsupportedError
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.arrays.held import Expression
-from crossohm.torch.hardware import Hardware
 from crossohm.torch.layers.layer import AnalogLayer, reshaped
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ShapeError
-from crossohm.torch.hardware import Hardware
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.layer import reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
 

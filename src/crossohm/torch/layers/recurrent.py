@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.arrays.held import Expression, HeldMatrix
-from crossohm.torch.hardware import Hardware
 from crossohm.torch.layers.gates import Gates, State
 from crossohm.torch.layers.layer import AnalogLayer, checked_rows, with_bias
 from crossohm.torch.layers.sequence import Step

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from crossohm.errors import ShapeError
-from crossohm.torch.hardware import Hardware
+from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates, State
 from crossohm.torch.layers.layer import checked_rows, reshaped
 from crossohm.torch.layers.recurrent import AnalogRecurrent, BiasRows

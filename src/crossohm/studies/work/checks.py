@@ -14,22 +14,22 @@ import numpy as np
 from crossohm._names import load_function, names_function
 from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import takes_adc_range, with_ranges
-from crossohm.calibration.network import LayerHardware
 from crossohm.calibration.ranges import ChosenRange
 from crossohm.chain import AnalogCore, Dense, lower
 from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
+from crossohm.layers.hardware import descriptions
 from crossohm.params import CoreStyle, CrossSimParameters
-from crossohm.studies.axes import combinations
-from crossohm.studies.failures import problem_of
-from crossohm.studies.idle_axes import IdleAxes, Layers
-from crossohm.studies.pairing import placed, preprocessing_of
-from crossohm.studies.sealed import digest, file_digest
-from crossohm.studies.sections import Study
-from crossohm.studies.session import Session
-from crossohm.studies.study_file import LoadedStudy
-from crossohm.studies.taps import layers_of
-from crossohm.studies.units import layer_hardware, stand_ins, unpacked
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.idle_axes import IdleAxes, Layers
+from crossohm.studies.file.pairing import placed, preprocessing_of
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.sealed import digest, file_digest
+from crossohm.studies.work.failures import problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.taps import layers_of
+from crossohm.studies.work.units import layer_hardware, stand_ins, unpacked
 from crossohm.torch.device import require_device
 
 #: Enough to build every part of the hardware on, and no work.
@@ -160,12 +160,8 @@ def _layers(study: Study, changes: Mapping[str, Any], loaded: LoadedStudy, sessi
         file_digest(folder / asked.file)  # readable at all
         saved = Calibration.load(folder / asked.file)
     ranged = saved.on(stand_ins(described))
-    return {name: None if described[name] is None else _first(found) for name, found in ranged.items()}
-
-
-def _first(hardware: LayerHardware) -> CrossSimParameters:
-    """The description of a layer, or that of its first matrix: they differ in ranges only."""
-    return hardware if isinstance(hardware, CrossSimParameters) else _first(hardware[0])
+    # Matrices of a layer differ in ranges only.
+    return {name: None if described[name] is None else next(descriptions(found)) for name, found in ranged.items()}
 
 
 def _ranged(params: CrossSimParameters, study: Study) -> CrossSimParameters:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from crossohm.chain.inspection.slow import slow_path
 from crossohm.errors import warn_user
 from crossohm.params import CrossSimParameters
-from crossohm.studies.axes import combinations
-from crossohm.studies.hardware import describe
-from crossohm.studies.sealed import digest
-from crossohm.studies.study_file import LoadedStudy
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.hardware import describe
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.sealed import digest
 
 Change = Callable[[CrossSimParameters], CrossSimParameters]
 

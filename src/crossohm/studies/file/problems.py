@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from crossohm.errors import ParameterError, StudyError, UnknownNameError
 from crossohm.params.text import PROBLEMS, allowed, join, unknown_name
-from crossohm.studies.sections import Study
-from crossohm.studies.sources import Source
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.sources import Source
 
 #: Longer values are cut in messages.
 _LONGEST = 80

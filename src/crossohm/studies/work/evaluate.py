@@ -5,33 +5,28 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.calibration.network import LayerHardware
 from crossohm.errors import DataError
-from crossohm.params import CrossSimParameters
-from crossohm.studies.failures import require_answers, require_finite
-from crossohm.studies.files import provenance
-from crossohm.studies.measures import measures, right_answers, threshold_of
+from crossohm.layers.hardware import LayerHardware, hardware_as_data
 from crossohm.studies.nonidealities import without
 from crossohm.studies.report import HardwareReport, hardware_report
-from crossohm.studies.sampling import discordant
-from crossohm.studies.sealed import digest
-from crossohm.studies.sections import Study
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.taps import Taps
-from crossohm.studies.units import key_of, stand_ins, unpacked
+from crossohm.studies.results.provenance import provenance
+from crossohm.studies.results.sampling import discordant
+from crossohm.studies.results.sealed import digest
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.failures import require_answers, require_finite
+from crossohm.studies.work.measures import measures, right_answers, threshold_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.taps import Taps
+from crossohm.studies.work.units import Unit, stand_ins, unpacked
 from crossohm.torch.network import TorchNetwork
 
-Job = Mapping[str, Any]
 
-
-def compute(job: Job, store: ResultStore, session: Session) -> bool:
+def compute(unit: Unit, store: ResultStore, session: Session) -> bool:
     """Compute a unit and keep its result, unless it is there already.
 
     Returns:
@@ -40,43 +35,42 @@ def compute(job: Job, store: ResultStore, session: Session) -> bool:
     Raises:
         CrossOhmError: the point is not possible.
     """
-    key = key_of(job)
-    if store.read(key, thorough=True) is not None:
+    if store.read(unit.key, thorough=True) is not None:
         return False
     started = time.perf_counter()
-    chip = Chip(job, session)
-    record, arrays = chip.measured()
-    if not store.has_hardware(chip.hardware_key):
-        store.write_hardware(chip.hardware_key, chip.hardware())
+    point = MeasuredPoint(unit, session)
+    record, arrays = point.measured()
+    if not store.has_hardware(point.hardware_key):
+        store.write_hardware(point.hardware_key, point.hardware())
     made = {**provenance(), "node": platform.node(), "process": os.getpid()}
-    store.write(key, {**record, "provenance": {**made, "seconds": time.perf_counter() - started}}, arrays)
+    store.write(unit.key, {**record, "provenance": {**made, "seconds": time.perf_counter() - started}}, arrays)
     return True
 
 
 @final
-class Chip:
-    """A network on the simulated chip that a job describes.
+class MeasuredPoint:
+    """A network on the simulated chip of one unit of a study.
 
     Args:
-        job: See `crossohm.studies.units.plan`.
+        unit: What to put on which chip.
         session: Has network and data.
 
     Attributes:
         hardware_key: Name of the layer descriptions, which chips of a point have in common.
 
     Raises:
-        DataError: network or data are not those the job was planned for.
+        DataError: network or data are not those the unit was planned for.
     """
 
-    def __init__(self, job: Job, session: Session) -> None:
-        self.study = Study.model_validate(job["study"])
+    def __init__(self, unit: Unit, session: Session) -> None:
+        self.study = unit.study
         self.session = session
-        self.job = job
+        self.unit = unit
         self._layers: dict[str, LayerHardware | None] | None = None
         self._network: TorchNetwork | None = None
         session.start(self.study.plugins)
         self._check_same()
-        self.hardware_key = digest([job["facts"], job["cures"]])
+        self.hardware_key = digest([unit.facts, unit.cures])
 
     def _check_same(self) -> None:
         if self._changed():  # this process may have read them for an earlier study
@@ -85,8 +79,8 @@ class Chip:
             raise DataError(f"{what}: changed since the study was planned; start it again")
 
     def _changed(self) -> list[str]:
-        """What the job was not planned for: network, its code, or images."""
-        session, study, planned = self.session, self.study, self.job["facts"]
+        """What the unit was not planned for: network, its code, or images."""
+        session, study, planned = self.session, self.study, self.unit.facts
         found = {
             "model": session.model_digest(study),
             "source": session.source_digest(study),
@@ -97,14 +91,14 @@ class Chip:
 
     @property
     def layers(self) -> dict[str, LayerHardware | None]:
-        """Calibrated descriptions by layer name, with the causes of errors taken away that the job names."""
+        """Calibrated descriptions by layer name, with the causes of errors taken away that the unit names."""
         if self._layers is None:
             self._layers = self._calibrated()
         return self._layers
 
     def _calibrated(self) -> dict[str, LayerHardware | None]:
-        described = unpacked(self.job["described"])
-        depends = {name: value for name, value in self.job["facts"].items() if name != "test"}
+        described = unpacked(self.unit.described)
+        depends = {name: value for name, value in self.unit.facts.items() if name != "test"}
         ranged = self.session.calibrated(self.study, stand_ins(described), digest(depends))
         return {
             name: None if described[name] is None else without(params, self._cures(name))
@@ -112,7 +106,7 @@ class Chip:
         }
 
     def _cures(self, name: str) -> list[str]:
-        return [cause for layer, cause in self.job["cures"] if layer in ("*", name)]
+        return [cause for layer, cause in self.unit.cures if layer in ("*", name)]
 
     @property
     def network(self) -> TorchNetwork:
@@ -124,13 +118,13 @@ class Chip:
     def _on_hardware(self) -> TorchNetwork:
         network, bits = self.session.shown(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
-        analog = written.on_hardware(list(self.layers.values()), self.job["seed"], self.job["facts"]["bias_rows"])
+        analog = written.on_hardware(list(self.layers.values()), self.unit.seed, self.unit.facts["bias_rows"])
         return analog.with_biases_in_adc_steps() if bits == "adc" else analog
 
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""
         study, data = self.study, self.session.test_images(self.study)
-        digital, chip = self.session.digital(study), f"chip {self.job['seed']}"
+        digital, chip = self.session.digital(study), f"chip {self.unit.seed}"
         # What is impossible for the digital network must not wait for the chip.
         threshold = threshold_of(digital, data.labels, study.metric)
         expected = measures(digital, data.labels, study.metric, threshold)
@@ -140,9 +134,9 @@ class Chip:
             analog = self.network.outputs(data.images, chip, self.session.progress)
         require_answers(analog, len(data.labels), chip)
         record = {
-            "facts": dict(self.job["facts"]),
-            "seed": self.job["seed"],
-            "cures": self.job["cures"],
+            "facts": dict(self.unit.facts),
+            "seed": self.unit.seed,
+            "cures": [list(cure) for cure in self.unit.cures],
             "images": len(data.labels),
             "analog": require_finite(measures(analog, data.labels, study.metric, threshold), chip),
             "digital": expected,
@@ -168,16 +162,9 @@ class Chip:
     def hardware(self) -> dict[str, Any]:
         """Calibrated description of every layer, and the report of what they occupy."""
         return {
-            "layers": {name: None if found is None else _trees(found) for name, found in self.layers.items()},
+            "layers": {name: None if found is None else hardware_as_data(found) for name, found in self.layers.items()},
             "report": self.report.as_dict(),
         }
-
-
-def _trees(hardware: LayerHardware) -> Any:
-    """The description of a layer as plain values; a list if it has several matrices."""
-    if isinstance(hardware, CrossSimParameters):
-        return hardware.as_dict()
-    return [_trees(part) for part in hardware]
 
 
 def _deviation(digital: NDArray[Any], analog: NDArray[Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from crossohm.errors import ParameterError
 from crossohm.params import CrossSimParameters
 from crossohm.params.text import join
-from crossohm.studies.sections import SHORT_FORMS, LayerSection, Study
+from crossohm.studies.file.sections import SHORT_FORMS, LayerSection, Study
 
 #: First names of hardware parameters; a path that begins with one of them means hardware.set.
 HARDWARE_GROUPS = tuple(CrossSimParameters.model_fields)

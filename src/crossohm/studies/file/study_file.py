@@ -11,12 +11,12 @@ from typing import Any, final
 from pydantic import ValidationError
 
 from crossohm.errors import DataError, ParameterError, StudyError
-from crossohm.studies.axes import Axis, axes_of, whole_spans
-from crossohm.studies.hardware import describe, parse_override
-from crossohm.studies.problems import placed, shown, study_error
-from crossohm.studies.sections import Study, SweepSection
-from crossohm.studies.sources import Source, read_source
-from crossohm.studies.tree import assign, written_out
+from crossohm.studies.file.axes import Axis, axes_of, whole_spans
+from crossohm.studies.file.hardware import describe, parse_override
+from crossohm.studies.file.problems import placed, shown, study_error
+from crossohm.studies.file.sections import Study, SweepSection
+from crossohm.studies.file.sources import Source, read_source
+from crossohm.studies.file.tree import assign, written_out
 
 
 @final
@@ -92,7 +92,7 @@ def load_study(
 
     Args:
         source: A ``.yaml``, ``.yml``, ``.json`` or ``.toml`` file, or its content as a dict.
-        overrides: Texts ``path=value``; see `crossohm.studies.tree.assign` for paths.
+        overrides: Texts ``path=value``; see `crossohm.studies.file.tree.assign` for paths.
         folder: Where relative paths start; by default the folder of the file, or the working directory.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from typing import Any, Self, final
 
 import numpy as np
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from crossohm.calibration import StreamingHistogram
 from crossohm.chain import Profile
-from crossohm.errors import UnknownNameError
+from crossohm.layers.patterns import patterns_of
 from crossohm.params import CoreStyle
-from crossohm.studies.sections import SaveSection
+from crossohm.studies.file.sections import SaveSection
 from crossohm.torch.comparison import Deviation, compared, tensor_of
 from crossohm.torch.network import TorchNetwork
 
@@ -98,10 +97,8 @@ def layers_of(patterns: Sequence[str], chip: TorchNetwork) -> list[str]:
         UnknownNameError: a pattern matches none.
     """
     names = [name for name, _ in chip.module.named_modules()]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UnknownNameError("save.signals", pattern, "matches no layer of the network", allowed=", ".join(names))
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    found = patterns_of(dict.fromkeys(patterns, "save.signals"), names, "layer of the network")
+    return [name for name, matching in found.items() if matching]
 
 
 def _plain(seen: StreamingHistogram) -> dict[str, Any]:

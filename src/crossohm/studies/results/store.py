@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crossohm.datasets.npz import UNREADABLE
 from crossohm.errors import DataError, WriteError
 from crossohm.studies.folder import remove_empty
-from crossohm.studies.sealed import PART, read_sealed, write_sealed, write_whole
+from crossohm.studies.results.sealed import PART, read_sealed, write_sealed, write_whole
 
 FOLDER_FORM = "crossohm study results 1"
 RECORD_FORM = "crossohm chip 1"

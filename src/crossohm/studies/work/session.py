@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
-from crossohm.calibration.network import LayerHardware, Progress, silent
+from crossohm.calibration.network import Progress, silent
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
+from crossohm.layers.hardware import LayerHardware
 from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
-from crossohm.studies.failures import require_answers
-from crossohm.studies.pairing import file_of, network_name, placed, preprocessing_of
-from crossohm.studies.plugins import load_plugin
-from crossohm.studies.sealed import digest, file_digest
-from crossohm.studies.sections import DatasetSection, Study
+from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of
+from crossohm.studies.file.sections import DatasetSection, Study
+from crossohm.studies.results.sealed import digest, file_digest
+from crossohm.studies.work.failures import require_answers
+from crossohm.studies.work.plugins import load_plugin
 from crossohm.torch.device import require_device
 from crossohm.torch.network import TorchNetwork
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from crossohm.datasets import PREPROCESSINGS, Preprocessing, read_preprocessing
 from crossohm.errors import ParameterError
 from crossohm.models import model_names, model_pairing
-from crossohm.studies.sections import DatasetSection, Study
-from crossohm.studies.settings import model_for
+from crossohm.models.pairing import model_for
+from crossohm.studies.file.sections import DatasetSection, Study
 
 _OWN_FILES = (".pt2", ".npz")
 

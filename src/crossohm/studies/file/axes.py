@@ -12,10 +12,10 @@ import numpy as np
 
 from crossohm.errors import ParameterError
 from crossohm.params.text import join
-from crossohm.studies.problems import shown
-from crossohm.studies.sections import SweepSection
-from crossohm.studies.tree import HARDWARE_GROUPS
-from crossohm.studies.wording import settings
+from crossohm.studies.file.problems import shown
+from crossohm.studies.file.sections import SweepSection
+from crossohm.studies.file.tree import HARDWARE_GROUPS
+from crossohm.studies.file.wording import settings
 
 #: More combinations than anyone waits for; a slip of the pen.
 MOST_POINTS = 100_000

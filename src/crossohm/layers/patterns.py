@@ -1,4 +1,8 @@
-"""One choice for all layers of a model, a list with one per layer, or a table of name patterns."""
+"""What is chosen for layers by name: one choice for all, a list with one per layer, or name patterns.
+
+Patterns are those of file names: ``*`` for any text, ``?`` for one character. In tables the first that matches decides;
+in study files every one that matches has a say, and later ones win.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def choice_of_layers(argument: str, given: Any, names: Sequence[str]) -> dict[st
     Args:
         argument: Name of the argument, for messages.
         given: One choice, a list with one per layer, or a table ``{pattern: choice}`` in which the first pattern that
-            matches a layer's name decides (``*`` and ``?`` as in file names).
+            matches a layer's name decides.
         names: The layers.
 
     Raises:
@@ -24,7 +28,8 @@ def choice_of_layers(argument: str, given: Any, names: Sequence[str]) -> dict[st
         UnknownNameError: a pattern matches no layer.
     """
     if isinstance(given, Mapping):
-        return _by_pattern(argument, given, names)
+        found = patterns_of({pattern: f"{argument}[{pattern!r}]" for pattern in given}, names, "convertible module")
+        return {name: given[matching[0]] for name, matching in found.items() if matching}
     if not isinstance(given, list | tuple):
         return dict.fromkeys(names, given)
     if len(given) != len(names):
@@ -38,22 +43,34 @@ def choice_of_layers(argument: str, given: Any, names: Sequence[str]) -> dict[st
     return dict(zip(names, given, strict=True))
 
 
-def _by_pattern(argument: str, table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    for pattern in table:
-        if not any(fnmatchcase(name, pattern) for name in names):
+def patterns_of(places: Mapping[str, str], names: Sequence[str], what: str) -> dict[str, tuple[str, ...]]:
+    """For each name, the patterns that match it, in their order.
+
+    Args:
+        places: The patterns, each with the place where a user wrote it, for messages.
+        names: What they may match.
+        what: Word for one of them, for messages.
+
+    Raises:
+        UnknownNameError: a pattern matches no name.
+    """
+    found = {name: tuple(pattern for pattern in places if matches(name, pattern)) for name in names}
+    used = {pattern for matching in found.values() for pattern in matching}
+    for pattern in places:
+        if pattern not in used:
             raise UnknownNameError(
-                f"{argument}[{pattern!r}]",
+                places[pattern],
                 pattern,
-                "matches no convertible module",
+                f"matches no {what}",
                 allowed=_listed(names),
                 remedy=did_you_mean(nearest(pattern, names)),
             )
-    chosen = {}
-    for name in names:
-        matches = [pattern for pattern in table if fnmatchcase(name, pattern)]
-        if matches:
-            chosen[name] = table[matches[0]]
-    return chosen
+    return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """True if the pattern matches the whole name; a name matches itself, whatever characters it has."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

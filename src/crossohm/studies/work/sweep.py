@@ -13,18 +13,18 @@ from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import without_random_errors
 from crossohm.calibration.network import Progress, silent
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
-from crossohm.studies.checks import check_study
-from crossohm.studies.evaluate import Chip, compute
-from crossohm.studies.failures import Problem, problem_of
-from crossohm.studies.files import provenance
-from crossohm.studies.idle_axes import unchanged
-from crossohm.studies.results import Results, open_results
-from crossohm.studies.session import Session
-from crossohm.studies.slow import warn_of_slow_points
-from crossohm.studies.store import ResultStore, created
-from crossohm.studies.study_file import LoadedStudy
-from crossohm.studies.tables import write_tables
-from crossohm.studies.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
+from crossohm.studies.file.idle_axes import unchanged
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.provenance import provenance
+from crossohm.studies.results.results import Results, open_results
+from crossohm.studies.results.store import ResultStore, created
+from crossohm.studies.results.tables import write_tables
+from crossohm.studies.work.checks import check_study
+from crossohm.studies.work.evaluate import MeasuredPoint, compute
+from crossohm.studies.work.failures import Problem, problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.slow import warn_of_slow_points
+from crossohm.studies.work.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
 
 #: What tells whether two chips have the same results.
 _NUMBERS = ("digital", "analog", "output", "layers")
@@ -74,7 +74,7 @@ class Here:
         store = ResultStore(folder)
         for unit in units:
             try:
-                compute(unit.job, store, self._session)
+                compute(unit, store, self._session)
             except WriteError:
                 raise
             except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
@@ -157,7 +157,7 @@ def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> No
             warn_user(f"{place}: {', '.join(axis.paths)}: all {len(axis)} positions have exactly the same results")
 
 
-def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
+def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> MeasuredPoint:
     """The first chip of the first point of a study, calibrated and programmed, but not asked anything.
 
     Raises:
@@ -165,9 +165,9 @@ def prepare_study(loaded: LoadedStudy, progress: Progress = silent) -> Chip:
     """
     session = Session(loaded.source.folder, progress)
     check_study(loaded, session).advise()
-    chip = Chip(plan(loaded, session)[0].job, session)
-    _ = chip.network  # programmed now, so that errors come from here
-    return chip
+    point = MeasuredPoint(plan(loaded, session)[0], session)
+    _ = point.network  # programmed now, so that errors come from here
+    return point
 
 
 def calibrate_study(loaded: LoadedStudy, progress: Progress = silent) -> Calibration:
@@ -200,7 +200,7 @@ def _index(loaded: LoadedStudy, units: Iterable[Unit]) -> dict[str, Any]:
         "planned": provenance(),
         "units": [
             {"key": unit.key, "point": unit.point, "coordinates": unit.coordinates, "seed": unit.seed,
-             "cures": unit.job["cures"]}
+             "cures": unit.cures}
             for unit in units
         ],
     }  # fmt: skip

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
 from typing import Any, final
 
 import crossohm
-from crossohm.errors import UnknownNameError
+from crossohm.layers.patterns import patterns_of
 from crossohm.params import CrossSimParameters
-from crossohm.studies.axes import combinations
-from crossohm.studies.hardware import describe
-from crossohm.studies.sealed import digest, file_digest
-from crossohm.studies.sections import LayerSection, Study
-from crossohm.studies.session import Session
-from crossohm.studies.study_file import LoadedStudy
+from crossohm.studies.file.axes import combinations
+from crossohm.studies.file.hardware import describe
+from crossohm.studies.file.sections import LayerSection, Study
+from crossohm.studies.file.study_file import LoadedStudy
+from crossohm.studies.results.sealed import digest, file_digest
+from crossohm.studies.work.session import Session
 
 #: Part of every key; raised when the same settings give other numbers for a reason that no version shows.
 METHOD = 2
@@ -25,23 +26,34 @@ Cures = tuple[tuple[str, str], ...]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unit:
-    """One chip at one point.
+    """One chip at one point, with all that a process needs to compute it; travels between processes.
 
     Attributes:
-        key: Hash of everything the result depends on.
         point: Number of the point.
         coordinates: Its settings, ``{path: value}``.
         seed: The chip.
-        job: What a process needs to compute it, as plain values.
+        cures: Causes of errors to take away.
+        study: The study at that point, nothing varied.
+        folder: Where relative paths start.
+        described: The hardware of every layer, as `layer_hardware` packs it.
+        facts: What decides about the numbers of the point, beside the chip and the cures.
     """
 
-    key: str
     point: int
     coordinates: dict[str, Any]
     seed: int
-    job: dict[str, Any]
+    cures: Cures
+    study: Study
+    folder: Path
+    described: dict[str, Any]
+    facts: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of everything the result depends on."""
+        return digest({"facts": self.facts, "seed": self.seed, "cures": self.cures})
 
 
 def plan(loaded: LoadedStudy, session: Session, points: Sequence[Cures] | None = None) -> list[Unit]:
@@ -69,16 +81,8 @@ def _chips(
     number: int, changes: dict[str, Any], cures: Cures, study: Study, loaded: LoadedStudy, session: Session
 ) -> Iterator[Unit]:
     facts, described = _facts(study, loaded, session)
-    whole = study.model_dump(mode="json", exclude={"sweep", "repeats", "name"})
-    job = {"study": whole, "folder": str(loaded.source.folder), "described": described, "facts": facts}
     for seed in range(study.repeats.seed, study.repeats.seed + study.repeats.chips):
-        chip = {**job, "seed": seed, "cures": [list(cure) for cure in cures]}
-        yield Unit(key_of(chip), number, changes, seed, chip)
-
-
-def key_of(job: Mapping[str, Any]) -> str:
-    """The hash of everything the result of a job depends on."""
-    return digest({name: job[name] for name in ("facts", "seed", "cures")})
+        yield Unit(number, changes, seed, cures, study, loaded.source.folder, described, facts)
 
 
 def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -115,16 +119,11 @@ def layer_hardware(study: Study, loaded: LoadedStudy, names: Sequence[str]) -> t
         UnknownNameError: an exception is made for layers that do not exist.
     """
     exceptions = study.hardware.layers
-    for pattern in exceptions:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UnknownNameError(
-                f"hardware.layers.{pattern}", pattern, "matches no layer of the network", allowed=", ".join(names)
-            )
+    places = {pattern: f"hardware.layers.{pattern}" for pattern in exceptions}
     trees: dict[tuple[str, ...], int] = {}
     layers: dict[str, int | None] = {}
     rows: dict[str, int] = {}
-    for name in names:
-        chosen = tuple(pattern for pattern in exceptions if fnmatchcase(name, pattern))
+    for name, chosen in patterns_of(places, names, "layer of the network").items():
         given = [exceptions[pattern] for pattern in chosen]
         number = None if _is_digital(given) else trees.setdefault(chosen, len(trees))
         layers[name] = number

@@ -10,7 +10,7 @@ from typing import Any
 
 from crossohm.errors import ParameterError
 from crossohm.params import CrossSimParameters
-from crossohm.studies.sections import HardwareSection, LayerSection
+from crossohm.studies.file.sections import HardwareSection, LayerSection
 
 _WORDS = {"True": True, "False": False, "None": None}
 

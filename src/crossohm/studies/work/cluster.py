@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, final
 
 from crossohm.errors import DataError, MissingDependencyError, ParameterError, WriteError
-from crossohm.studies.evaluate import compute
-from crossohm.studies.failures import Problem, problem_of
-from crossohm.studies.sealed import digest
-from crossohm.studies.session import Session
-from crossohm.studies.store import ResultStore
-from crossohm.studies.sweep import Outcome
-from crossohm.studies.units import Unit
+from crossohm.studies.results.sealed import digest
+from crossohm.studies.results.store import ResultStore
+from crossohm.studies.work.evaluate import compute
+from crossohm.studies.work.failures import Problem, problem_of
+from crossohm.studies.work.session import Session
+from crossohm.studies.work.sweep import Outcome
+from crossohm.studies.work.units import Unit
 
 #: How often a chip may take its worker down before it counts as failed.
 _DEATHS = 3
@@ -75,7 +75,7 @@ class Dask:
             place = str(folder.resolve())
             futures = {
                 client.submit(
-                    work, unit.job, place, key=f"crossohm-{digest([place, unit.key])}", pure=False, retries=0,
+                    work, unit, place, key=f"crossohm-{digest([place, unit.key])}", pure=False, retries=0,
                     resources=self._resources or None,
                 ): unit
                 for unit in units
@@ -146,7 +146,7 @@ def _failure(future: Any) -> Problem | None:
     return said
 
 
-def work(job: Mapping[str, Any], folder: str) -> Problem | None:
+def work(unit: Unit, folder: str) -> Problem | None:
     """What a worker does: compute one unit into the results folder.
 
     Returns:
@@ -160,7 +160,7 @@ def work(job: Mapping[str, Any], folder: str) -> Problem | None:
         return Problem(f"the results folder {folder} is not visible on {host}; put it where all workers see it")
     try:
         with _ONE_AT_A_TIME:
-            compute(job, ResultStore(Path(folder)), _session(str(job["folder"])))
+            compute(unit, ResultStore(Path(folder)), _session(unit.folder))
     except WriteError:
         raise
     except (Exception, SystemExit) as error:  # networks and models are the user's and may raise anything
@@ -169,6 +169,6 @@ def work(job: Mapping[str, Any], folder: str) -> Problem | None:
 
 
 @cache
-def _session(folder: str) -> Session:
+def _session(folder: Path) -> Session:
     """One per worker process and folder of a study."""
-    return Session(Path(folder))
+    return Session(folder)

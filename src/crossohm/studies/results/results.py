@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import MissingDependencyError
-from crossohm.params import CrossSimParameters
-from crossohm.studies.axes import Axis
-from crossohm.studies.sampling import Paired, interval, paired
-from crossohm.studies.statistics import Spread, spread
-from crossohm.studies.store import ResultStore
+from crossohm.layers.hardware import hardware_from_data
+from crossohm.studies.file.axes import Axis
+from crossohm.studies.results.sampling import Paired, interval, paired
+from crossohm.studies.results.statistics import Spread, spread
+from crossohm.studies.results.store import ResultStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ class Results:
         return spread_of(self.points[point], measure or self.measures[0])
 
     def interval(self, point: int, measure: str | None = None) -> tuple[float, float] | None:
-        """Where the mean accuracy of a point may lie for other images, see `crossohm.studies.sampling.interval`.
+        """Where the mean accuracy of a point may lie for other images (`crossohm.studies.results.sampling`).
 
         None for what is no accuracy.
         """
@@ -223,7 +223,7 @@ class Results:
         Layers with several matrices have a list with, for each, a list of one; layers that stayed digital have None.
         """
         layers = self._store.read_hardware(chip.record["hardware"])["layers"]
-        return {name: _described(tree) for name, tree in layers.items()}
+        return {name: None if tree is None else hardware_from_data(tree) for name, tree in layers.items()}
 
     def hardware_report(self, chip: ChipResult) -> dict[str, Any]:
         """What the layers occupy, ``{"layers": [...], "totals": {...}}``; see `HardwareReport.as_dict`."""
@@ -309,12 +309,6 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
         DataError: the folder holds no results of a study.
     """
     return Results(Path(folder))
-
-
-def _described(tree: Any) -> Any:
-    if isinstance(tree, list):
-        return [_described(part) for part in tree]
-    return None if tree is None else CrossSimParameters(**tree)
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

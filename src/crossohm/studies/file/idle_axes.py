@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, final
 
 from crossohm.calibration.hardware import takes_adc_range
+from crossohm.layers.patterns import matches
 from crossohm.params import CrossSimParameters, without_effect
-from crossohm.studies.axes import Axis
-from crossohm.studies.sections import Study
-from crossohm.studies.tree import HARDWARE_GROUPS, flat
+from crossohm.studies.file.axes import Axis
+from crossohm.studies.file.sections import Study
+from crossohm.studies.file.tree import HARDWARE_GROUPS, flat
 
 Layers = Mapping[str, CrossSimParameters | None]
 
@@ -108,7 +108,7 @@ def _why_calibration_idle(name: str, study: Study) -> str | None:
 
 
 def _why_hardware_idle(pattern: str | None, path: str, study: Study, layers: Layers) -> str | None:
-    concerned = {name: params for name, params in layers.items() if pattern is None or fnmatchcase(name, pattern)}
+    concerned = {name: params for name, params in layers.items() if pattern is None or matches(name, pattern)}
     analog = {name: params for name, params in concerned.items() if params is not None}
     if not analog:
         return "all layers it concerns stay digital" if concerned else None
@@ -122,7 +122,7 @@ def _why_hardware_idle(pattern: str | None, path: str, study: Study, layers: Lay
 
 
 def _set_otherwise(layer: str, path: str, study: Study) -> bool:
-    return any(path in one.set for pattern, one in study.hardware.layers.items() if fnmatchcase(layer, pattern))
+    return any(path in one.set for pattern, one in study.hardware.layers.items() if matches(layer, pattern))
 
 
 def _why_parameter_idle(path: str, params: CrossSimParameters, study: Study) -> str | None:

@@ -1,0 +1,1 @@
+"""What a study found: kept, read and summed up."""

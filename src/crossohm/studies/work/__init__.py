@@ -1,0 +1,1 @@
+"""Units of a study: planned, computed, in this process or in others."""
