@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -21,13 +21,27 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.programming.storage import damaged, read_tensors
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
+from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.fingerprint import VERSION
-from crossohm.torch.arrays.held import Expression, HeldMatrix
-
-if TYPE_CHECKING:
-    from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.arrays.held import HeldMatrix, Owner
 
 FORMAT = "crossohm-layer-1"
+
+
+class Layer(Owner, Protocol):
+    """A layer whose chip is saved."""
+
+    @property
+    def rows(self) -> Any:
+        """Matrix columns per bias, in the kind's own form."""
+
+    @property
+    def params(self) -> LayerHardware:
+        """Its hardware."""
+
+    @property
+    def matrices(self) -> tuple[HeldMatrix, ...]:
+        """What it holds in arrays."""
 
 
 @final
@@ -55,29 +69,29 @@ class Chip:
     current: tuple[bool, ...]
     comparable: bool
 
-    def matrices(self, layer: AnalogLayer, expressions: Iterable[Expression]) -> tuple[HeldMatrix, ...]:
+    def matrices(self, layer: Owner, layouts: Iterable[Layout]) -> tuple[HeldMatrix, ...]:
         """The chip in ``layer``, whose parameters are loaded already.
 
         Raises:
             DataError: the layer has other matrices.
         """
-        wanted = list(expressions)
-        shapes = [tuple(form().shape) for _, form, _ in wanted]
+        wanted = list(layouts)
+        shapes = [layout.shape for layout in wanted]
         if shapes != [core.shape for core in self.cores]:
             raise DataError(
                 f"the saved chip {self.name!r} holds matrices of shapes {[core.shape for core in self.cores]}, but the "
                 f"{type(layer).__name__} it is loaded into has {shapes}; load it into a layer of the same kind and size"
             )
         found, hardware = [], hardware_of_matrices(self.params, len(wanted))
-        for index, (_, form, stored) in enumerate(wanted):
-            held = HeldMatrix.around(layer, form, stored, hardware[index], self.cores[index], self.written[index])
+        for index, layout in enumerate(wanted):
+            held = HeldMatrix.around(layer, layout, hardware[index], self.cores[index], self.written[index])
             if self.current[index] and not (self.comparable and held.dtypes == self.dtypes[index]):
                 held.mark_written()  # the same values in another dtype, or with other fingerprints
             found.append(held)
         return tuple(found)
 
 
-def pack_chip(layer: AnalogLayer) -> Tensor:
+def pack_chip(layer: Layer) -> Tensor:
     """Hardware and programmed arrays of a layer, as a tensor of bytes."""
     facts = {
         "rows": layer.rows,
@@ -95,7 +109,7 @@ def pack_chip(layer: AnalogLayer) -> Tensor:
     return torch.frombuffer(bytearray(save(tensors, metadata=metadata)), dtype=torch.uint8)
 
 
-def unpack_chip(layer: AnalogLayer, state: Any) -> Chip:
+def unpack_chip(layer: Owner, state: Any) -> Chip:
     """Read what `pack_chip` made.
 
     Raises:
