@@ -187,6 +187,11 @@ class AnalogLayer(nn.Module):
         return self._rows
 
     @property
+    def row_groups(self) -> int:
+        """Equal runs of rows of the first matrix that have arrays and inputs of their own, see `AnalogCore`."""
+        return self._matrices[0].layout.row_groups
+
+    @property
     def matrices(self) -> tuple[HeldMatrix, ...]:
         """The matrices the layer holds in arrays."""
         return self._matrices
