@@ -22,7 +22,7 @@ from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import try_out
-from crossohm.torch.layers.conv import AnalogConvolution
+from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer, Gradient, Sync
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
@@ -220,7 +220,7 @@ def reinitialize(
 
 
 def _has_groups(module: nn.Module) -> bool:
-    return issubclass(ANALOG_KINDS[type(module)], AnalogConvolution)
+    return issubclass(ANALOG_KINDS[type(module)], ConvolutionLayer)
 
 
 def _converted(
