@@ -3,8 +3,9 @@
 from crossohm.calibration.model import calibrate, calibrate_network
 from crossohm.calibration.network import Network
 from crossohm.calibration.ranges import ChosenRange, Objective, percentile_range
-from crossohm.calibration.result import CalibratedHardware, Calibration, LayerRanges
+from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.chain.inspection.histogram import StreamingHistogram
+from crossohm.layers.hardware import CalibratedHardware
 
 __all__ = [
     "CalibratedHardware",
