@@ -8,7 +8,7 @@ from the host. No array library is imported unless one of its arrays arrives.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
@@ -77,6 +77,9 @@ class Backend(Protocol):
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         """A copy of ``array`` with ``values`` at ``index``."""
+
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        """A matrix of zeros with blocks in it, each given by its rows and columns; differentiable by the blocks."""
 
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""

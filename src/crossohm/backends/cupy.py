@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -65,6 +65,12 @@ class CupyBackend:
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = cupy.array(array, order="K")
         found[index] = values
+        return found
+
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        found = cupy.zeros(shape, dtype=cupy.result_type(*(block for _, _, block in blocks)))
+        for rows, columns, block in blocks:
+            found[rows, columns] = block
         return found
 
     def root(self, x: Array) -> Array:

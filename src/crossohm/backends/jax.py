@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -71,6 +71,12 @@ class JaxBackend:
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.at[index].set(values)
+
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        found = jnp.zeros(shape, dtype=jnp.result_type(*(block for _, _, block in blocks)))
+        for rows, columns, block in blocks:
+            found = found.at[rows, columns].set(block)
+        return found
 
     def root(self, x: Array) -> Array:
         positive = x > 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import reduce
 from typing import Any, final
 
 import array_api_compat.torch as xp
@@ -86,6 +87,13 @@ class TorchBackend:
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.clone().index_put_(index, values)
+
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        dtype = reduce(torch.promote_types, (block.dtype for _, _, block in blocks))
+        found = blocks[0][2].new_zeros(shape, dtype=dtype)
+        for rows, columns, block in blocks:
+            found[rows, columns] = block
+        return found
 
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Self, final
 
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.inputs import build_drive
@@ -14,11 +14,9 @@ from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.running.digitiser import Digitiser
 from crossohm.chain.running.drive import Drive
+from crossohm.layers.network import Network
 from crossohm.mapping import build_mapping
 from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
-
-if TYPE_CHECKING:
-    from crossohm.torch import TorchNetwork
 
 
 @final
@@ -63,6 +61,16 @@ class LayerReport:
     dac: str
     adc: str
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file: ranges are pairs again."""
+        low_high = found["input_range"]
+        ranges = {
+            "input_range": None if low_high is None else tuple(low_high),
+            "adc_ranges": tuple(map(tuple, found["adc_ranges"])),
+        }
+        return cls(**{**found, **ranges})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         return asdict(self)
@@ -100,13 +108,18 @@ class HardwareReport:
         rows, columns = ([getattr(layer, name) for layer in self.layers] for name in ("array_rows", "array_columns"))
         return max(rows, default=0), max(columns, default=0)
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file."""
+        return cls(tuple(LayerReport.from_dict(layer) for layer in found["layers"]))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         totals = {"arrays": self.arrays, "devices": self.devices, "mvms": self.mvms}
         return {"layers": [layer.as_dict() for layer in self.layers], "totals": totals}
 
 
-def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
+def hardware_report(network: Network, image: Any) -> HardwareReport:
     """What a network on hardware occupies.
 
     Args:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from crossohm.errors import DataError
-from crossohm.layers.hardware import hardware_of_matrices
+from crossohm.layers.hardware import LayerHardware, hardware_of_matrices
+from crossohm.layers.layout import Layout
 from crossohm.layers.saved_chip import SavedChip
 from crossohm.torch.arrays.fingerprint import VERSION
-from crossohm.torch.arrays.held import Expression, HeldMatrix
-
-if TYPE_CHECKING:
-    from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.arrays.held import HeldMatrix, Owner
 
 
-def pack_chip(layer: AnalogLayer) -> Tensor:
+class Layer(Owner, Protocol):
+    """A layer whose chip is saved."""
+
+    @property
+    def rows(self) -> Any:
+        """Matrix columns per bias, in the kind's own form."""
+
+    @property
+    def params(self) -> LayerHardware:
+        """Its hardware."""
+
+    @property
+    def matrices(self) -> tuple[HeldMatrix, ...]:
+        """What it holds in arrays."""
+
+
+def pack_chip(layer: Layer) -> Tensor:
     """Hardware and programmed arrays of a layer, as a tensor of bytes."""
     chip = SavedChip(
         rows=layer.rows,
@@ -33,7 +47,7 @@ def pack_chip(layer: AnalogLayer) -> Tensor:
     return torch.frombuffer(bytearray(chip.to_bytes()), dtype=torch.uint8)
 
 
-def unpack_chip(layer: AnalogLayer, state: Any) -> SavedChip:
+def unpack_chip(layer: Owner, state: Any) -> SavedChip:
     """Read what `pack_chip` made.
 
     Raises:
@@ -45,17 +59,17 @@ def unpack_chip(layer: AnalogLayer, state: Any) -> SavedChip:
     return SavedChip.from_bytes(state.cpu().numpy().tobytes(), source)
 
 
-def matrices_of(chip: SavedChip, layer: AnalogLayer, expressions: Iterable[Expression]) -> tuple[HeldMatrix, ...]:
+def matrices_of(chip: SavedChip, layer: Owner, layouts: Iterable[Layout]) -> tuple[HeldMatrix, ...]:
     """The chip in ``layer``, whose parameters are loaded already.
 
     Raises:
         DataError: the layer has other matrices.
     """
-    wanted = list(expressions)
-    chip.require_shapes([tuple(form().shape) for _, form, _ in wanted], type(layer).__name__)
+    wanted = list(layouts)
+    chip.require_shapes([layout.shape for layout in wanted], type(layer).__name__)
     found, hardware = [], hardware_of_matrices(chip.params, len(wanted))
-    for index, (_, form, stored) in enumerate(wanted):
-        held = HeldMatrix.around(layer, form, stored, hardware[index], chip.cores[index], chip.written[index])
+    for index, layout in enumerate(wanted):
+        held = HeldMatrix.around(layer, layout, hardware[index], chip.cores[index], chip.written[index])
         if chip.current[index] and not (chip.fingerprints == VERSION and held.dtypes == chip.dtypes[index]):
             held.mark_written()  # the same values in another dtype, or with other fingerprints
         found.append(held)

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.layers.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.layers.convolution import Convolution
 from crossohm.layers.geometry import Margins, torch_margins
 from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
+from crossohm.layers.layout import Layout, View
+from crossohm.layers.layouts import convolution, kernel_of_outputs
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
@@ -94,11 +96,6 @@ class AnalogConvolution(WeightedLayer):
         """How groups are stored: ``"dense"`` or ``"per_group"``."""
         return self._grouping
 
-    @property
-    def row_groups(self) -> int:
-        """Groups with arrays of their own; 1: all share arrays."""
-        return self.groups if self._grouping == "per_group" else 1
-
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
         return self._convolve(input, self._padded)
@@ -139,27 +136,20 @@ class AnalogConvolution(WeightedLayer):
         """Step of the convolution that the arrays compute."""
         return tuple(self.stride)
 
-    def _kernel_of(self, weight: Tensor) -> Tensor:
-        """The kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
-        return weight
-
-    def _weight_from(self, kernel: Tensor) -> Tensor:
-        """Inverse of `_kernel_of`."""
-        return kernel
-
     def _contraction(self) -> Convolution | GroupedConvolution:
         taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
         shape = (self.in_channels, taps, self._kernel_stride, dilation)
         whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
-        return whole if self.row_groups == 1 else GroupedConvolution(whole)
+        return GroupedConvolution(whole) if self._grouping == "per_group" and self.groups > 1 else whole
 
-    def _flat_weight(self) -> Tensor:
-        kernel = self._kernel_of(self.weight).flatten(1)
-        return block_diagonal(kernel, self.groups) if self.row_groups == 1 else kernel
+    def layout(self, bias_columns: int) -> Layout:
+        """Where weight and bias lie in the matrix, with so many columns for the bias."""
+        return convolution(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
 
-    def _weight_of(self, matrix: Tensor) -> Tensor:
-        kernel = diagonal_blocks(matrix, self.groups) if self.row_groups == 1 else matrix
-        return self._weight_from(kernel.reshape(self.out_channels, -1, *self.kernel_size))
+    @property
+    def _kernel(self) -> View:
+        """The weight as the kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
+        return kernel_of_outputs(self.out_channels, self.in_channels // self.groups, self.kernel_size)
 
     def extra_repr(self) -> str:
         """Torch's text, then the hardware."""

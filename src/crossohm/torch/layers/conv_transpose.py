@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from crossohm.layers.geometry import spread, transposed_margins
 from crossohm.layers.hardware import Hardware
+from crossohm.layers.layout import View
+from crossohm.layers.layouts import kernel_of_inputs
 from crossohm.torch.layers.conv import AnalogConvolution, Size
 
 
@@ -98,12 +100,9 @@ class AnalogTransposedConvolution(AnalogConvolution):
     def _kernel_stride(self) -> tuple[int, ...]:
         return (1,) * len(self.kernel_size)
 
-    def _kernel_of(self, weight: Tensor) -> Tensor:
-        blocks = weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
-        return blocks.flip(tuple(range(2, blocks.ndim)))
-
-    def _weight_from(self, kernel: Tensor) -> Tensor:
-        return self._kernel_of(kernel)  # its own inverse
+    @property
+    def _kernel(self) -> View:
+        return kernel_of_inputs(self.in_channels, self.out_channels, self.groups, self.kernel_size)
 
 
 @final
