@@ -9,7 +9,7 @@ from torch import nn
 from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relative_error
 
 from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
-from crossohm.studies.report import hardware_report
+from crossohm.costs.occupancy import hardware_report
 from crossohm.torch import AnalogConv1d, AnalogConv2d, TorchNetwork, from_torch
 from crossohm.torch.layers.convolution import Convolution
 from crossohm.torch.layers.grouped import GroupedConvolution
