@@ -34,9 +34,9 @@ from crossohm.studies.results.statistics import Spread, spread, top_k_accuracy
 from crossohm.studies.work.plugins import load_plugin
 
 if TYPE_CHECKING:
+    from crossohm.costs.occupancy import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.budget import ErrorBudget, error_budget
     from crossohm.studies.file.study_file import LoadedStudy, load_study
-    from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.results.results import ChipResult, Failure, Results, open_results
     from crossohm.studies.work.checks import Checked, check_study
     from crossohm.studies.work.cluster import Dask
@@ -70,18 +70,18 @@ __all__ = [
 ]
 
 _LAZY = {
-    "budget": ("ErrorBudget", "error_budget"),
-    "work.checks": ("Checked", "check_study"),
-    "work.cluster": ("Dask",),
-    "report": ("HardwareReport", "LayerReport", "hardware_report"),
-    "results.results": ("ChipResult", "Failure", "Results", "open_results"),
-    "file.study_file": ("LoadedStudy", "load_study"),
-    "work.sweep": ("calibrate_study", "prepare_study", "run_study"),
+    "crossohm.costs.occupancy": ("HardwareReport", "LayerReport", "hardware_report"),
+    "crossohm.studies.budget": ("ErrorBudget", "error_budget"),
+    "crossohm.studies.work.checks": ("Checked", "check_study"),
+    "crossohm.studies.work.cluster": ("Dask",),
+    "crossohm.studies.results.results": ("ChipResult", "Failure", "Results", "open_results"),
+    "crossohm.studies.file.study_file": ("LoadedStudy", "load_study"),
+    "crossohm.studies.work.sweep": ("calibrate_study", "prepare_study", "run_study"),
 }
 
 
 def __getattr__(name: str) -> Any:
     for module, names in _LAZY.items():
         if name in names:
-            return getattr(importlib.import_module(f"crossohm.studies.{module}"), name)
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,11 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm.costs.occupancy import HardwareReport, hardware_report
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
 from crossohm.layers.network import Network
 from crossohm.studies.nonidealities import without
-from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.results.provenance import provenance
 from crossohm.studies.results.sampling import discordant
 from crossohm.studies.results.sealed import digest
