@@ -80,7 +80,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
     ) -> None:
         shape = (embed_dim, num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, batch_first)
         nn.MultiheadAttention.__init__(self, *shape, device=device, dtype=dtype)
-        self._install(params, bias_rows, seed, name)
+        self.install(params, bias_rows, seed, name)
 
     # --- biases -------------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
 
     @bias_rows.setter
     def bias_rows(self, value: int) -> None:
-        self._install(self._params, value, self.seed, self.name)
+        self.install(self._params, value, self.seed, self.name)
 
     @property
     def analog_bias(self) -> bool:

@@ -80,7 +80,7 @@ class AnalogRNNCell(AnalogCell, nn.RNNCell):
         name: str = "core",
     ) -> None:
         nn.RNNCell.__init__(self, input_size, hidden_size, bias, nonlinearity, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return RNN_GATES[self.nonlinearity]
@@ -120,7 +120,7 @@ class AnalogLSTMCell(AnalogCell, nn.LSTMCell):
         name: str = "core",
     ) -> None:
         nn.LSTMCell.__init__(self, input_size, hidden_size, bias, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return LSTM_GATES
@@ -160,7 +160,7 @@ class AnalogGRUCell(AnalogCell, nn.GRUCell):
         name: str = "core",
     ) -> None:
         nn.GRUCell.__init__(self, input_size, hidden_size, bias, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return GRU_GATES

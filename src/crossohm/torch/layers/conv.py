@@ -144,7 +144,7 @@ class AnalogConvolution(ConvolutionLayer):
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self.digital_type.__init__(self, *shape, device=device, dtype=dtype)
         self._configure(grouping)
-        self._install(params, bias_rows, seed, name)
+        self.install(params, bias_rows, seed, name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""

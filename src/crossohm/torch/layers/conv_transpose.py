@@ -73,7 +73,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         channels = (in_channels, out_channels, kernel_size, stride, padding, output_padding, groups)
         self.digital_type.__init__(self, *channels, bias, dilation, padding_mode, device=device, dtype=dtype)
         self._configure(grouping)
-        self._install(params, bias_rows, seed, name)
+        self.install(params, bias_rows, seed, name)
 
     @property
     def _native_padding(self) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         nn.Embedding.__init__(self, num_embeddings, embedding_dim, *rules, device=device, dtype=dtype)
         if not _is_plain(self):
             raise UnsupportedError("an analog embedding has no max_norm, scale_grad_by_freq or sparse gradient")
-        self._install(params, 0, seed, name)
+        self.install(params, 0, seed, name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Read the columns of tokens.

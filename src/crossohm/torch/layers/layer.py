@@ -81,7 +81,7 @@ class AnalogLayer(nn.Module):
         return {name: _getter(name)(self) for name in names}
 
     def _configure(self) -> None:
-        """Take the choices that only some kinds have, as keywords; called before `_install`."""
+        """Take the choices that only some kinds have, as keywords; called before `install`."""
 
     def _checked_rows(self, rows: Any) -> Any:
         """The number of columns per bias in the kind's own form."""
@@ -120,7 +120,7 @@ class AnalogLayer(nn.Module):
             )
         analog = _recast(layer, cls)
         analog._configure(**choices)
-        analog._install(params, bias_rows, seed, name)
+        analog.install(params, bias_rows, seed, name)
         return analog
 
     @classmethod
@@ -174,7 +174,7 @@ class AnalogLayer(nn.Module):
 
     @params.setter
     def params(self, value: Hardware) -> None:
-        self._install(value, self._rows, self.seed, self._name)
+        self.install(value, self._rows, self.seed, self._name)
 
     @property
     def seed(self) -> int:
@@ -253,7 +253,7 @@ class AnalogLayer(nn.Module):
         """
         chip = next_chip(self.seed) if seed is None else seed
         if params is not None:
-            self._install(params, self._rows, chip, self._name)
+            self.install(params, self._rows, chip, self._name)
             return
         warn_of_edits({self._name: self._given})
         for matrix in self._matrices:
@@ -297,7 +297,7 @@ class AnalogLayer(nn.Module):
 
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
 
-    def _install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
+    def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         known = "_params" in vars(self) and params is self._params
         own: Any = params if known else own_hardware(params)

@@ -51,7 +51,7 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         name: str = "core",
     ) -> None:
         nn.Linear.__init__(self, in_features, out_features, bias=bias, device=device, dtype=dtype)
-        self._install(params, bias_rows, seed, name)
+        self.install(params, bias_rows, seed, name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""

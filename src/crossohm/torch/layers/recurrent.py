@@ -105,7 +105,7 @@ class AnalogRecurrent(AnalogLayer):
 
     @bias_ih_rows.setter
     def bias_ih_rows(self, value: BiasRows) -> None:
-        self._install(self._params, (value, self._rows[1]), self.seed, self.name)
+        self.install(self._params, (value, self._rows[1]), self.seed, self.name)
 
     @property
     def bias_hh_rows(self) -> int | list[int]:
@@ -114,7 +114,7 @@ class AnalogRecurrent(AnalogLayer):
 
     @bias_hh_rows.setter
     def bias_hh_rows(self, value: BiasRows) -> None:
-        self._install(self._params, (self._rows[0], value), self.seed, self.name)
+        self.install(self._params, (self._rows[0], value), self.seed, self.name)
 
     @property
     def analog_bias_ih(self) -> bool | list[bool]:

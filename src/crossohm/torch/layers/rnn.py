@@ -177,7 +177,7 @@ class AnalogRNN(AnalogSequenceLayer, nn.RNN):
     ) -> None:
         shape = (input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, dropout, bidirectional)
         nn.RNN.__init__(self, *shape, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return RNN_GATES[self.nonlinearity]
@@ -231,7 +231,7 @@ class AnalogLSTM(AnalogSequenceLayer, nn.LSTM):
     ) -> None:
         shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size)
         nn.LSTM.__init__(self, *shape, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return LSTM_GATES
@@ -281,7 +281,7 @@ class AnalogGRU(AnalogSequenceLayer, nn.GRU):
     ) -> None:
         shape = (input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         nn.GRU.__init__(self, *shape, device=device, dtype=dtype)
-        self._install(params, (bias_ih_rows, bias_hh_rows), seed, name)
+        self.install(params, (bias_ih_rows, bias_hh_rows), seed, name)
 
     def _gates(self) -> Gates:
         return GRU_GATES
