@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from covering import every_pair
 from layer_cases import LAYERS, Case, pieces
 from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, READ_NOISE, SLICED, SMALL_ARRAYS, STYLES, digital, hardware, relative_error
@@ -138,24 +139,25 @@ def assert_ideal(case: Case, params: Any, rows: int, policy: str, tolerances: di
             assert relative_error(found.double(), expected) < tolerance * case.rounding, (dtype, policy)
 
 
-@pytest.mark.parametrize("chain", CHAINS)
-@pytest.mark.parametrize("mapping", MAPPINGS)
-@pytest.mark.parametrize(("kind", "rows", "size"), [("linear-batch", 0, {}), ("conv2d-grouped", 2, SMALL_ARRAYS)])
-def test_fine_converters_have_the_ideal_gradient(kind, rows, size, mapping, chain):
-    for name, noise in NOISE.items():
-        params = hardware(RANGE, MAPPINGS[mapping], chain_on(mapping, CHAINS[chain]), noise, size)
-        assert_ideal(LAYERS[kind], params, rows, "chain", DTYPES if name == "moments" else {torch.float32: 1e-4})
+@pytest.mark.parametrize(
+    ("kind", "mapping", "chain", "noise", "dtype"),
+    every_pair(["linear-batch", "conv2d-grouped"], MAPPINGS, CHAINS, NOISE, DTYPES),
+)
+def test_fine_converters_have_the_ideal_gradient(kind, mapping, chain, noise, dtype):
+    rows, size = (0, {}) if kind == "linear-batch" else (2, SMALL_ARRAYS)
+    params = hardware(RANGE, MAPPINGS[mapping], chain_on(mapping, CHAINS[chain]), NOISE[noise], size)
+    assert_ideal(LAYERS[kind], params, rows, "chain", {dtype: DTYPES[dtype]})
 
 
-@pytest.mark.parametrize("policy", ["programmed", "chain", "wires"])
-@pytest.mark.parametrize("mapping", ["balanced", "unit-column", "sliced-offset"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_layer_has_the_ideal_gradient(kind, mapping, policy):
+@pytest.mark.parametrize(
+    ("kind", "mapping", "policy", "rows", "noise"),
+    every_pair(KINDS, ["balanced", "unit-column", "sliced-offset"], ["programmed", "chain", "wires"], [0, 2], NOISE),
+)
+def test_every_kind_of_layer_has_the_ideal_gradient(kind, mapping, policy, rows, noise):
     # What rounding does to the numbers between the products of a recurrent layer adds up in half precision.
     tolerances = DTYPES | {torch.bfloat16: 2e-2}
-    for rows, (name, noise) in itertools.product((0, 2), NOISE.items()):
-        params = hardware(RANGE, MAPPINGS[mapping], CHAINS["both"], noise, SMALL_ARRAYS if rows else {})
-        assert_ideal(LAYERS[kind], params, rows, policy, tolerances if name == "no noise" else {torch.float32: 1e-4})
+    params = hardware(RANGE, MAPPINGS[mapping], CHAINS["both"], NOISE[noise], SMALL_ARRAYS if rows else {})
+    assert_ideal(LAYERS[kind], params, rows, policy, tolerances if noise == "no noise" else {torch.float32: 1e-4})
 
 
 @pytest.mark.parametrize("kind", ["linear-batch", "conv2d-grouped", "apart2d-depthwise", "gru"])

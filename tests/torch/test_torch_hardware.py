@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from covering import every_pair
+from layer_cases import LAYERS
 from torch import Tensor, nn
 from torch_cases import (
     CASES,
@@ -71,10 +73,12 @@ def as_vectors(layer: nn.Module, y: Tensor) -> np.ndarray:
     return y.reshape(-1, y.shape[-1]).detach().numpy()
 
 
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-@pytest.mark.parametrize("style", ["balanced", "digital-subtraction", "unit-column", *SLICED])
-@pytest.mark.parametrize("effect", NONIDEAL)
-def test_layer_equals_its_unrolled_twin(case, style, effect):
+@pytest.mark.parametrize(
+    ("kind", "style", "effect"),
+    every_pair(NAMES, ["balanced", "digital-subtraction", "unit-column", *SLICED], NONIDEAL),
+)
+def test_layer_equals_its_unrolled_twin(kind, style, effect):
+    case = LAYERS[kind]
     layer, (x,) = case.digital(), case.inputs()
     params = hardware({**STYLES, **SLICED}[style], *NONIDEAL[effect], SMALL_ARRAYS, {"xbar.device.Rmax": 1e5})
     analog = case.analog(params, 2, seed=7)

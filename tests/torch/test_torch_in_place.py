@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from covering import every_pair
 from layer_cases import LAYERS, Case
 from torch import Tensor, nn
 from torch_cases import CONVERTERS, READ_NOISE, SLICED, SMALL_ARRAYS, STYLES, digital, hardware, inputs, resnet
@@ -76,24 +77,30 @@ def assert_changes_are_safe(case: Case, layer: nn.Module, dtype: torch.dtype) ->
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("kind", LAYERS)
-def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy):
-    for name, rows in (("ideal", 0), ("ideal", 1), ("noise", 1), ("quantizers", 0), ("cell by cell", 1)):
-        layer = LAYERS[kind].analog(HARDWARE[name], rows, dtype=torch.float32)
-        layer.gradient = policy
-        assert_changes_are_safe(LAYERS[kind], layer, torch.float32)
+@pytest.mark.parametrize(
+    ("kind", "policy", "name", "rows"),
+    every_pair(LAYERS, POLICIES, ["ideal", "noise", "quantizers", "cell by cell"], [0, 1]),
+)
+def test_outputs_of_every_layer_may_be_changed_in_place(kind, policy, name, rows):
+    layer = LAYERS[kind].analog(HARDWARE[name], rows, dtype=torch.float32)
+    layer.gradient = policy
+    assert_changes_are_safe(LAYERS[kind], layer, torch.float32)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", [*HARDWARE, *preset_names()])
-@pytest.mark.parametrize("kind", ["linear-no-bias", "conv2d", "apart2d", "gru"])
-def test_outputs_on_all_hardware_may_be_changed_in_place(kind, name, policy):
+@pytest.mark.parametrize(
+    ("kind", "name", "policy", "dtype"),
+    every_pair(
+        ["linear-no-bias", "conv2d", "apart2d", "gru"],
+        [*HARDWARE, *preset_names()],
+        POLICIES,
+        [torch.float64, torch.float32, torch.bfloat16],
+    ),
+)
+def test_outputs_on_all_hardware_may_be_changed_in_place(kind, name, policy, dtype):
     params = HARDWARE.get(name) or CrossSimParameters.from_json(name)
-    for dtype in (torch.float64, torch.float32, torch.bfloat16):
-        layer = LAYERS[kind].analog(params, 1, dtype=dtype)
-        layer.gradient = policy
-        assert_changes_are_safe(LAYERS[kind], layer, dtype)
+    layer = LAYERS[kind].analog(params, 1, dtype=dtype)
+    layer.gradient = policy
+    assert_changes_are_safe(LAYERS[kind], layer, dtype)
 
 
 @pytest.mark.parametrize(
@@ -192,27 +199,28 @@ def change_after_product(case: Case, layer: nn.Module) -> list[Tensor] | None:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("policy", ["programmed", "chain"])
-@pytest.mark.parametrize("kind", LAYERS)
-def test_inputs_changed_after_the_product_are_refused_or_do_not_matter(kind, policy, trained):
+@pytest.mark.parametrize(
+    ("kind", "policy", "trained", "effect"),
+    every_pair(LAYERS, ["programmed", "chain"], [True, False], ["ideal", "converters", "clipping", "noise"]),
+)
+def test_inputs_changed_after_the_product_are_refused_or_do_not_matter(kind, policy, trained, effect):
     case = LAYERS[kind]
     allowed = change_after_product(case, case.digital(torch.float32).requires_grad_(trained)) is not None
     clipping = {"core.mapping.inputs.mvm.clipping": True}
-    for params in (hardware(), hardware(CONVERTERS), hardware(clipping), hardware(READ_NOISE)):
-        layer = case.analog(params, 1, dtype=torch.float32).requires_grad_(trained)
-        layer.gradient = policy
-        found = change_after_product(case, layer)
-        if found is None:
-            assert not allowed
-            continue
-        torch.manual_seed(6)
-        leaves = [x.requires_grad_() for x in case.inputs(torch.float32)]
-        layer.zero_grad()
-        sum((y * y).sum() for y in case.outputs(layer, leaves)).backward()
-        expected = [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
-        for ours, theirs in zip(found, expected, strict=True):
-            assert torch.equal(ours, theirs)
+    params = hardware({"ideal": {}, "converters": CONVERTERS, "clipping": clipping, "noise": READ_NOISE}[effect])
+    layer = case.analog(params, 1, dtype=torch.float32).requires_grad_(trained)
+    layer.gradient = policy
+    found = change_after_product(case, layer)
+    if found is None:
+        assert not allowed
+        return
+    torch.manual_seed(6)
+    leaves = [x.requires_grad_() for x in case.inputs(torch.float32)]
+    layer.zero_grad()
+    sum((y * y).sum() for y in case.outputs(layer, leaves)).backward()
+    expected = [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 # --- what is kept between calls ---------------------------------------------------------------------------------------
@@ -253,18 +261,19 @@ def alone(model: nn.Module, step: int) -> nn.Module:
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("kind", [kind for kind, case in LAYERS.items() if not case.call])
-def test_looking_at_a_layer_leaves_its_training_alone(kind, policy):
+@pytest.mark.parametrize(
+    ("kind", "policy", "name"),
+    every_pair([kind for kind, case in LAYERS.items() if not case.call], POLICIES, ["ideal", "quantizers"]),
+)
+def test_looking_at_a_layer_leaves_its_training_alone(kind, policy, name):
     case = LAYERS[kind]
-    for name in ("ideal", "quantizers"):
-        layer = case.analog(HARDWARE[name], 1, dtype=torch.float32)
-        layer.gradient = policy
-        twin, x = copy.deepcopy(layer), case.inputs(torch.float32)
-        found, expected = trained(layer, x, looking(x)), trained(twin, x, alone)
-        for ours, theirs in zip(found, expected, strict=True):
-            assert not ours.is_inference()
-            assert torch.equal(ours, theirs)
+    layer = case.analog(HARDWARE[name], 1, dtype=torch.float32)
+    layer.gradient = policy
+    twin, x = copy.deepcopy(layer), case.inputs(torch.float32)
+    found, expected = trained(layer, x, looking(x)), trained(twin, x, alone)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert not ours.is_inference()
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", HARDWARE)
