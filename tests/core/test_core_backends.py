@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_hardware import STYLES, core_on, hardware
+from covering import every_pair
 
 from crossohm import AnalogCore, InputError
 
@@ -135,22 +136,24 @@ def test_torch_agrees_with_numpy(style: str, chain: str, dtype: str) -> None:
         agree(back(ours), numpys, chain, dtype)
 
 
-@pytest.mark.parametrize("style", ["balanced", "digital-subtraction", "unit-column", "sliced-offset"])
-@EVERY_CHAIN
-def test_jax_agrees_with_numpy_also_under_jit(style: str, chain: str) -> None:
+@pytest.mark.parametrize(
+    ("style", "chain", "operand"),
+    every_pair(
+        ["balanced", "digital-subtraction", "unit-column", "sliced-offset"],
+        CHAINS,
+        ["matrix", "vector", "from the left"],
+    ),
+)
+def test_jax_agrees_with_numpy_also_under_jit(style: str, chain: str, operand: str) -> None:
     core = core_on(A.astype(np.float32), STYLES[style], CHAINS[chain], NOISY_WRITE)
-    x = X.astype(np.float32)
-    z = X.T[:, :5].astype(np.float32)
-    for function, argument, expected in (
-        (lambda v: core @ v, x, core @ x),
-        (lambda v: core @ v, x[:, 0], core @ x[:, 0]),
-        (lambda v: core.rmatmul(v), z, z @ core),
-    ):
-        for run in (function, jax.jit(function)):
-            y = run(jnp.asarray(argument))
-            assert isinstance(y, jax.Array)
-            assert y.dtype == np.float32
-            agree(np.asarray(y), expected, chain, "float32")
+    x = {"matrix": X, "vector": X[:, 0], "from the left": X.T[:, :5]}[operand].astype(np.float32)
+    function = core.rmatmul if operand == "from the left" else core.matmul
+    expected = function(x)
+    for run in (function, jax.jit(function)):
+        y = run(jnp.asarray(x))
+        assert isinstance(y, jax.Array)
+        assert y.dtype == np.float32
+        agree(np.asarray(y), expected, chain, "float32")
 
 
 def test_left_operand_of_jax_dispatches_to_the_core() -> None:

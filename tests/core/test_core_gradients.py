@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from core_hardware import STYLES, core_on
+from covering import every_pair
 
 RNG = np.random.default_rng(7)
 MATRIX, X, UPSTREAM = RNG.uniform(-1, 1, (5, 9)), RNG.uniform(-1, 1, (9, 6)), RNG.normal(size=(5, 6))
@@ -73,18 +74,16 @@ JAX = {"jax-single": ("float32", 1e-4), "jax-half": ("bfloat16", 2e-2)}
 LIBRARIES = {name: (torch_gradient, *row) for name, row in TORCH.items()}
 LIBRARIES |= {name: (jax_gradient, *row) for name, row in JAX.items()}
 EVERY_LIBRARY = pytest.mark.parametrize(("gradient", "dtype", "tolerance"), LIBRARIES.values(), ids=LIBRARIES)
-#: JAX takes a second to trace each of them.
-MAPPINGS = [
-    pytest.param(STYLES[style], *row, id=f"{style}-{name}")
-    for name, row in LIBRARIES.items()
-    for style in (STYLES if name in TORCH else ("offset", "sliced-digital-subtraction"))
-]
 
 
-@pytest.mark.parametrize("chain", CHAINS)
-@pytest.mark.parametrize(("style", "gradient", "dtype", "tolerance"), MAPPINGS)
-def test_fine_converters_have_the_gradient_of_the_stored_matrix(style, chain, gradient, dtype, tolerance):
-    core = core_on(MATRIX.astype("float32"), RANGE, style, CHAINS[chain])
+@pytest.mark.parametrize(
+    ("style", "chain", "library"),
+    # JAX takes a second to trace each of them.
+    [*every_pair(STYLES, CHAINS, TORCH), *every_pair(["offset", "sliced-digital-subtraction"], CHAINS, JAX)],
+)
+def test_fine_converters_have_the_gradient_of_the_stored_matrix(style, chain, library):
+    gradient, dtype, tolerance = LIBRARIES[library]
+    core = core_on(MATRIX.astype("float32"), RANGE, STYLES[style], CHAINS[chain])
     rng = torch.Generator().manual_seed(1) if gradient is torch_gradient else jax.random.key(1)
     exact = core.get_matrix().astype(np.float64)
     found = gradient(lambda x: core.matmul(x, rng=rng), X, UPSTREAM, dtype)

@@ -130,7 +130,7 @@ def _description(given: Any, place: str) -> CrossSimParameters:
     raise ParameterError(
         place,
         given,
-        "is no hardware description",
+        f"a {type(given).__name__} is no hardware description",
         allowed="CrossSimParameters, a list of them (one per array), or a list of such lists (one per matrix)",
         remedy="CrossSimParameters.from_json reads a file or a preset" if isinstance(given, str) else "",
     )

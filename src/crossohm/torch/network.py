@@ -20,8 +20,9 @@ from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.comparison import compared, tensor_of
-from crossohm.torch.conversion.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
 from crossohm.torch.conversion.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.obstacles import require_layers
@@ -273,7 +274,7 @@ class TorchNetwork:
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         """Eval mode, without gradients, with noise of the network's own seed; all as it was again afterwards."""
-        with torch.no_grad(), _evaluating(self.module), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), evaluating(self.module), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(chip_rng(self.seed, "noise").integers(2**63)))
             yield
 

@@ -16,12 +16,12 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.layers.given import Given, warn_of_edits
 from crossohm.layers.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
 from crossohm.layers.layout import Layout, values_of
 from crossohm.torch.arrays.held import HeldMatrix, next_chip
 from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
 from crossohm.torch.conversion.folded import is_folded
-from crossohm.torch.conversion.given import Given, warn_of_edits
 from crossohm.torch.tracing import tracing_by
 
 #: What happens when parameters have changed since the arrays were written.
