@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from crossohm import CrossSimParameters
-from crossohm.models.resnet_cifar10 import ResNetCifar10
+from crossohm.models.torch.resnet_cifar10 import ResNetCifar10
 from crossohm.torch import convertible_modules, from_torch
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
 

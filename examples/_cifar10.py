@@ -10,7 +10,7 @@ import torch
 
 from crossohm import CrossSimParameters
 from crossohm.calibration.model import calibrate_network
-from crossohm.models.resnet_cifar10 import ResNetCifar10
+from crossohm.models.torch.resnet_cifar10 import ResNetCifar10
 from crossohm.torch import TorchNetwork
 
 CALIBRATION = 200

@@ -4,55 +4,51 @@
 
 FOLDER holds MNIST's IDX files. Weights are pairs of 7-bit cells, inputs and ADCs have 8 bits; the ADC ranges come from
 a percentile profile of the currents on 200 training images. The programming error is Gaussian, proportional to the
-conductance a cell was asked to hold; each row of the table is the mean over several chips.
+conductance a cell was asked to hold; each row of the table is the mean over several chips. Results are kept in
+crossohm-results/mnist_programming_error, where the script goes on when it is started again.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from crossohm import CrossSimParameters
-from crossohm.studies import RunResult, RunSettings, run_inference
+from crossohm.studies import Results, load_study, run_study
 
 ERRORS = (0.0, 0.05, 0.10, 0.20, 0.30)
+RESULTS = Path("crossohm-results") / "mnist_programming_error"
 
 
-def hardware(error: float, bits: int = 8) -> CrossSimParameters:
+def hardware(error: float, bits: int = 8) -> dict[str, Any]:
     """Balanced pairs of continuous-on/off cells with 8-bit weights, inputs and ADCs."""
-    errors = {"enable": True, "model": "NormalProportionalDevice", "magnitude": error}
-    params = CrossSimParameters()
-    params.update(
-        {
-            "core.rows_max": 256,
-            "core.cols_max": 256,
-            "xbar.device.cell_bits": bits - 1,  # a pair adds the sign bit
-            "xbar.device.infinite_on_off_ratio": True,
-            "xbar.device.programming_error": errors if error else None,
-            "xbar.dac.mvm.model": "SignMagnitudeDAC",
-            "xbar.dac.mvm.bits": bits,
-            "xbar.adc.mvm.model": "SignMagnitudeADC",
-            "xbar.adc.mvm.bits": bits,
-        }
-    )
-    return params
+    settings = {
+        "core": {"rows_max": 256, "cols_max": 256},
+        "xbar.device.cell_bits": bits - 1,  # a pair adds the sign bit
+        "xbar.device.infinite_on_off_ratio": True,
+        "xbar.dac.mvm": {"model": "SignMagnitudeDAC", "bits": bits},
+        "xbar.adc.mvm": {"model": "SignMagnitudeADC", "bits": bits},
+    }
+    if error:
+        settings["xbar.device.programming_error"] = {
+            "enable": True, "model": "NormalProportionalDevice", "magnitude": error,
+        }  # fmt: skip
+    return {"base": "default", "set": settings}
 
 
-def measure(error: float, data_dir: Path, chips: int, images: int | None = None, seed: int = 1) -> RunResult:
+def measure(
+    error: float, data_dir: Path, chips: int, images: int | None = None, folder: Path = RESULTS, seed: int = 1
+) -> Results:
     """Accuracy with one size of programming error; without any, all chips are alike and one is enough."""
-    draws = chips if error else 1
-    return run_inference(
-        RunSettings(
-            hardware(error),
-            "mnist",
-            data_dir,
-            draws=draws,
-            images=images,
-            seed=seed,
-            batch_size=500,
-            objective="percentile",
-        )
-    )
+    study = {
+        "dataset": {"name": "mnist", "data_dir": str(data_dir.resolve()), "images": images},
+        "hardware": hardware(error),
+        "calibration": {"objective": "percentile"},
+        "repeats": {"chips": chips if error else 1, "seed": seed},
+        "save": {"outputs": True, "layer_snr": False},
+        "run": {"batch_size": 500},
+    }
+    return run_study(load_study(study), folder / f"error-{error:g}")
 
 
 def main() -> None:
@@ -64,11 +60,11 @@ def main() -> None:
     print("error   accuracy   spread over chips   loss")
     for error in ERRORS:
         result = measure(error, options.data_dir, options.chips, options.images)
-        analog, digital = result.analog_accuracy(), result.digital_accuracy()
+        analog, digital = result.spread(0), result.chips[0].digital["top1"]
         spread = "" if analog.std is None else f"{analog.std:.2%}"
         loss = 100 * (digital - analog.mean)
         print(f"{error:5.0%}   {analog.mean:8.2%}   {spread:>17}   {loss:4.2f} points", flush=True)
-    print(f"digital: {digital:.2%} of {len(result.labels):,} test images")
+    print(f"digital: {digital:.2%} of {result.chips[0].record['images']:,} test images")
 
 
 if __name__ == "__main__":

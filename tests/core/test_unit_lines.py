@@ -9,7 +9,7 @@ import pytest
 from core_hardware import STYLES, core_on
 
 from crossohm.chain.inspection.operating_point import operating_point
-from crossohm.studies.report import layer_report
+from crossohm.costs.occupancy import layer_report
 
 MATRIX = np.random.default_rng(0).uniform(-1, 1, (7, 10))
 WITH = ["unit-column", "sliced-unit-column"]

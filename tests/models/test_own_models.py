@@ -83,7 +83,7 @@ def test_the_normalisation_of_the_training_matters(shared: Path) -> None:
 
 @pytest.mark.parametrize("name", architecture_names())
 def test_depth_counts_the_layers(name: str, tmp_path: Path) -> None:
-    from crossohm.models.resnet_cifar10 import ResNetCifar10
+    from crossohm.models.torch.resnet_cifar10 import ResNetCifar10
 
     depth = int(name.removeprefix("resnet").removesuffix("_cifar10"))
     network = ResNetCifar10(depth)

@@ -135,8 +135,8 @@ def test_weights_without_card(metadata: dict[str, str] | None, tmp_path: Path, m
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "crossohm.models.networks", raising=False)
-    monkeypatch.delattr("crossohm.models.networks", raising=False)
+    monkeypatch.delitem(sys.modules, "crossohm.models.torch.networks", raising=False)
+    monkeypatch.delattr("crossohm.models.torch.networks", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingDependencyError, match=r"crossohm\[torch\]"):
         load_model("mnist_cnn")

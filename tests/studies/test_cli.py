@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 import crossohm
 from crossohm.cli import app
 from crossohm.params import preset_names
+from crossohm.studies import open_results
 
 SOURCE = Path(crossohm.__file__).parent.parent
 SMALL = ["--images", "30", "--draws", "2", "--calibration-images", "20"]
@@ -79,14 +81,12 @@ def test_run_shows_tables_and_saves_results(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     folder = next((tmp_path / "crossohm-results").iterdir())
     assert folder.name.startswith("digits-")
-    assert {file.name for file in folder.iterdir()} == {
-        "results.json", "hardware.json", "hardware.csv", "accuracy.csv", "outputs.npz",
-    }  # fmt: skip
-    saved = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    top1 = saved["analog"]["top1"]
-    assert f"{100 * saved['digital']['top1']:.2f} %" in done.stdout
-    assert f"{100 * top1['mean']:.2f} ± {100 * top1['std']:.2f} %" in done.stdout
-    for layer in saved["hardware"]["layers"]:
+    results = open_results(folder)
+    assert results.complete and set(results.arrays(results.chips[0])) == {"outputs", "digital", "labels"}
+    top1 = results.spread(0, "top1")
+    assert f"{100 * results.chips[0].digital['top1']:.2f} %" in done.stdout
+    assert f"{100 * top1.mean:.2f} ± {100 * (top1.std or 0):.2f} %" in done.stdout
+    for layer in results.hardware_report(results.chips[0])["layers"]:
         row = next(line for line in done.stdout.splitlines() if line.split()[:1] == [layer["layer"]])
         assert f" {layer['outputs']}x{layer['inputs']} " in row
         assert f" {layer['array_rows']}x{layer['array_columns']} " in row
@@ -101,14 +101,44 @@ def test_json_is_all_that_is_printed() -> None:
     done = crossohm_("run", *SMALL, "--json", "--output", "here", "--top-k", "2", "--seed", "7")
     assert done.exit_code == 0
     found = json.loads(done.stdout)
-    assert found["folder"] == "here"
-    assert found["seeds"] == [7, 8]
-    assert found["images"] == 30
-    assert set(found["analog"]) == {"top1", "top2"}
-    saved = json.loads(Path("here/results.json").read_text(encoding="utf-8"))
-    assert {name: saved[name] for name in found if name != "folder"} == {
-        name: value for name, value in found.items() if name != "folder"
-    }
+    assert found["folder"] == "here" and found["complete"] and found["failures"] == []
+    (point,) = found["points"]
+    assert point["seeds"] == [7, 8]
+    assert set(point["analog"]) == set(point["interval"]) == {"top1", "top2"}
+    assert [layer["layer"] for layer in found["hardware"]["layers"]] == ["conv1", "conv2", "fc"]
+
+
+def test_a_run_goes_on_where_it_stopped() -> None:
+    """The chips that are there are not computed again, and its folder is read as that of any study."""
+    needs_torch_and_digits()
+    one = [*SMALL[:2], "--draws", "1", *SMALL[4:], "--output", "here"]
+    assert crossohm_("run", *one, "-q").exit_code == 0
+    before = open_results(Path("here")).chips[0]
+    found = json.loads(crossohm_("run", *SMALL, "--output", "here", "--json").stdout)
+    assert found["points"][0]["seeds"] == [1, 2]
+    after = open_results(Path("here"))
+    assert after.chips[0].provenance == before.provenance
+    assert json.loads(crossohm_("report", "here", "--json").stdout)["points"] == found["points"]
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_torch_and_digits()
+    from crossohm.studies.work.evaluate import MeasuredPoint
+
+    original = MeasuredPoint.measured
+
+    def stopped(point: MeasuredPoint) -> Any:
+        if point.unit.seed == 2:
+            raise KeyboardInterrupt
+        return original(point)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MeasuredPoint, "measured", stopped)
+        done = crossohm_("run", *SMALL)
+    assert done.exit_code == 130
+    said = re.fullmatch(r"Stopped: 1 of 2 chips are in (.*); the same command with --output \1 goes on\n", done.stderr)
+    assert said is not None
+    assert "2 chips" in crossohm_("run", *SMALL, "-q", "--output", said[1]).stdout
 
 
 def test_quiet_prints_one_line() -> None:
@@ -147,8 +177,8 @@ def test_mnist(shared: Path) -> None:
     needs_torch_and_digits()
     options = ["--dataset", "mnist", "--data-dir", str(shared / "data" / "mnist"), "--json", "--output", "here"]
     found = json.loads(crossohm_("run", *SMALL, *options).stdout)
-    assert found["settings"]["model"] == "mnist_cnn"
-    assert found["analog"]["top3"]["mean"] > 0.9
+    assert found["name"] == "mnist_cnn"
+    assert found["points"][0]["analog"]["top3"]["mean"] > 0.9
 
 
 def test_hardware_table_without_a_run(tmp_path: Path) -> None:
@@ -179,13 +209,20 @@ def test_hardware_table_without_a_run(tmp_path: Path) -> None:
         (["--draws", "0"], "draws = 0"),
         (["--images", "0"], "images = 0"),
         (["--percentile", "10"], "percentile = 10"),
-        (["--top-k", "11"], "top_k = 11.*1 to 10"),
+        (["--draws", "100001"], "draws = 100001"),
+        (["--top-k", "0"], "top_k = 0"),
+        (["--batch-size", "0"], "batch_size = 0"),
+        (["--seed", "-1"], "seed = -1"),
+        (["--calibration-images", "0"], "calibration_images = 0"),
+        (["--objective", "L3"], "objective = 'L3'.*L2"),
+        (["--percentile", "100.1", "--objective", "percentile"], r"percentile = 100\.1"),
+        (["--percentile", "99"], r"percentile = 99\.0: has no effect with objective L2.*Set the objective"),
+        (["--dataset", "fashion_mnist", "--data-dir", "."], "fashion_mnist.*no shipped network"),
         (["--set", "xbar.device.Rmax=5"], r"xbar\.device\.Rm"),
         (
             ["--set", "xbar.adc.mvm.adc_range_option=CALIBRATED", "--keep-adc-range"],
             r"xbar\.adc\.mvm\.calibrated_range",
         ),
-        (["--output", "."], r"\.: exists"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -198,14 +235,22 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path: Path, arguments: list[s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     needs_torch_and_digits()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     done = crossohm_("run", *SMALL, "--output", "mine")
     assert done.exit_code == 2
-    assert "mine: exists" in done.stderr
+    assert "mine: holds something else than results of a study" in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+
+
+def test_more_answers_than_classes() -> None:
+    """Known only when the network has answered: a reason for every chip, and an error."""
+    needs_torch_and_digits()
+    done = crossohm_("run", *SMALL, "--top-k", "11", "--output", "here")
+    assert done.exit_code == 2
+    assert re.match(r"Error: .*top_k = 11.*1 to 10", done.stderr)
 
 
 def test_warnings_are_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:

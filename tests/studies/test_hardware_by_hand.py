@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from crossohm import CrossSimParameters
-from crossohm.studies.report import hardware_report
+from crossohm.costs.occupancy import hardware_report
 from crossohm.torch import TorchNetwork
 
 IMAGE = np.zeros((2, 6, 6), dtype=np.float32)

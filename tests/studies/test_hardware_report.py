@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossohm import AnalogCore, CrossSimParameters
-from crossohm.studies.report import HardwareReport, layer_report
+from crossohm.costs.occupancy import HardwareReport, layer_report
 
 MATRIX = np.random.default_rng(3).normal(size=(30, 70))
 

@@ -14,9 +14,9 @@ pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from crossohm.cli import app
-from crossohm.studies import RunSettings, calibrate_study, load_hardware, load_study, run_inference, run_study
+from crossohm.errors import FailedChipsError
+from crossohm.studies import calibrate_study, load_study, run_study
 
-SLOW = ["xbar.device.read_noise.enable=true", "simulation.read_noise_sampling=explicit"]
 EXPLICIT = {"xbar.device.read_noise.enable": True, "simulation.read_noise_sampling": "explicit"}
 NONLINEAR = {
     "xbar.array.parasitics": {"enable": True, "Rp_row": 0.1, "Rp_col": 0.1},
@@ -90,21 +90,22 @@ def test_the_check_tells_and_stays_fine(tmp_path: Path) -> None:
     assert line.startswith(f"Warning: {file}, line 1: hardware takes long: ")
 
 
-def test_runs_tell_before_they_load_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Loaded(Exception):
+def test_studies_tell_before_they_compute_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Computed(Exception):
         pass
 
-    def load(*_: object, **__: object) -> None:
-        raise Loaded
+    def compute(*_: object) -> None:
+        raise Computed
 
-    monkeypatch.setattr("crossohm.studies.inference.load_dataset", load)
-    settings = RunSettings(load_hardware("rram-8bit", SLOW), images=2, draws=1)
-    with pytest.warns(UserWarning, match="this hardware takes long: every cell"), pytest.raises(Loaded):
-        run_inference(settings)
+    monkeypatch.setattr("crossohm.studies.work.sweep.compute", compute)
+    small = {"dataset": {"images": 2}, "calibration": {"images": 2}, "repeats": 1}
+    slow = {**small, "hardware": {"set": EXPLICIT}}
+    with pytest.warns(UserWarning, match="hardware takes long: every cell"), pytest.raises(FailedChipsError):
+        run_study(load_study(slow), tmp_path / "slow")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(Loaded):
-            run_inference(RunSettings(load_hardware("rram-8bit"), images=2, draws=1))
+        with pytest.raises(FailedChipsError):
+            run_study(load_study(small), tmp_path / "fast")
 
 
 def test_calibration_tells_what_it_has_to_do_itself(monkeypatch: pytest.MonkeyPatch) -> None:

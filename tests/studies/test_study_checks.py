@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from crossohm.cli import app
 from crossohm.errors import CrossOhmError, ParameterError, StudyError
 from crossohm.studies import check_study, load_study, open_results, run_study
-from crossohm.torch.device import require_device
+from crossohm.torch.front_end import require_device
 
 NET = """
 import torch

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from crossohm import CrossSimParameters, ParameterError
+from crossohm.layers.hardware import layer_hardware
 from crossohm.studies.nonidealities import without
-from crossohm.torch.comparison import compared
 from crossohm.torch.network import TorchNetwork
 
 NOISY = CrossSimParameters()
@@ -40,7 +40,7 @@ def test_layers_left_digital_are_exact() -> None:
     assert NETWORK.convertible == ("rnn", "head")
     mixed = NETWORK.on_hardware([None, NOISY], seed=1)
     assert list(mixed.layers) == ["head"]
-    with compared(mixed, NETWORK.folded()) as found:
+    with mixed.compared(NETWORK.folded()) as found:
         outputs = mixed.outputs(X)
     wanted = NETWORK.outputs(X).astype(float)
     assert found["head"].signal == pytest.approx(np.sum(wanted**2), rel=1e-5)
@@ -51,7 +51,7 @@ def test_layers_left_digital_are_exact() -> None:
 def test_layers_with_several_matrices_are_compared_as_a_whole() -> None:
     analog = NETWORK.on_hardware([NOISY, NOISY], seed=1)
     assert len(analog.cores) == 3
-    with compared(analog, NETWORK.folded()) as found:
+    with analog.compared(NETWORK.folded()) as found:
         analog.outputs(X)
     with torch.no_grad():
         wanted = NETWORK.module.rnn(torch.from_numpy(X))[0].double()
@@ -98,7 +98,7 @@ def test_biases_of_sliced_weights_have_no_step() -> None:
 
 
 def test_causes_are_taken_from_every_matrix() -> None:
-    cured = without([[NOISY], [NOISY]], ["programming_error"])
+    cured = without(layer_hardware([[NOISY], [NOISY]]), ["programming_error"])
     assert [[part.xbar.device.programming_error.enable for part in matrix] for matrix in cured] == [[False], [False]]
 
 

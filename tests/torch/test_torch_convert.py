@@ -196,7 +196,7 @@ def test_an_entry_may_describe_every_array():
         ({"bias_rows": [1, 2]}, ParameterError, ["bias_rows", "list of 2", "7"]),
         ({"params": {"layer3.*": None}}, UnknownNameError, ["layer3.*", "matches no", "head"]),
         ({"params": {"haed": None}}, UnknownNameError, ["Did you mean 'head'"]),
-        ({"params": "ideal"}, ParameterError, ["str", "CrossSimParameters"]),
+        ({"params": "ideal"}, ParameterError, ["params = 'ideal'", "CrossSimParameters"]),
         ({"seed": -1}, ParameterError, ["seed = -1"]),
         ({"bias_rows": 1.5}, ParameterError, ["bias_rows = 1.5"]),
     ],

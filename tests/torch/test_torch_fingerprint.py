@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load, save
 from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware
 
+from crossohm.layers.saved_chip import SavedChip
 from crossohm.torch import from_torch
 from crossohm.torch.arrays.fingerprint import _CHUNK, fingerprint
-from crossohm.torch.arrays.persistence import FORMAT, _checksum
 
 #: Dtypes of parameters, and integers of their size.
 DTYPES = {
@@ -126,12 +125,6 @@ def test_chips_saved_with_other_fingerprints_stay_as_they_are():
 
 def _as_of_before(chip: Tensor) -> Tensor:
     """The saved chip as it was before fingerprints had a version."""
-    data = chip.numpy().tobytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    facts = json.loads(header["layer"])
-    del facts["fingerprints"]
-    facts["written"] = [[1] * len(stamps) for stamps in facts["written"]]
-    text, tensors = json.dumps(facts), load(data)
-    cores = [tensors[str(index)].tobytes() for index in range(len(tensors))]
-    metadata = {"format": FORMAT, "layer": text, "checksum": _checksum(text, cores)}
-    return torch.from_numpy(np.frombuffer(save(tensors, metadata=metadata), dtype=np.uint8).copy())
+    saved = SavedChip.from_bytes(chip.numpy().tobytes(), "test")
+    before = replace(saved, fingerprints=None, written=tuple((1,) * len(stamps) for stamps in saved.written))
+    return torch.from_numpy(np.frombuffer(before.to_bytes(), dtype=np.uint8).copy())

@@ -9,10 +9,10 @@ from torch import nn
 from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relative_error
 
 from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
-from crossohm.studies.report import hardware_report
+from crossohm.costs.occupancy import hardware_report
+from crossohm.layers.convolution import Convolution
+from crossohm.layers.grouped import GroupedConvolution
 from crossohm.torch import AnalogConv1d, AnalogConv2d, TorchNetwork, from_torch
-from crossohm.torch.layers.convolution import Convolution
-from crossohm.torch.layers.grouped import GroupedConvolution
 
 DEPTHWISE = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4}
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_cases import CONVERTERS, hardware
 
 from crossohm.calibration.model import calibrate_network
-from crossohm.studies.report import hardware_report
+from crossohm.costs.occupancy import hardware_report
 from crossohm.torch import TorchNetwork, from_torch
 
 NAMES = (

@@ -29,7 +29,6 @@ from crossohm.torch import (
     synchronize,
     to_torch,
 )
-from crossohm.torch.comparison import compared
 
 pytestmark = pytest.mark.filterwarnings("ignore:BatchNorm stays digital:RuntimeWarning")
 
@@ -215,7 +214,7 @@ def test_layers_are_compared_with_the_digital_layer_of_their_place(shared_model)
     model, x, names = shared_model
     network = TorchNetwork(model)
     chip = network.on_hardware([hardware()] * len(names), seed=1)
-    with compared(chip, network.folded()) as deviations:
+    with chip.compared(network.folded()) as deviations:
         chip.outputs(x.numpy())
     assert all(found.noise < 1e-8 * found.signal for found in deviations.values())
 

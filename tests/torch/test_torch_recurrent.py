@@ -300,7 +300,7 @@ def test_every_matrix_may_have_hardware_of_its_own():
         assert [error > 1e-3 for error in errors] == [False, False, True, False]
         assert [held.core.Ncores for held in chip.matrices] == [1, 1, 6, 1]
         chip.reinitialize()
-    assert [type(item) is list for item in analog.params] == [False, True, False, True]
+    assert [isinstance(item, list) for item in analog.params] == [False, True, False, True]
     analog.params = [[fine]] * 4
     assert relative_error(analog(x)[0], layer(x)[0]) < 1e-12
     with pytest.raises(ParameterError, match=r"list of 3 lists.*4 matrices"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from torch_cases import PROGRAMMING_ERROR, hardware, inputs, relative_error
 
 from crossohm import CrossOhmError
 from crossohm.chain import Dense
+from crossohm.layers import dense
 from crossohm.torch import (
     AnalogLayer,
     AnalogLinear,
@@ -42,16 +42,8 @@ class LowRank(nn.Module):
 class AnalogLowRank(AnalogLayer, LowRank):
     digital_type = LowRank
 
-    def _expressions(self, rows):
-        for key in ("V", "U"):
-            yield f".{key}", partial(getattr, self, key), partial(self._only, key)
-
-    def _only(self, key):
-        return (getattr(self, key),)
-
-    def _held_values(self):
-        first, second = self.matrices
-        return {"V": first.programmed(), "U": second.programmed()}
+    def layouts(self, rows):
+        return {f".{key}": dense(*getattr(self, key).shape, weight=key) for key in ("V", "U")}
 
     def forward(self, x):
         first, second = self.matrices

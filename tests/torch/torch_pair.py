@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from crossohm.chain import Dense
+from crossohm.layers import Layout, Placement, View, dense, shared
 from crossohm.torch import AnalogLayer
-from crossohm.torch.layers.layer import with_bias
 
 
 class Pair(nn.Module):
@@ -29,21 +27,11 @@ class Pair(nn.Module):
 class AnalogPair(AnalogLayer, Pair):
     digital_type = Pair
 
-    def _expressions(self, rows):
-        yield ".first", partial(self._first, rows), self._of_first
-        yield ".second", self._second, self._of_second
-
-    def _first(self, rows):
-        return with_bias(torch.cat([self.u, self.v], dim=1), self.bias, rows)
-
-    def _of_first(self):
-        return (self.u, self.v, self.bias)
-
-    def _second(self):
-        return self.out
-
-    def _of_second(self):
-        return (self.out,)
+    def layouts(self, rows):
+        view, every = View.of((4, 3)), slice(0, 4)
+        beside = [Placement(name, view, every, every, slice(at, at + 3)) for name, at in (("u", 0), ("v", 3))]
+        bias = [shared("bias", (4,), every, every, 6, rows)] if rows else []
+        return {".first": Layout((4, 6 + rows), (*beside, *bias)), ".second": dense(2, 4, weight="out")}
 
     def forward(self, x):
         first, second = self.matrices

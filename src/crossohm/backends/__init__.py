@@ -8,13 +8,14 @@ from the host. No array library is imported unless one of its arrays arrives.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from crossohm.backends.convolution import Steps
 from crossohm.errors import InputError
 
 Array = Any  # an array of any supported library; the array API standard has no nominal type
@@ -77,6 +78,9 @@ class Backend(Protocol):
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         """A copy of ``array`` with ``values`` at ``index``."""
 
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        """A matrix of zeros with blocks in it, each given by its rows and columns; differentiable by the blocks."""
+
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
 
@@ -113,6 +117,18 @@ class Backend(Protocol):
         NumPy and CuPy default to the core's own stream ``host``, PyTorch to its global generator, JAX to a fresh key
         from ``host`` outside of tracing.
         """
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        """A convolution: ``(batch, channels, *size)`` with ``(outputs, channels of a group, *taps)``; plus ``bias``."""
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        """Gradient of the inputs, of ``shape``, of `convolve` for that of its outputs."""
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        """Gradient of the kernel, of ``shape``, of `convolve` for that of its outputs."""
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        """What each tap of a kernel meets at each position, ``(batch, *positions, channels, *taps)``; maybe a view."""
 
     def stream(self, rng: Any) -> Stream:
         """Random draws from the library's own generator ``rng``."""

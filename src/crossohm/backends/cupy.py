@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -10,7 +10,8 @@ import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, convolution
+from crossohm.backends.convolution import Steps
 
 
 @final
@@ -66,6 +67,12 @@ class CupyBackend:
         found[index] = values
         return found
 
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        found = cupy.zeros(shape, dtype=cupy.result_type(*(block for _, _, block in blocks)))
+        for rows, columns, block in blocks:
+            found[rows, columns] = block
+        return found
+
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))
 
@@ -96,6 +103,19 @@ class CupyBackend:
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return int(host.integers(2**63)) if rng is None else rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = convolution.convolve(xp, x, kernel, steps)
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.input_gradient(xp, grad, kernel, shape, steps)
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.kernel_gradient(xp, grad, x, shape, steps)
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(xp, x, taps, steps)
 
     def stream(self, rng: Any) -> CupyStream:
         return CupyStream(cupy.random.default_rng(rng))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crossohm.backends import Array, beyond
+from crossohm.backends import Array, beyond, convolution
+from crossohm.backends.convolution import Steps
 from crossohm.errors import InputError
 
 
@@ -71,6 +72,12 @@ class JaxBackend:
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.at[index].set(values)
 
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        found = jnp.zeros(shape, dtype=jnp.result_type(*(block for _, _, block in blocks)))
+        for rows, columns, block in blocks:
+            found = found.at[rows, columns].set(block)
+        return found
+
     def root(self, x: Array) -> Array:
         positive = x > 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
@@ -112,6 +119,34 @@ class JaxBackend:
         if rng is None and not self.is_traced(x):
             return jax.random.key(int(host.integers(2**63)))
         return rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=steps.stride,
+            padding=[(margin, margin) for margin in steps.margin],
+            rhs_dilation=steps.dilation,
+            feature_group_count=steps.groups,
+        )
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        def outputs(x: Array) -> Array:
+            return self.convolve(x, kernel, steps)
+
+        (found,) = jax.linear_transpose(outputs, jax.ShapeDtypeStruct(shape, grad.dtype))(grad)
+        return found
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        def outputs(kernel: Array) -> Array:
+            return self.convolve(x, kernel, steps)
+
+        (found,) = jax.linear_transpose(outputs, jax.ShapeDtypeStruct(shape, grad.dtype))(grad)
+        return found
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(jnp, x, taps, steps)
 
     def stream(self, rng: Any) -> JaxStream:
         if rng is None:

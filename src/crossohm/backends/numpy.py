@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, final
@@ -11,7 +11,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from crossohm.backends import Array
+from crossohm.backends import Array, convolution
+from crossohm.backends.convolution import Steps
 
 
 @final
@@ -90,6 +91,12 @@ class NumpyBackend:
         found[index] = values
         return found
 
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        found = np.zeros(shape, dtype=np.result_type(*(block for _, _, block in blocks)))
+        for rows, columns, block in blocks:
+            found[rows, columns] = block
+        return found
+
     def root(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0))
 
@@ -123,6 +130,19 @@ class NumpyBackend:
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return host if rng is None else rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        found = convolution.convolve(xp, x, kernel, steps)
+        return found if bias is None else found + bias.reshape(-1, *(1,) * (x.ndim - 2))
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.input_gradient(xp, grad, kernel, shape, steps)
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.kernel_gradient(xp, grad, x, shape, steps)
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        return convolution.taps_of(xp, x, taps, steps)
 
     def stream(self, rng: Any) -> NumpyStream:
         return NumpyStream(np.random.default_rng(rng))

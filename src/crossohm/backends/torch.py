@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import reduce
 from typing import Any, final
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch.nn import grad as gradients
 
 from crossohm.backends import Array, beyond
+from crossohm.backends.convolution import Steps
 from crossohm.errors import InputError
+
+#: By number of axes of positions.
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_INPUT_GRADIENT = {1: gradients.conv1d_input, 2: gradients.conv2d_input, 3: gradients.conv3d_input}
+_KERNEL_GRADIENT = {1: gradients.conv1d_weight, 2: gradients.conv2d_weight, 3: gradients.conv3d_weight}
 
 
 @contextmanager
@@ -79,6 +88,13 @@ class TorchBackend:
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.clone().index_put_(index, values)
 
+    def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
+        dtype = reduce(torch.promote_types, (block.dtype for _, _, block in blocks))
+        found = blocks[0][2].new_zeros(shape, dtype=dtype)
+        for rows, columns, block in blocks:
+            found[rows, columns] = block
+        return found
+
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
             return x.clamp_(min=0).sqrt_()
@@ -118,6 +134,25 @@ class TorchBackend:
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return rng
+
+    def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
+        function = _CONVOLVE[len(steps.stride)]
+        return function(x, kernel, bias, steps.stride, steps.margin, steps.dilation, steps.groups)
+
+    def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        function = _INPUT_GRADIENT[len(steps.stride)]
+        return function(shape, kernel, grad, steps.stride, steps.margin, steps.dilation, steps.groups)
+
+    def convolution_kernel_gradient(self, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
+        function = _KERNEL_GRADIENT[len(steps.stride)]
+        return function(x, shape, grad, steps.stride, steps.margin, steps.dilation, steps.groups)
+
+    def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
+        if any(steps.margin):
+            x = F.pad(x, [side for width in reversed(steps.margin) for side in (width, width)])
+        for axis, (count, stride, step) in enumerate(zip(taps, steps.stride, steps.dilation, strict=True), start=2):
+            x = x.unfold(axis, step * (count - 1) + 1, stride)[..., ::step]
+        return x.movedim(1, 1 + len(taps))
 
     def stream(self, rng: Any) -> TorchStream:
         if rng is not None and not isinstance(rng, torch.Generator):

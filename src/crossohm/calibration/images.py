@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.backends import backend_of, is_array
-from crossohm.calibration.network import FrontEnd, Network, Progress
 from crossohm.errors import InputError, ParameterError
+from crossohm.layers.network import Calibratable, Progress, TakesBatches
 
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
 _FEW = 2
@@ -28,7 +28,7 @@ class ImageSource:
         data: An array ``(images, ...)`` of any library or a stack of files that is read when sliced, an object with
             such as ``images``, a mapping that is one batch, or an iterable of batches as loaders give them. An
             iterator, which can be used only once, is kept in memory. What a batch may be, the network says: an array or
-            a sequence that begins with one, and more if it is a `FrontEnd`.
+            a sequence that begins with one, and more if it is one of `TakesBatches`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -70,7 +70,7 @@ class ImageSource:
             return batch[:_FEW] if _is_array(batch) else batch
         raise _nothing()
 
-    def pass_through(self, network: Network, stage: str, progress: Progress) -> int:
+    def pass_through(self, network: Calibratable, stage: str, progress: Progress) -> int:
         """Let the network answer all images; returns how many.
 
         Raises:
@@ -83,7 +83,7 @@ class ImageSource:
             def step(stage: str, ready: int, _: int, before: int = done, size: int = size) -> None:
                 progress(stage, before + ready, max(self._total, before + size))
 
-            if isinstance(network, FrontEnd):
+            if isinstance(network, TakesBatches):
                 network.take(batch, stage, step)
             else:
                 network.outputs(_images(batch), stage, step)

@@ -26,17 +26,17 @@ from crossohm.calibration.hardware import (
 )
 from crossohm.calibration.images import ImageSource
 from crossohm.calibration.layers import Described, by_layer, by_matrix, matrices_of
-from crossohm.calibration.network import FrontEnd, Network, Progress, network_of, silent
 from crossohm.calibration.ranges import Measure, Objective
 from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
 from crossohm.layers.hardware import LayerHardware
+from crossohm.layers.network import Calibratable, Progress, TakesBatches, network_of, silent
 from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
     from crossohm.chain import Profile
 
-__all__ = ["Network", "Progress", "calibrate", "calibrate_network", "silent"]
+__all__ = ["Calibratable", "Progress", "calibrate", "calibrate_network", "silent"]
 
 
 def calibrate(
@@ -96,7 +96,7 @@ def calibrate(
         raise ParameterError("fuse_batchnorm", fuse_batchnorm, "says nothing", allowed="True, False, None")
     source = ImageSource(data, limit)
     network = network_of(model)
-    if isinstance(network, FrontEnd):
+    if isinstance(network, TakesBatches):
         network = network.seeing(source.few(), fuse_batchnorm)
     elif fuse_batchnorm is not None:
         raise ParameterError(
@@ -154,7 +154,7 @@ def _ranged(layers: Mapping[str, LayerRanges]) -> dict[str, LayerRanges]:
 
 
 def calibrate_network(
-    network: Network,
+    network: Calibratable,
     hardware: Sequence[LayerHardware],
     images: Any,
     *,
@@ -190,7 +190,7 @@ def calibrate_network(
     return list(found.hardware.values())
 
 
-def _described(network: Network, params: Described | None) -> dict[str, LayerHardware]:
+def _described(network: Calibratable, params: Described | None) -> dict[str, LayerHardware]:
     """The description of every convertible layer, by its name."""
     if params is not None:
         return by_layer(params, network.convertible)
@@ -204,7 +204,7 @@ def _described(network: Network, params: Described | None) -> dict[str, LayerHar
 class _Recorder:
     """Runs a network on some hardware and records what passes the taps of every layer."""
 
-    def __init__(self, network: Network, images: ImageSource, bins: int, progress: Progress) -> None:
+    def __init__(self, network: Calibratable, images: ImageSource, bins: int, progress: Progress) -> None:
         self._network = network
         self._images = images
         self._bins = bins
@@ -220,7 +220,7 @@ class _Recorder:
     ) -> tuple[dict[str, Profile], int]:
         """The profile of every matrix, and the number of images."""
         analog = self._network.on_hardware(hardware, seed=0)
-        self._folded = analog.folded_layers if isinstance(analog, FrontEnd) else None
+        self._folded = analog.folded_layers if isinstance(analog, TakesBatches) else None
         floors = analog.floors if relu_aware else {}
         with ExitStack() as taps:
             seen = {

@@ -12,7 +12,7 @@ from crossohm.calibration.hardware import with_ranges
 from crossohm.calibration.layers import Described, by_layer, by_matrix, of_layer
 from crossohm.calibration.ranges import ChosenRange, Objective
 from crossohm.errors import CrossOhmError, DataError, ParameterError
-from crossohm.layers.hardware import LayerHardware
+from crossohm.layers.hardware import CalibratedHardware, LayerHardware
 from crossohm.params import CrossSimParameters
 
 FORMAT = "crossohm-calibration-1"
@@ -62,14 +62,6 @@ class LayerRanges:
     adc: tuple[ChosenRange, ...]
     hardware: CrossSimParameters
     batchnorm_folded: bool | None = None
-
-
-@final
-class CalibratedHardware(dict[str, LayerHardware]):
-    """The description of every layer of the network that was calibrated, by name.
-
-    Front ends warn where a network has other layers; a plain ``dict`` of some of them is a choice.
-    """
 
 
 @final

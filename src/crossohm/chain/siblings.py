@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import gc
-from typing import Any, Protocol, final
+from typing import Any, final
 from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
-from crossohm.chain.programming.state import CoreState
+from crossohm.chain.programming.state import CoreState, HasState
 from crossohm.devices import error_at_write, is_active
 from crossohm.errors import warn_user
 
 #: Relative error that storing a matrix in a narrower dtype may have made; other dtypes are exact.
 ROUNDING = {"bfloat16": 2.0**-7, "float16": 2.0**-9, "float32": 2.0**-22, "complex64": 2.0**-22}
-
-
-class Core(Protocol):
-    """A core whose state can be asked for."""
-
-    @property
-    def state(self) -> CoreState:
-        """What is programmed now."""
 
 
 @final
@@ -30,10 +22,10 @@ class Siblings:
 
     def __init__(self, seed: int, name: str) -> None:
         self._key = (seed, name)
-        self._cores: WeakSet[Core] = WeakSet()
-        self._told: WeakSet[Core] = WeakSet()
+        self._cores: WeakSet[HasState] = WeakSet()
+        self._told: WeakSet[HasState] = WeakSet()
 
-    def join(self, core: Core) -> None:
+    def join(self, core: HasState) -> None:
         """Add a core just built; warns, once, if one with the same errors holds another matrix."""
         self._cores.add(core)
         if not _is_random(core.state):
@@ -51,11 +43,11 @@ class Siblings:
             )
         self._told.update(rivals)
 
-    def _rivals(self, core: Core) -> list[Core]:
+    def _rivals(self, core: HasState) -> list[HasState]:
         """Cores with the errors of ``core`` and another matrix."""
         return [other for other in list(self._cores) if other is not core and _is_rival(core.state, other.state)]
 
-    def leave(self, core: Core) -> None:
+    def leave(self, core: HasState) -> None:
         """Take a core out."""
         self._cores.discard(core)
 
@@ -74,7 +66,7 @@ def siblings_of(seed: int, name: str) -> Siblings:
     return _KNOWN.setdefault((seed, name), Siblings(seed, name))
 
 
-def replace_soon(core: Core) -> None:
+def replace_soon(core: HasState) -> None:
     """Leave ``core`` out of account from now on: the one built next takes its place."""
     siblings_of(core.state.seed, core.state.name).leave(core)
 

@@ -10,10 +10,11 @@ import typer
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
+from crossohm.cli.single import DEFAULT_PERCENTILE, study_of
 from crossohm.cli.study import refuse_options
 
 if TYPE_CHECKING:
-    from crossohm.studies import HardwareReport
+    from crossohm.studies import LoadedStudy
 
 
 def hardware(
@@ -28,7 +29,7 @@ def hardware(
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
     objective: options.Objective = "L2",
-    percentile: options.Percentile = 99.99,
+    percentile: options.Percentile = DEFAULT_PERCENTILE,
     keep_adc_range: options.KeepAdcRange = False,
     batch_size: options.BatchSize = 250,
     threads: options.Threads = None,
@@ -39,44 +40,40 @@ def hardware(
         refuse_options(context, {"study", "overrides", "threads", "as_json"})
         _of_study(study, overrides, threads, as_json)
         return
-    settings = options.settings_from(
+    options.use_threads(threads)
+    loaded = study_of(
+        dataset=dataset,
+        data_dir=data_dir,
+        model=model,
         hardware=hardware,
         overrides=overrides,
         plugins=plugins,
         calibrate=calibrate,
-        keep_adc_range=keep_adc_range,
+        calibration_images=calibration_images,
         objective=objective,
         percentile=percentile,
-        dataset=dataset,
-        data_dir=data_dir,
-        model=model,
+        keep_adc_range=keep_adc_range,
         images=1,
         batch_size=batch_size,
-        calibration_images=calibration_images,
     )
-    from crossohm.studies import hardware_report, prepare
-
-    options.use_threads(threads)
-    with progress_bar(hidden=as_json) as progress:
-        ready = prepare(settings, progress)
-    report = hardware_report(ready.network.on_hardware(ready.hardware, settings.seed), ready.test.images[0])
-    _show(report, f"{settings.model} on hardware {hardware}", as_json)
+    _of(loaded, as_json)
 
 
 def _of_study(study: Path, overrides: list[str] | None, threads: int | None, as_json: bool) -> None:
-    from crossohm.studies import load_study, prepare_study
+    from crossohm.studies import load_study
 
     options.use_threads(threads)
-    loaded = load_study(study, overrides or ())
+    _of(load_study(study, overrides or ()).without_sweep(), as_json)
+
+
+def _of(loaded: LoadedStudy, as_json: bool) -> None:
+    from crossohm.studies import prepare_study
+
     with progress_bar(hidden=as_json) as progress:
-        chip = prepare_study(loaded.without_sweep(), progress)
-    _show(chip.report, f"{loaded.name} on hardware {loaded.study.hardware.base}", as_json)
-
-
-def _show(report: HardwareReport, title: str, as_json: bool) -> None:
+        report = prepare_study(loaded, progress).report
     if as_json:
         typer.echo(json.dumps(report.as_dict(), allow_nan=False))
         return
     from crossohm.cli import tables
 
-    tables.hardware_table(report, title).write()
+    tables.hardware_table(report, f"{loaded.name} on hardware {loaded.study.hardware.base}").write()

@@ -1,14 +1,11 @@
-"""Options that several commands share, and the settings they amount to."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from crossohm.studies import RunSettings
 
 _NETWORK, _HARDWARE, _RANGES, _MEASUREMENT, _OUTPUT = "Network and data", "Hardware", "Ranges", "Measurement", "Output"
 _MACHINES = "Machines"
@@ -100,7 +97,7 @@ TopK = Annotated[int, typer.Option(help="Also count answers among the K largest.
 Output = Annotated[
     Path | None,
     typer.Option(
-        help="New folder for the results; by default crossohm-results/DATASET-TIME.",
+        help="Folder for the results; where there are some it goes on. By default crossohm-results/DATASET-TIME.",
         show_default=False,
         rich_help_panel=_OUTPUT,
     ),
@@ -173,32 +170,10 @@ Resources = Annotated[
 ]
 
 
-def settings_from(
-    *,
-    hardware: str,
-    overrides: list[str] | None,
-    plugins: list[Path] | None,
-    calibrate: bool,
-    keep_adc_range: bool,
-    percentile: float,
-    **others: object,
-) -> RunSettings:
-    """The settings a command line asks for; ``others`` are passed on."""
-    from crossohm.studies import RunSettings, load_hardware, load_plugin
-
-    for path in plugins or ():
-        load_plugin(path)
-    return RunSettings(
-        hardware=load_hardware(hardware, overrides or ()),
-        calibrate=calibrate,
-        percentile=None if keep_adc_range else percentile,
-        **others,  # type: ignore[arg-type]
-    )
-
-
 def use_threads(threads: int | None) -> None:
-    """Limit PyTorch to a number of CPU threads."""
+    """Limit the framework to a number of CPU threads."""
     if threads is not None:
-        from crossohm.torch.network import set_threads
+        from crossohm.layers.network import front_end
+        from crossohm.models import FRAMEWORK
 
-        set_threads(threads)
+        front_end(FRAMEWORK).use_threads(threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,9 @@ def report(
 ) -> None:
     """Show the results in a folder, also while a study is running; or write them as a page or as figures."""
     if html is None and figures is None:
-        _show(results, as_json)
+        from crossohm.studies import open_results
+
+        show(open_results(results), quiet=False, as_json=as_json)
         return
     from crossohm.report import report_of, write_figures, write_report
 
@@ -39,23 +40,3 @@ def report(
     if figures is not None:
         for path in write_figures(data, figures, figure_format):
             typer.echo(f"figure in {path}")
-
-
-def _show(folder: Path, as_json: bool) -> None:
-    """Print what a folder holds, as the command that made it did."""
-    from crossohm.studies import open_results, read_result
-    from crossohm.studies.files import holds_run
-
-    if not holds_run(folder):
-        show(open_results(folder), quiet=False, as_json=as_json)
-        return
-    found = read_result(folder).summary
-    if as_json:
-        typer.echo(json.dumps({**found, "folder": str(folder)}, allow_nan=False))
-        return
-    from crossohm.cli import tables
-
-    tables.accuracy_table(found).write()
-    totals = found["hardware"]["totals"]
-    typer.echo(f"{totals['arrays']:,} arrays with {totals['devices']:,} cells; layer by layer in the page, --html FILE")
-    typer.echo(f"Results in {folder}")

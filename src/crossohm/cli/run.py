@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from crossohm.cli import options
+from crossohm.cli.failures import reasons
 from crossohm.cli.progress import progress_bar
-from crossohm.cli.study import RESULTS, carry_out, folder_for, refuse_options
+from crossohm.cli.single import DEFAULT_PERCENTILE, study_of
+from crossohm.cli.study import RESULTS, carry_out, folder_for, refuse_options, show
 
 if TYPE_CHECKING:
-    from crossohm.studies import Results, RunResult
+    from crossohm.studies import LoadedStudy, Results
 
 
 def run(
@@ -29,7 +31,7 @@ def run(
     calibrate: options.Calibrate = True,
     calibration_images: options.CalibrationImages = 200,
     objective: options.Objective = "L2",
-    percentile: options.Percentile = 99.99,
+    percentile: options.Percentile = DEFAULT_PERCENTILE,
     keep_adc_range: options.KeepAdcRange = False,
     draws: options.Draws = 5,
     images: options.Images = None,
@@ -44,75 +46,90 @@ def run(
     """Compare the digital and the analog accuracy of a trained network.
 
     Without options: a small CNN on real handwritten digits, on resistive memory with 8-bit weights, over five simulated
-    chips. Mean and standard deviation over the chips are shown, and everything is saved in a new folder.
+    chips. Mean and standard deviation over the chips are shown, and everything is saved in a folder.
 
-    With a study file, the study it describes, without its sweep; results go on where they stopped.
+    With a study file, the study it describes, without its sweep. In a folder with results (--output) either goes on
+    where it stopped.
     """
     if study is not None:
         refuse_options(context, {"study", "overrides", "output", "threads", "quiet", "as_json"})
         _run_study(study, overrides, output, threads, quiet, as_json)
         return
-    settings = options.settings_from(
+    loaded = study_of(
+        dataset=dataset,
+        data_dir=data_dir,
+        model=model,
         hardware=hardware,
         overrides=overrides,
         plugins=plugins,
         calibrate=calibrate,
-        keep_adc_range=keep_adc_range,
+        calibration_images=calibration_images,
         objective=objective,
         percentile=percentile,
-        dataset=dataset,
-        data_dir=data_dir,
-        model=model,
+        keep_adc_range=keep_adc_range,
         draws=draws,
         images=images,
-        batch_size=batch_size,
         top_k=top_k,
         seed=seed,
-        calibration_images=calibration_images,
+        batch_size=batch_size,
     )
-    from crossohm.studies import new_folder, run_inference, write_result
-
     options.use_threads(threads)
     folder = output or _free_name(dataset)
-    with new_folder(folder) as unfinished:
-        with progress_bar(hidden=quiet or as_json) as progress:
-            result = run_inference(settings, progress)
-        write_result(result, unfinished)
-    _show(result, hardware, folder, quiet, as_json)
+
+    carry_out(
+        lambda: _computed(loaded, folder, quiet or as_json),
+        folder,
+        lambda results: _show(results, hardware, quiet, as_json),
+        "the same command" if output else f"the same command with --output {folder}",
+    )
 
 
 def _run_study(
     study: Path, overrides: list[str] | None, output: Path | None, threads: int | None, quiet: bool, as_json: bool
 ) -> None:
-    from crossohm.studies import load_study, run_study
+    from crossohm.studies import load_study
 
     loaded = load_study(study, overrides or ())
     folder = folder_for(loaded, output, "-run" if loaded.axes else "")
     options.use_threads(threads)
+    carry_out(
+        lambda: _computed(loaded.without_sweep(), folder, quiet or as_json),
+        folder,
+        lambda results: show(results, quiet, as_json),
+    )
 
-    def computed() -> Results:
-        with progress_bar(hidden=quiet or as_json) as progress:
-            return run_study(loaded.without_sweep(), folder, progress=progress)
 
-    carry_out(computed, folder, quiet, as_json)
+def _computed(loaded: LoadedStudy, folder: Path, hidden: bool) -> Results:
+    from crossohm.studies import run_study
+
+    with progress_bar(hidden=hidden) as progress:
+        return run_study(loaded, folder, progress=progress)
 
 
 def _free_name(dataset: str) -> Path:
-    from crossohm.studies.folder import unused
+    """A folder in `RESULTS` that does not exist, named by data and time."""
+    path = RESULTS / f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidate, number = path, 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
 
-    return unused(RESULTS / f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}")
 
-
-def _show(result: RunResult, hardware: str, folder: Path, quiet: bool, as_json: bool) -> None:
+def _show(results: Results, hardware: str, quiet: bool, as_json: bool) -> None:
+    """Print the only point of a run: what its layers occupy, and its accuracy."""
     from crossohm.cli import tables
-    from crossohm.studies.files import summary
+    from crossohm.studies import HardwareReport
 
-    if as_json:
-        typer.echo(json.dumps({**summary(result), "folder": str(folder)}, allow_nan=False))
+    if as_json or not results.chips:
+        show(results, quiet, as_json)
         return
     if quiet:
-        typer.echo(f"{tables.accuracy_line(result)}; results in {folder}")
+        typer.echo(f"{tables.accuracy_line(results)}; results in {results.folder}")
         return
-    tables.hardware_table(result.report, f"Hardware {hardware}").write()
-    tables.accuracy_table(summary(result)).write()
-    typer.echo(f"Results in {folder}")
+    report = HardwareReport.from_dict(results.hardware_report(results.chips[0]))
+    tables.hardware_table(report, f"Hardware {hardware}").write()
+    tables.accuracy_table(results).write()
+    for line in reasons(results):
+        typer.echo(line)
+    typer.echo(f"Results in {results.folder}")

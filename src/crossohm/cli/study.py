@@ -92,12 +92,12 @@ def refuse_options(context: typer.Context, allowed: set[str]) -> None:
 
 
 @contextmanager
-def stoppable(folder: Path) -> Iterator[None]:
-    """Say what there is of a study when Ctrl-C stops it in the ``with`` block."""
+def stoppable(folder: Path, again: str = "the same command") -> Iterator[None]:
+    """Say what there is of a study when Ctrl-C stops it in the ``with`` block, and what goes on with it."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"Stopped: {_what_is_there(folder)}; the same command goes on", err=True)
+        typer.echo(f"Stopped: {_what_is_there(folder)}; {again} goes on", err=True)
         raise typer.Exit(STOPPED) from None
 
 
@@ -112,21 +112,29 @@ def _what_is_there(folder: Path) -> str:
     return f"{len(results.chips)} of {results.planned} chips are in {folder}"
 
 
-def carry_out(study: Callable[[], Results], folder: Path, quiet: bool, as_json: bool) -> None:
-    """Compute a study into a folder and print its points, also if some failed.
+def carry_out(
+    study: Callable[[], Results], folder: Path, present: Callable[[Results], None], again: str = "the same command"
+) -> None:
+    """Compute a study into a folder and present its points, also if some failed.
+
+    Args:
+        study: Computes it.
+        folder: For the results.
+        present: Prints them.
+        again: What goes on where Ctrl-C stopped it.
 
     Raises:
-        FailedChipsError: some did; what there is has been printed.
+        FailedChipsError: some did; what there is has been presented.
     """
     from crossohm.errors import FailedChipsError
 
     try:
-        with stoppable(folder):
+        with stoppable(folder, again):
             results = study()
     except FailedChipsError as error:
-        show(error.results, quiet, as_json)
+        present(error.results)
         raise
-    show(results, quiet, as_json)
+    present(results)
 
 
 def show(results: Results, quiet: bool, as_json: bool) -> None:

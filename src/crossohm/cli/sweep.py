@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crossohm.cli import options
 from crossohm.cli.progress import progress_bar
-from crossohm.cli.study import carry_out, executor_for, folder_for
+from crossohm.cli.study import carry_out, executor_for, folder_for, show
 
 if TYPE_CHECKING:
     from crossohm.studies import Results
@@ -38,4 +38,4 @@ def sweep(
         with progress_bar(hidden=quiet or as_json) as progress:
             return run_study(loaded, folder, executor=executor, progress=progress)
 
-    carry_out(computed, folder, quiet, as_json)
+    carry_out(computed, folder, lambda results: show(results, quiet, as_json))

@@ -12,7 +12,7 @@ from crossohm.cli.sheet import Kind, Sheet
 if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
-    from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results, RunResult
+    from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results
     from crossohm.studies.results.sampling import Paired
 
 #: Columns about the images of the main accuracy, and what they mean.
@@ -63,38 +63,42 @@ def _converter(model: str, levels: int | None, ranges: Iterable[tuple[float, flo
     return ", ".join(filter(None, (str(levels or model), limits)))
 
 
-def accuracy_table(found: Mapping[str, Any]) -> Sheet:
-    """Digital and analog accuracy side by side.
-
-    Args:
-        found: The summary of a run; see `crossohm.studies.files.summary`.
-    """
+def accuracy_table(results: Results) -> Sheet:
+    """Digital and analog accuracy of the only point of a study, side by side."""
     from crossohm.report.measure import measure
-    from crossohm.studies import spread
-    from crossohm.studies.results.sampling import Paired, interval
 
-    pairs = found.get("paired", {})  # runs of earlier versions have none
-    title = f"{found['settings']['model']} on {found['images']:,} test images of {found['settings']['dataset']}"
-    columns = ("digital", _chips(len(found["seeds"])), "loss (points)", IMAGES, *(PAIRED if pairs else ()))
+    ((point, chips),) = results.points.items()
+    network, dataset = _pair(results)
+    title = f"{network} on {chips[0].record['images']:,} test images of {dataset}"
+    columns = ("digital", _chips(len(chips)), "loss (points)", IMAGES, *PAIRED)
     table = Sheet(title, _headings(("accuracy",), numbers=columns), _SAMPLING)
-    for name, digital in found["digital"].items():
-        kind, analog = measure(name), spread(found["analog"][name]["values"])
+    for name, digital in chips[0].digital.items():
+        kind, analog, limits = measure(name), results.spread(point, name), results.interval(point, name)
         loss = f"{100 * (digital - analog.mean):.2f}"
-        limits = kind.interval_text(interval(analog.mean, found["images"]))
-        answers = _pair_cells(Paired(**pairs[name])) if pairs else ()
-        table.rows.append((name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss, limits, *answers))
+        answers = _pair_cells(results.paired(point, name))
+        table.rows.append((
+            name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss,
+            kind.interval_text(limits) if limits else "", *answers,
+        ))  # fmt: skip
     return table
 
 
-def accuracy_line(result: RunResult) -> str:
-    """The main result in one line."""
+def accuracy_line(results: Results) -> str:
+    """The main result of the only point of a study in one line."""
     from crossohm.report.measure import measure
 
-    kind, settings = measure("top1"), result.settings
+    ((point, chips),) = results.points.items()
+    kind = measure(results.measures[0])
     return (
-        f"{settings.model}: digital {kind.text(result.digital_accuracy())}, "
-        f"analog {kind.cell(result.analog_accuracy())} ({_chips(settings.draws)})"
+        f"{_pair(results)[0]}: digital {kind.text(chips[0].digital[kind.name])}, "
+        f"analog {kind.cell(results.spread(point))} ({_chips(len(chips))})"
     )
+
+
+def _pair(results: Results) -> tuple[str, str]:
+    """The network and the data set of a study that varies neither."""
+    asked = results.chips[0].record["facts"]["asked"]
+    return asked["model"]["name"], asked["dataset"]["name"]
 
 
 def points_table(results: Results) -> Sheet:
@@ -137,7 +141,7 @@ def _settings(results: Results, point: int, paths: Sequence[str], labels: Mappin
 
 
 def points_as_dict(results: Results) -> dict[str, Any]:
-    """The same as plain values; no noise at all is an output SNR of None."""
+    """The same as plain values; no noise at all is an output SNR of None. A single point has its hardware as well."""
     from crossohm.report.budget import budget_labels
     from crossohm.studies.results.results import OUTPUT_SNR
 
@@ -161,7 +165,13 @@ def points_as_dict(results: Results) -> dict[str, Any]:
             for point, chips in results.points.items()
         ],
         "failures": failures_as_dicts(results),
+        **({} if labels or results.axes or not results.chips else {"hardware": _occupied(results)}),
     }
+
+
+def _occupied(results: Results) -> dict[str, Any]:
+    """What the layers occupy at the only point of a study."""
+    return results.hardware_report(results.chips[0])
 
 
 def _plain(found: Paired | None) -> dict[str, Any] | None:

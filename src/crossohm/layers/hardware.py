@@ -31,6 +31,14 @@ LayerHardware = MatrixHardware | PerMatrix
 Hardware = CrossSimParameters | Sequence[CrossSimParameters | Sequence[CrossSimParameters]] | None
 
 
+@final
+class CalibratedHardware(dict[str, LayerHardware]):
+    """The description of every layer of the network that was calibrated, by name.
+
+    Front ends warn where a network has other layers; a plain ``dict`` of some of them is a choice.
+    """
+
+
 def layer_hardware(given: Any, place: str = "params") -> LayerHardware:
     """What a user means; descriptions are not copied.
 
@@ -122,7 +130,7 @@ def _description(given: Any, place: str) -> CrossSimParameters:
     raise ParameterError(
         place,
         given,
-        "is no hardware description",
+        f"a {type(given).__name__} is no hardware description",
         allowed="CrossSimParameters, a list of them (one per array), or a list of such lists (one per matrix)",
         remedy="CrossSimParameters.from_json reads a file or a preset" if isinstance(given, str) else "",
     )

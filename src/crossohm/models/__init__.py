@@ -10,11 +10,12 @@ an exported program, ``load_model("net.pt2")``. The weights of ours are safetens
 that made them are ``examples/train_*.py``. PyTorch is imported when a network is built, not before.
 """
 
-from crossohm.models._load import Pairing, architecture_names, load_model, model_pairing, trained_on
+from crossohm.models._load import FRAMEWORK, Pairing, architecture_names, load_model, model_pairing, trained_on
 from crossohm.models._registry import model_names
 from crossohm.models.card import ModelCard, model_card
 
 __all__ = [
+    "FRAMEWORK",
     "ModelCard",
     "Pairing",
     "architecture_names",

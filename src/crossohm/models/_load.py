@@ -17,6 +17,9 @@ from crossohm.models.card import model_card
 if TYPE_CHECKING:
     from torch import nn
 
+#: Front end of all networks that `load_model` makes, as `crossohm.layers.network.front_end` knows it.
+FRAMEWORK = "torch"
+
 _RESNETS = {f"resnet{depth}_cifar10": depth for depth in (14, 20, 32, 56)}
 _ATTRIBUTE = "crossohm_pairing"
 _OTHER_FORMATS = {
@@ -115,7 +118,7 @@ def load_model(
         return load_shipped(text)
     network = _build(text, checkpoint, dict(options or {}))
     if checkpoint is not None:
-        from crossohm.models.checkpoint import load_checkpoint
+        from crossohm.models.torch.checkpoint import load_checkpoint
 
         load_checkpoint(network, Path(checkpoint), text)
     return network.eval()
@@ -133,14 +136,14 @@ def _build(name: str, checkpoint: Any, options: dict[str, Any]) -> nn.Module:
                 "checkpoint", None, f"{name} is an architecture without weights of ours",
                 remedy="Give the file of its weights",
             )  # fmt: skip
-        from crossohm.models.resnet_cifar10 import ResNetCifar10
+        from crossohm.models.torch.resnet_cifar10 import ResNetCifar10
 
         return ResNetCifar10(_RESNETS[name])
     if names_function(name):
         return _call(name, options)
     _file_format(name)
     _refuse_checkpoint(name, checkpoint)
-    from crossohm.models.exported import read_exported
+    from crossohm.models.torch.exported import read_exported
 
     return read_exported(Path(name))
 

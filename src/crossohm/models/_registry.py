@@ -1,4 +1,4 @@
-"""Shipped networks by name. Each is one function in `crossohm.models.networks` and one weight file of the same name."""
+"""Shipped networks by name. Each is a function in `crossohm.models.torch.networks` and a weight file of its name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build_model(name: str) -> nn.Module:
     """
     weight_file(name)
     try:
-        from crossohm.models import networks
+        from crossohm.models.torch import networks
     except ImportError:
         raise MissingDependencyError("PyTorch", "torch", f"The network {name!r}") from None
     builder = getattr(networks, name)

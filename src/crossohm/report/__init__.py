@@ -15,7 +15,7 @@ from crossohm.report.data import (
     ReportData,
 )
 from crossohm.report.figures import write_figures
-from crossohm.report.gather import from_results, from_run, report_of
+from crossohm.report.gather import from_results, report_of
 from crossohm.report.html import render, write_report
 from crossohm.report.measure import Measure
 
@@ -27,7 +27,6 @@ __all__ = [
     "Point",
     "ReportData",
     "from_results",
-    "from_run",
     "render",
     "report_of",
     "write_figures",

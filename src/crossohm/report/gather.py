@@ -1,14 +1,12 @@
-"""Reports from results: of a study with a sweep, or of a single run."""
+"""Reports from results of studies."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,21 +17,19 @@ from crossohm.params import CrossSimParameters, Group
 from crossohm.report.budget import COMPLETE, budget_labels
 from crossohm.report.data import Axis, Histogram, LayerHardware, Point, ReportData
 from crossohm.report.measure import SNR, measure
-from crossohm.studies import ChipResult, Results, SavedRun, open_results, read_result
+from crossohm.studies import ChipResult, Results, open_results
 from crossohm.studies.file.axes import Axis as StudyAxis
 from crossohm.studies.file.wording import number
-from crossohm.studies.files import holds_run
-from crossohm.studies.results.sampling import Paired, paired
+from crossohm.studies.results.sampling import paired
 
 
 def report_of(folder: str | os.PathLike[str]) -> ReportData:
-    """The report of a folder of results, of a study or of a run.
+    """The report of a folder of results.
 
     Raises:
-        DataError: the folder holds neither, or nothing was computed yet.
+        DataError: the folder holds none, or nothing was computed yet.
     """
-    place = Path(folder)
-    return from_run(read_result(place)) if holds_run(place) else from_results(open_results(place))
+    return from_results(open_results(folder))
 
 
 def from_results(results: Results) -> ReportData:
@@ -72,34 +68,6 @@ def from_results(results: Results) -> ReportData:
         study=results.text,
         remarks=(f"{missing} of {results.planned} chips have not been computed yet.",) if missing else (),
         complete=next((point for point, label in budget.items() if label == COMPLETE), None),
-    )
-
-
-def from_run(run: SavedRun) -> ReportData:
-    """The report of a single inference run."""
-    found, names = run.results, list(run.results["analog"])
-    asked = found["settings"]
-    point = Point(
-        label="",
-        positions=(),
-        seeds=tuple(found["seeds"]),
-        analog={name: tuple(found["analog"][name]["values"]) for name in names},
-        digital={name: found["digital"][name] for name in names},
-        layer_snr={},
-        histograms={},
-        hardware=0,
-        images=found["images"],
-        paired={name: Paired(**values) for name, values in found.get("paired", {}).items()},
-    )
-    facts = (("Network", asked["model"]), ("Data", f"{asked['dataset']}, {found['images']} test images"))
-    return ReportData(
-        title=f"{asked['model']} on {asked['dataset']}",
-        facts=(*facts, ("Chips", str(len(point.seeds))), *_origin(found)),
-        measures=tuple(map(measure, names)),
-        axes=(),
-        points=(point,),
-        hardware=(layer_hardware(found["hardware"]["layers"], dict(run.layers)),),
-        study=json.dumps(asked, indent=2),
     )
 
 

@@ -1,17 +1,12 @@
-"""Questions asked of whole networks: inference runs, studies with sweeps, and their results on disk.
-
-A single run from Python:
-
-    >>> from crossohm.studies import RunSettings, load_hardware, run_inference
-    >>> result = run_inference(RunSettings(hardware=load_hardware("rram-8bit"), images=100, draws=2))
-    >>> result.analog_accuracy().mean  # doctest: +SKIP
-    0.98
+"""Questions asked of whole networks: studies with or without sweeps, and their results on disk.
 
 A study, from a file or a dict, into a folder; calling it again goes on where it stopped:
 
     >>> from crossohm.studies import load_study, open_results, run_study
-    >>> study = load_study("study.yaml")  # doctest: +SKIP
+    >>> study = load_study({"hardware": "rram-8bit", "dataset": {"name": "digits", "images": 100}, "repeats": 2})
     >>> results = run_study(study, Path("results"))  # doctest: +SKIP
+    >>> results.spread(0, "top1").mean  # doctest: +SKIP
+    0.98
 
 Everything that shows results reads them through `open_results`:
 
@@ -35,17 +30,13 @@ from typing import TYPE_CHECKING, Any
 
 from crossohm.studies.file.hardware import load_hardware, parse_override
 from crossohm.studies.file.sections import study_schema
-from crossohm.studies.folder import new_folder
 from crossohm.studies.results.statistics import Spread, spread, top_k_accuracy
-from crossohm.studies.settings import RunSettings
 from crossohm.studies.work.plugins import load_plugin
 
 if TYPE_CHECKING:
+    from crossohm.costs.occupancy import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.budget import ErrorBudget, error_budget
     from crossohm.studies.file.study_file import LoadedStudy, load_study
-    from crossohm.studies.files import SavedRun, read_result, write_result
-    from crossohm.studies.inference import RunResult, prepare, run_inference
-    from crossohm.studies.report import HardwareReport, LayerReport, hardware_report
     from crossohm.studies.results.results import ChipResult, Failure, Results, open_results
     from crossohm.studies.work.checks import Checked, check_study
     from crossohm.studies.work.cluster import Dask
@@ -61,9 +52,6 @@ __all__ = [
     "LayerReport",
     "LoadedStudy",
     "Results",
-    "RunResult",
-    "RunSettings",
-    "SavedRun",
     "Spread",
     "calibrate_study",
     "check_study",
@@ -72,35 +60,28 @@ __all__ = [
     "load_hardware",
     "load_plugin",
     "load_study",
-    "new_folder",
     "open_results",
     "parse_override",
-    "prepare",
     "prepare_study",
-    "read_result",
-    "run_inference",
     "run_study",
     "spread",
     "study_schema",
     "top_k_accuracy",
-    "write_result",
 ]
 
 _LAZY = {
-    "budget": ("ErrorBudget", "error_budget"),
-    "work.checks": ("Checked", "check_study"),
-    "work.cluster": ("Dask",),
-    "files": ("SavedRun", "read_result", "write_result"),
-    "inference": ("RunResult", "prepare", "run_inference"),
-    "report": ("HardwareReport", "LayerReport", "hardware_report"),
-    "results.results": ("ChipResult", "Failure", "Results", "open_results"),
-    "file.study_file": ("LoadedStudy", "load_study"),
-    "work.sweep": ("calibrate_study", "prepare_study", "run_study"),
+    "crossohm.costs.occupancy": ("HardwareReport", "LayerReport", "hardware_report"),
+    "crossohm.studies.budget": ("ErrorBudget", "error_budget"),
+    "crossohm.studies.work.checks": ("Checked", "check_study"),
+    "crossohm.studies.work.cluster": ("Dask",),
+    "crossohm.studies.results.results": ("ChipResult", "Failure", "Results", "open_results"),
+    "crossohm.studies.file.study_file": ("LoadedStudy", "load_study"),
+    "crossohm.studies.work.sweep": ("calibrate_study", "prepare_study", "run_study"),
 }
 
 
 def __getattr__(name: str) -> Any:
     for module, names in _LAZY.items():
         if name in names:
-            return getattr(importlib.import_module(f"crossohm.studies.{module}"), name)
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

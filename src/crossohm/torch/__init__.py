@@ -21,6 +21,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError("torch", "torch", "crossohm.torch") from error
 
+from crossohm.layers.report import ConversionReport, ReportedLayer
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.conversion.convert import (
     analog_modules,
@@ -32,7 +33,7 @@ from crossohm.torch.conversion.convert import (
     to_torch,
 )
 from crossohm.torch.conversion.kinds import register
-from crossohm.torch.conversion.report import ConversionReport, ReportedLayer, conversion_report
+from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.layers.attention import AnalogMultiheadAttention
 from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -12,26 +12,23 @@ import torch
 from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
-from crossohm.calibration.network import Progress, silent
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
 from crossohm.layers.hardware import LayerHardware
+from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.batches import Call, call_of
-from crossohm.torch.conversion.batchnorm import _evaluating, axes_of_norms, fold_batchnorm
+from crossohm.torch.comparison import compared, tensor_of
+from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
 from crossohm.torch.conversion.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
 from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.layers.layer import AnalogLayer
-
-
-def set_threads(count: int) -> None:
-    """Limit PyTorch to a number of CPU threads, in the whole process."""
-    torch.set_num_threads(count)
 
 
 @final
@@ -110,6 +107,11 @@ class TorchNetwork:
         return {
             name: found[id(layer)].double().cpu().numpy() for name, layer in self.layers.items() if id(layer) in found
         }
+
+    @property
+    def recordable(self) -> tuple[str, ...]:
+        """Names of all modules."""
+        return tuple(name for name, _ in self.module.named_modules())
 
     @property
     def digest(self) -> str:
@@ -272,7 +274,7 @@ class TorchNetwork:
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         """Eval mode, without gradients, with noise of the network's own seed; all as it was again afterwards."""
-        with torch.no_grad(), _evaluating(self.module), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), evaluating(self.module), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(chip_rng(self.seed, "noise").integers(2**63)))
             yield
 
@@ -288,12 +290,30 @@ class TorchNetwork:
             for matrix in matrices.values():
                 matrix.vectors = None
 
+    @contextmanager
+    def record(self, names: Sequence[str]) -> Iterator[dict[str, list[NDArray[Any]]]]:
+        """Keep what layers put out in the ``with`` block, batch by batch; of several outputs the main one."""
+        kept: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        with ExitStack() as hooks:
+            for name, found in kept.items():
+                layer = self.module.get_submodule(name)
+                hooks.enter_context(layer.register_forward_hook(_keep(found)))
+            yield kept
+
+    def compared(self, digital: TorchNetwork) -> AbstractContextManager[dict[str, Deviation]]:
+        """Deviations of all analog layers from those of `folded` in the ``with`` block."""
+        return compared(self.module, digital.module, self.layers, set(self.floors))
+
     def _matrices(self) -> dict[str, HeldMatrix]:
         return {
             name + suffix: matrix
             for name, layer in self.layers.items()
             for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
         }
+
+
+def _keep(kept: list[NDArray[Any]]) -> Any:
+    return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
 
 
 def _answers(found: Any, size: int) -> NDArray[Any]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 
 from crossohm.chain.inspection.stimulus import Stimulus, stimuli
+from crossohm.chain.programming.state import HasState
 from crossohm.circuits.grid import Law, Wires, grid_state
 from crossohm.devices import cell_of
 from crossohm.errors import CrossOhmError
-
-if TYPE_CHECKING:
-    from crossohm.chain.core import AnalogCore
 
 
 @final
@@ -63,7 +61,7 @@ class OperatingPoint:
 
 
 def operating_point(
-    core: AnalogCore,
+    core: HasState,
     x: Any,
     operation: str = "mvm",
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -213,6 +213,14 @@ class CoreState:
                 block = replace(block, record=update(block.record, *here, values[np.ix_(r, c)], block.params))
             written.append(block)
         return replace(self, blocks=tuple(written))
+
+
+class HasState(Protocol):
+    """A core whose state can be asked for."""
+
+    @property
+    def state(self) -> CoreState:
+        """What is programmed now."""
 
 
 def program_core(

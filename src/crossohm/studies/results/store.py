@@ -7,8 +7,8 @@ import io
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from crossohm.datasets.npz import UNREADABLE
 from crossohm.errors import DataError, WriteError
-from crossohm.studies.folder import remove_empty
 from crossohm.studies.results.sealed import PART, read_sealed, write_sealed, write_whole
 
 FOLDER_FORM = "crossohm study results 1"
@@ -206,7 +205,7 @@ def require_writable(folder: Path) -> None:
     """
     new = _missing(folder)
     ResultStore.create(folder)
-    remove_empty(new)
+    _remove_empty(new)
 
 
 @contextmanager
@@ -221,10 +220,17 @@ def created(folder: Path) -> Iterator[ResultStore]:
     try:
         yield ResultStore.create(folder)
     except BaseException:
-        remove_empty(new)
+        _remove_empty(new)
         raise
 
 
 def _missing(folder: Path) -> list[Path]:
     """The folders that have to be made for this one, innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, until one is in use."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

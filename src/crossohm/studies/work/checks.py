@@ -19,10 +19,12 @@ from crossohm.chain import AnalogCore, Dense, lower
 from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
 from crossohm.layers.hardware import descriptions
+from crossohm.layers.network import front_end
+from crossohm.models import FRAMEWORK
 from crossohm.params import CoreStyle, CrossSimParameters
 from crossohm.studies.file.axes import combinations
 from crossohm.studies.file.idle_axes import IdleAxes, Layers
-from crossohm.studies.file.pairing import placed, preprocessing_of
+from crossohm.studies.file.pairing import network_name, placed, preprocessing_of
 from crossohm.studies.file.sections import Study
 from crossohm.studies.file.study_file import LoadedStudy
 from crossohm.studies.results.sealed import digest, file_digest
@@ -30,7 +32,6 @@ from crossohm.studies.work.failures import problem_of
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.taps import layers_of
 from crossohm.studies.work.units import layer_hardware, stand_ins, unpacked
-from crossohm.torch.device import require_device
 
 #: Enough to build every part of the hardware on, and no work.
 _MATRIX = [[1.0, -0.5], [0.25, 0.75]]
@@ -101,7 +102,7 @@ def check_study(loaded: LoadedStudy, session: Session | None = None, *, elsewher
     with _placed(loaded, "plugins"):
         session.start(loaded.study.plugins)
     with _placed(loaded, "run.device"):
-        require_device(loaded.study.run.device, "run.device", here=not elsewhere)
+        front_end(FRAMEWORK).require_device(loaded.study.run.device, "run.device", here=not elsewhere)
     axes, impossible = IdleAxes(loaded.axes), dict[int, StudyError]()
     built: dict[str, CrossOhmError | None] = {}
     settings = list(combinations(loaded.axes))
@@ -145,8 +146,8 @@ def _layers(study: Study, changes: Mapping[str, Any], loaded: LoadedStudy, sessi
     with _placed(loaded, "model.checkpoint" if study.model.checkpoint else "model.name", changes):
         names = session.network(study).convertible
     if not names:
-        named = session.network(study).module
-        raise DataError(f"{loaded.place_of('model.name', changes)}: {type(named).__name__} has no layer for arrays")
+        name = network_name(study, folder)
+        raise DataError(f"{loaded.place_of('model.name', changes)}: {name} has no layer for arrays")
     with _placed(loaded, "save.signals"):
         layers_of(study.save.signals, session.network(study))
     with _placed(loaded, "dataset.name", changes):

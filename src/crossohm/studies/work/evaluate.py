@@ -10,10 +10,11 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm.costs.occupancy import HardwareReport, hardware_report
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
+from crossohm.layers.network import Network
 from crossohm.studies.nonidealities import without
-from crossohm.studies.report import HardwareReport, hardware_report
 from crossohm.studies.results.provenance import provenance
 from crossohm.studies.results.sampling import discordant
 from crossohm.studies.results.sealed import digest
@@ -23,7 +24,6 @@ from crossohm.studies.work.measures import measures, right_answers, threshold_of
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.taps import Taps
 from crossohm.studies.work.units import Unit, stand_ins, unpacked
-from crossohm.torch.network import TorchNetwork
 
 
 def compute(unit: Unit, store: ResultStore, session: Session) -> bool:
@@ -67,7 +67,7 @@ class MeasuredPoint:
         self.session = session
         self.unit = unit
         self._layers: dict[str, LayerHardware | None] | None = None
-        self._network: TorchNetwork | None = None
+        self._network: Network | None = None
         session.start(self.study.plugins)
         self._check_same()
         self.hardware_key = digest([unit.facts, unit.cures])
@@ -109,13 +109,13 @@ class MeasuredPoint:
         return [cause for layer, cause in self.unit.cures if layer in ("*", name)]
 
     @property
-    def network(self) -> TorchNetwork:
+    def network(self) -> Network:
         """The network on calibrated and programmed hardware; made when it is first asked for."""
         if self._network is None:
             self._network = self._on_hardware()
         return self._network
 
-    def _on_hardware(self) -> TorchNetwork:
+    def _on_hardware(self) -> Network:
         network, bits = self.session.shown(self.study), self.study.model.bias_bits
         written = network.with_bias_bits(bits) if isinstance(bits, int) and bits else network
         analog = written.on_hardware(list(self.layers.values()), self.unit.seed, self.unit.facts["bias_rows"])

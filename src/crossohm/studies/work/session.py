@@ -14,19 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
-from crossohm.calibration.network import Progress, silent
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware
-from crossohm.models import load_model
+from crossohm.layers.network import Network, Progress, front_end, silent
+from crossohm.models import FRAMEWORK, load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.file.sections import DatasetSection, Study
 from crossohm.studies.results.sealed import digest, file_digest
 from crossohm.studies.work.failures import require_answers
 from crossohm.studies.work.plugins import load_plugin
-from crossohm.torch.device import require_device
-from crossohm.torch.network import TorchNetwork
 
 T = TypeVar("T")
 
@@ -82,21 +80,22 @@ class Session:
         for kind in self._kept.keys() - {"plugin"}:
             del self._kept[kind]
 
-    def network(self, study: Study) -> TorchNetwork:
+    def network(self, study: Study) -> Network:
         """The network of a study, digital.
 
         Raises:
             CrossOhmError: it cannot be loaded, or the device of the study is not there.
         """
 
-        def load() -> TorchNetwork:
+        def load() -> Network:
             model, run = study.model, study.run
             device = self.device or run.device
-            require_device(device, "run.device")
-            module = load_model(
+            framework = front_end(FRAMEWORK)
+            framework.require_device(device, "run.device")
+            loaded = load_model(
                 network_name(study, self.folder), checkpoint=self._checkpoint(study), options=model.options
             )
-            return TorchNetwork(module, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=device)
+            return framework.network(loaded, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=device)
 
         return self._once("network", self._network_key(study), load)
 
@@ -119,7 +118,7 @@ class Session:
         name = study.model.checkpoint
         return None if name is None else self.folder / name
 
-    def shown(self, study: Study) -> TorchNetwork:
+    def shown(self, study: Study) -> Network:
         """The same, told by some test images what its inputs look like: ready for hardware."""
         network, data = self.network(study), self.test_images(study)
         key = digest([self._network_key(study), data.digest])

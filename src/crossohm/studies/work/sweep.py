@@ -11,8 +11,8 @@ import numpy as np
 
 from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import without_random_errors
-from crossohm.calibration.network import Progress, silent
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
+from crossohm.layers.network import Progress, silent
 from crossohm.studies.file.idle_axes import unchanged
 from crossohm.studies.file.study_file import LoadedStudy
 from crossohm.studies.results.provenance import provenance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Self, final
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from crossohm.calibration import StreamingHistogram
 from crossohm.chain import Profile
+from crossohm.layers.network import Deviation, Network
 from crossohm.layers.patterns import patterns_of
 from crossohm.params import CoreStyle
 from crossohm.studies.file.sections import SaveSection
-from crossohm.torch.comparison import Deviation, compared, tensor_of
-from crossohm.torch.network import TorchNetwork
 
 #: Bins of the histograms that are kept.
 BINS = 128
@@ -35,25 +34,24 @@ class Taps:
         UnknownNameError: a pattern of ``save.signals`` matches no layer.
     """
 
-    def __init__(self, save: SaveSection, chip: TorchNetwork, digital: TorchNetwork) -> None:
+    def __init__(self, save: SaveSection, chip: Network, digital: Network) -> None:
         self._save = save
         self._chip = chip
         self._digital = digital
         self._hooks = ExitStack()
-        self._deviations: dict[str, Deviation] = {}
+        self._deviations: Mapping[str, Deviation] = {}
         self._profiles: dict[str, Profile] = {}
-        self._signals: dict[str, list[NDArray[Any]]] = {name: [] for name in layers_of(save.signals, chip)}
+        self._signals: Mapping[str, list[NDArray[Any]]] = {}
+        self._names = layers_of(save.signals, chip)
 
     def __enter__(self) -> Self:
         with ExitStack() as hooks:
             if self._save.layer_snr:
-                self._deviations = hooks.enter_context(compared(self._chip, self._digital.folded()))
+                self._deviations = hooks.enter_context(self._chip.compared(self._digital.folded()))
             if self._save.adc_histograms:
                 cores = self._chip.cores
                 self._profiles = {name: hooks.enter_context(core.profile()) for name, core in cores.items()}
-            for name, kept in self._signals.items():
-                layer = self._chip.module.get_submodule(name)
-                hooks.enter_context(layer.register_forward_hook(_keep(kept)))
+            self._signals = hooks.enter_context(self._chip.record(self._names))
             self._hooks = hooks.pop_all()
         return self
 
@@ -86,17 +84,13 @@ class Taps:
         return [_plain(histogram) for histogram in seen.adc_slices("mvm", slices)]
 
 
-def _keep(kept: list[NDArray[Any]]) -> Any:
-    return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
-
-
-def layers_of(patterns: Sequence[str], chip: TorchNetwork) -> list[str]:
+def layers_of(patterns: Sequence[str], chip: Network) -> list[str]:
     """Names of the layers that patterns of ``save.signals`` mean.
 
     Raises:
         UnknownNameError: a pattern matches none.
     """
-    names = [name for name, _ in chip.module.named_modules()]
+    names = chip.recordable
     found = patterns_of(dict.fromkeys(patterns, "save.signals"), names, "layer of the network")
     return [name for name, matching in found.items() if matching]
 

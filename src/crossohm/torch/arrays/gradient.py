@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from crossohm.errors import UnsupportedError
 from crossohm.params import CrossSimParameters
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming
-
-if TYPE_CHECKING:
-    from crossohm.torch.arrays.held import HeldMatrix
 
 
 class DifferentiableContraction(Contraction, Protocol):
@@ -28,9 +25,19 @@ class DifferentiableContraction(Contraction, Protocol):
         """Gradient of the matrix for that of the outputs."""
 
 
+class Held(Protocol):
+    """What arrays hold of a layer."""
+
+    def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
+        """What the arrays of ``core`` return, without gradient."""
+
+    def read_for_inputs(self, core: AnalogCore) -> Tensor:
+        """The matrix that the gradient of the inputs uses."""
+
+
 @untraced
 def differentiable_product(
-    held: HeldMatrix, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
+    held: Held, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
 ) -> Tensor:
     """The analog product, recorded for backward where something needs it.
 
@@ -56,7 +63,7 @@ class _AnalogProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        held: HeldMatrix,
+        held: Held,
         core: AnalogCore,
         contraction: DifferentiableContraction,
         matrix: Tensor | None,
@@ -87,7 +94,7 @@ class _AnalogProduct(torch.autograd.Function):
     def vmap(
         info: Any,
         in_dims: tuple[int | None, ...],
-        held: HeldMatrix,
+        held: Held,
         core: AnalogCore,
         contraction: DifferentiableContraction,
         matrix: Tensor | None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor
@@ -17,21 +17,34 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import StaleArraysError
+from crossohm.layers.convolution import Convolution, with_all_cells
+from crossohm.layers.layout import Layout
 from crossohm.params import CrossSimParameters
 from crossohm.torch.arrays.chain_gradient import chain_product
 from crossohm.torch.arrays.fingerprint import fingerprint
 from crossohm.torch.arrays.gradient import DifferentiableContraction, differentiable_product
-from crossohm.torch.arrays.region import name_of, region_of
 from crossohm.torch.arrays.wires import through_wires
-from crossohm.torch.layers.convolution import Convolution, with_all_cells
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, outside_transforms, plain, refuse_transforms
 
-if TYPE_CHECKING:
-    from crossohm.torch.layers.layer import AnalogLayer
 
-#: A matrix of a layer: what follows the layer's name in its own, its expression, the parameters it is formed from.
-Expression = tuple[str, Callable[[], Tensor], Callable[[], tuple[Tensor, ...]]]
+class Owner(Protocol):
+    """The layer that has a matrix: its parameters, and what it wants of the arrays."""
+
+    @property
+    def name(self) -> str:
+        """Of the layer."""
+
+    @property
+    def sync(self) -> str:
+        """What happens when parameters have changed since the arrays were written."""
+
+    @property
+    def gradient(self) -> str:
+        """Which derivative backward computes."""
+
+    def parameter_values(self, names: Sequence[str]) -> Mapping[str, Tensor]:
+        """Parameters, or the expressions that stand for them, by name."""
 
 
 @final
@@ -43,10 +56,7 @@ class HeldMatrix:
 
     Args:
         layer: The layer that owns the parameters.
-        form: The ideal matrix, ``(outputs, inputs + bias columns)``, bias columns last: a differentiable expression of
-            the parameters. A method of the layer or a `functools.partial` of one, so that it follows the layer when
-            that is copied.
-        stored: The parameters, or the parts of parameters, it is formed from; a method or partial as well.
+        layout: Where they lie in the matrix.
         params: The hardware: one description, or a list with one per array.
         seed: The chip; None draws one.
         name: Name of the core; it keys the chip's errors.
@@ -61,25 +71,22 @@ class HeldMatrix:
 
     def __init__(
         self,
-        layer: AnalogLayer,
-        form: Callable[[], Tensor],
-        stored: Callable[[], tuple[Tensor, ...]],
+        layer: Owner,
+        layout: Layout,
         params: CrossSimParameters | list[CrossSimParameters],
         seed: int | None,
         name: str,
     ) -> None:
         self.params = params
+        self.layout = layout
         self._layer = layer
-        self._form = form
-        self._stored = stored
         self._install(self._built(seed, name))
 
     @classmethod
     def around(
         cls,
-        layer: AnalogLayer,
-        form: Callable[[], Tensor],
-        stored: Callable[[], tuple[Tensor, ...]],
+        layer: Owner,
+        layout: Layout,
         params: CrossSimParameters | list[CrossSimParameters],
         core: AnalogCore,
         written: tuple[int, ...] | None,
@@ -87,15 +94,14 @@ class HeldMatrix:
         """A matrix whose arrays exist already.
 
         Args:
-            layer: As for a new matrix, like ``form``, ``stored`` and ``params``.
-            form: See ``layer``.
-            stored: See ``layer``.
+            layer: As for a new matrix, like ``layout`` and ``params``.
+            layout: See ``layer``.
             params: See ``layer``.
             core: The arrays.
             written: Fingerprints of the parameters they were written from; None: the present parameters.
         """
         held = cls.__new__(cls)
-        held.params, held._layer, held._form, held._stored = params, layer, form, stored
+        held.params, held._layer, held.layout = params, layer, layout
         held._install(core)
         if written is not None:
             held._written = written
@@ -130,12 +136,19 @@ class HeldMatrix:
 
     def form(self) -> Tensor:
         """The ideal matrix, ``(outputs, inputs + bias columns)``, differentiable."""
-        return self._form()
+        return self.layout.matrix(self._values())
+
+    def _values(self) -> Mapping[str, Tensor]:
+        return self._layer.parameter_values(self.layout.parameters)
+
+    def _stored(self) -> tuple[Tensor, ...]:
+        """What the matrix holds of each parameter."""
+        return self.layout.stored(self._values())
 
     def ideal(self) -> Tensor:
         """The ideal matrix without gradient."""
         with torch.no_grad():
-            return plain(self._form())
+            return plain(self.form())
 
     def programmed(self) -> Tensor:
         """The matrix the arrays hold, in dtype and on the device of the parameters; one common copy per write."""
@@ -156,7 +169,7 @@ class HeldMatrix:
         self._install(self._built(chip, self.name))
 
     def _built(self, seed: int | None, name: str) -> AnalogCore:
-        return AnalogCore(self.ideal(), self.params, seed=seed, name=name, row_groups=self._layer.row_groups)
+        return AnalogCore(self.ideal(), self.params, seed=seed, name=name, row_groups=self.layout.row_groups)
 
     def _write(self, parts: list[tuple[slice, slice]] | None) -> None:
         """Write the matrix, or only these rows and columns of it."""
@@ -229,15 +242,16 @@ class HeldMatrix:
         if not changed:
             return
         if policy == "error":
-            found = [name_of(self._layer, self._stored()[index]) or "a parameter" for index in changed]
+            found = [self.layout.parameters[index] for index in changed]
             which = ", ".join(dict.fromkeys(found))
             raise StaleArraysError(
                 f"{which} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were written "
                 "(sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done before "
                 "the next product"
             )
-        whole = len(changed) == len(self._stored())
-        self._write(None if whole else [region_of(self._layer, self._form, self._stored()[i]) for i in changed])
+        names = self.layout.parameters
+        whole = len(changed) == len(names)
+        self._write(None if whole else [region for i in changed for region in self.layout.regions(names[i])])
 
     def _changed(self) -> list[int]:
         """Which of the stored parameters have other values than those written."""
@@ -282,7 +296,7 @@ class HeldMatrix:
         """`product` for several inputs in a row: parameters are looked at, and the matrix formed, only once."""
         core = self.core
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
-        matrix = self._form() if trained else None
+        matrix = self.form() if trained else None
         if self._layer.gradient == "wires":
             matrix, contraction = None if matrix is None else through_wires(core, matrix), with_all_cells(contraction)
         product = self._through_chain if self._layer.gradient == "chain" else partial(differentiable_product, self)

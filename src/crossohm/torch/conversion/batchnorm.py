@@ -8,19 +8,19 @@ What no trace shows, how many axes the inputs have, is looked up in an example, 
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from crossohm.layers.normalisation import folded_bias, folding_factors
+from crossohm.torch.conversion.dataflow import DataFlow, data_flows, evaluating
 from crossohm.torch.conversion.folded import FoldedNorm, proper_axes
-from crossohm.torch.layers.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
 FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
@@ -52,12 +52,12 @@ def fold_batchnorm(
         return
     kept = {}
     try:
-        flows = _data_flows(model)
+        flows = data_flows(model)
     except Exception as error:  # tracing runs the user's forward; whatever it raises means: unknown data flow
         kept = dict.fromkeys(norms, f"the model cannot be traced: {type(error).__name__}: {error}")
     else:
         for name, norm in norms.items():
-            layer, obstacle = _layer_before(flows, norm)
+            layer, obstacle = _layer_before(flows, model, norm)
             seen = (axes or {}).get(name)
             obstacle = obstacle or ("" if seen is None else _wrong_axis(seen, layer, norm))
             obstacle = obstacle or wanted(layer)
@@ -83,7 +83,7 @@ def axes_of_norms(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[
         for name, module in norms.items():
             hooks.enter_context(module.register_forward_pre_hook(_note_axes(found, name)))
         if norms:
-            with torch.no_grad(), _evaluating(model):
+            with torch.no_grad(), evaluating(model):
                 run(model)
     return found
 
@@ -92,76 +92,44 @@ def _note_axes(found: dict[str, int], name: str) -> Any:
     return lambda norm, inputs: found.__setitem__(name, inputs[0].ndim)
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AnalogLayer | FoldedNorm) or super().is_leaf_module(m, module_qualified_name)
+def _foldable_before(flow: DataFlow, model: nn.Module, norm: nn.Module) -> tuple[Any, str]:
+    """The layer a normalisation can be folded into, or what speaks against it."""
+    calls = flow.calls(norm)
+    if len(calls) != 1:
+        return None, f"used {len(calls)} times"
+    source: Any = calls[0].args[0] if calls[0].args else None
+    layer = flow.called(source)
+    if layer is None or type(norm) is not FOLDABLE.get(type(layer)):
+        return None, "does not directly follow a layer it can be folded into"
+    if len(flow.calls(layer)) != 1 or len(source.users) != 1:
+        return None, f"{source.target} or its output is also used elsewhere"
+    return layer, _obstacle(flow, model, layer, norm)
 
 
-class _DataFlow:
-    """Which module feeds which, in eval mode.
-
-    Args:
-        model: The model.
-        given: Arguments of its forward that have these values; the others are unknown.
-    """
-
-    def __init__(self, model: nn.Module, given: Mapping[str, Any]) -> None:
-        with _evaluating(model):
-            graph = _Tracer().trace(model, concrete_args=dict(given) or None)
-        self._model = model
-        self._attributes = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
-        self._calls: dict[int, list[fx.Node]] = {}
-        self._modules: dict[fx.Node, nn.Module] = {}
-        for node in graph.nodes:
-            if node.op == "call_module":
-                module = model.get_submodule(str(node.target))
-                self._modules[node] = module
-                self._calls.setdefault(id(module), []).append(node)
-
-    def layer_before(self, norm: nn.Module) -> tuple[Any, str]:
-        """The layer a normalisation can be folded into, or what speaks against it."""
-        calls = self._calls.get(id(norm), [])
-        if len(calls) != 1:
-            return None, f"used {len(calls)} times"
-        source: Any = calls[0].args[0] if calls[0].args else None
-        layer = self._modules.get(source)
-        if layer is None or type(norm) is not FOLDABLE.get(type(layer)):
-            return None, "does not directly follow a layer it can be folded into"
-        if len(self._calls[id(layer)]) != 1 or len(source.users) != 1:
-            return None, f"{source.target} or its output is also used elsewhere"
-        return layer, self._obstacle(layer, norm)
-
-    def _obstacle(self, layer: Any, norm: Any) -> str:
-        if norm.running_mean is None or norm.running_var is None:
-            return "it has no running statistics"
-        outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-        if norm.num_features != outputs:
-            return f"it normalises {norm.num_features} channels, the layer before has {outputs}"
-        if any(module._forward_hooks or module._forward_pre_hooks for module in (layer, norm)):
-            return "hooks may change what passes"
-        if layer._parameters.get("weight") is None or self._is_shared(layer):
-            return "the layer before has shared or computed weights"
-        return ""
-
-    def _is_shared(self, layer: nn.Module) -> bool:
-        """True if another module, or the model's own code, uses a parameter of ``layer``."""
-        own = {id(p) for p in layer.parameters()}
-        owners = sum(bool(own & {id(p) for p in m.parameters(recurse=False)}) for m in self._model.modules())
-        paths = [name for name, m in self._model.named_modules(remove_duplicate=False) if m is layer]
-        return owners > 1 or any(a.startswith(path + ".") for path in paths for a in self._attributes)
+def _obstacle(flow: DataFlow, model: nn.Module, layer: Any, norm: Any) -> str:
+    if norm.running_mean is None or norm.running_var is None:
+        return "it has no running statistics"
+    outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    if norm.num_features != outputs:
+        return f"it normalises {norm.num_features} channels, the layer before has {outputs}"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in (layer, norm)):
+        return "hooks may change what passes"
+    if layer._parameters.get("weight") is None or _is_shared(flow, model, layer):
+        return "the layer before has shared or computed weights"
+    return ""
 
 
-def _data_flows(model: nn.Module) -> list[_DataFlow]:
-    """The data flow with all arguments of the model, and that without those which it does not need."""
-    arguments = inspect.signature(model.forward).parameters.values()
-    omitted = {one.name: one.default for one in arguments if one.default is not one.empty}
-    flows = [_DataFlow(model, {})]
-    return [*flows, _DataFlow(model, omitted)] if omitted else flows
+def _is_shared(flow: DataFlow, model: nn.Module, layer: nn.Module) -> bool:
+    """True if another module, or the model's own code, uses a parameter of ``layer``."""
+    own = {id(p) for p in layer.parameters()}
+    owners = sum(bool(own & {id(p) for p in m.parameters(recurse=False)}) for m in model.modules())
+    paths = [name for name, m in model.named_modules(remove_duplicate=False) if m is layer]
+    return owners > 1 or any(map(flow.reads_inside, paths))
 
 
-def _layer_before(flows: list[_DataFlow], norm: nn.Module) -> tuple[Any, str]:
+def _layer_before(flows: list[DataFlow], model: nn.Module, norm: nn.Module) -> tuple[Any, str]:
     """The layer a normalisation can be folded into however the model is called, or what speaks against it."""
-    found = [flow.layer_before(norm) for flow in flows]
+    found = [_foldable_before(flow, model, norm) for flow in flows]
     obstacle = next((reason for _, reason in found if reason), "")
     return found[0][0], obstacle
 
@@ -169,18 +137,6 @@ def _layer_before(flows: list[_DataFlow], norm: nn.Module) -> tuple[Any, str]:
 def _wrong_axis(axes: int, layer: nn.Module, norm: nn.Module) -> str:
     proper = proper_axes(layer, norm)
     return "" if axes == proper else f"it normalises axis 1 of {axes}, which is not that of the channels of its layer"
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block, every module's own mode again afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @torch.no_grad()
@@ -191,13 +147,9 @@ def _fold(layer: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
         ``s``, and ``beta - s mean``.
     """
     weight = layer.weight
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight.double()
-    shift = -norm.running_mean.double() * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.double()
-    bias = shift if layer.bias is None else layer.bias.double() * scale + shift
+    inverse = (norm.running_var.double() + norm.eps).rsqrt()
+    scale, shift = folding_factors(inverse, norm.running_mean.double(), _double(norm.weight), _double(norm.bias))
+    bias = folded_bias(_double(layer.bias), scale, shift)
     weight.copy_(weight.double() * _along_outputs(scale, layer))
     if layer.bias is None:
         layer.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=weight.requires_grad)
@@ -205,6 +157,10 @@ def _fold(layer: Any, norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
         layer.bias.copy_(bias)
     layer.batchnorm_folded = True
     return scale, shift
+
+
+def _double(value: torch.Tensor | None) -> torch.Tensor | None:
+    return None if value is None else value.double()
 
 
 def _along_outputs(scale: torch.Tensor, layer: Any) -> torch.Tensor:

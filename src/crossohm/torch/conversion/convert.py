@@ -10,14 +10,19 @@ from typing import Any
 
 from torch import nn
 
-from crossohm.calibration import CalibratedHardware
 from crossohm.errors import CrossOhmError, ParameterError
-from crossohm.layers.hardware import Hardware, calibrated_foldings
-from crossohm.layers.patterns import choice_of_layers
+from crossohm.layers.conversion import (
+    Conversion,
+    HardwareChoice,
+    conversions,
+    folding_obstacle,
+    hardware_of_layers,
+    known_foldings,
+)
+from crossohm.layers.given import warn_of_edits
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
-from crossohm.torch.conversion.given import warn_of_edits
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
@@ -37,7 +42,7 @@ _FLAGS = "_crossohm_flags"
 
 def from_torch(
     model: nn.Module,
-    params: Hardware | Sequence[Hardware] | Mapping[str, Hardware] = None,
+    params: HardwareChoice = None,
     bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
     fuse_batchnorm: bool | None = None,
     seed: int | None = None,
@@ -97,21 +102,12 @@ def from_torch(
     _fold_batchnorm(analog, params, fuse_batchnorm)
     separate(analog)
     modules = dict(sites(analog))
-    names = list(modules)
-    whole = names == [""]
-    hardware = {"": params} if whole else choice_of_layers("params", params, names)
-    _report_undescribed(params, names)
-    rows = choice_of_layers("bias_rows", bias_rows, names)
-    groupings = choice_of_layers("grouping", grouping, names)
+    chosen = conversions(list(modules), params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     layers: dict[int, nn.Module] = {}
-    for place, module in modules.items():
-        if place not in hardware:
-            continue
-        choices = {"grouping": groupings[place]} if place in groupings and _has_groups(module) else {}
-        layer = _converted(
-            module, ".".join(filter(None, (name, place))), hardware[place], rows.get(place, 0), chip, choices
-        )
+    for place, choice in chosen.items():
+        module = modules[place]
+        layer = _converted(module, choice, chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
             return layer
@@ -193,9 +189,7 @@ def synchronize(model: nn.Module) -> None:
         layer.synchronize()
 
 
-def reinitialize(
-    model: nn.Module, seed: int | None = None, params: Hardware | Sequence[Hardware] | Mapping[str, Hardware] = None
-) -> None:
+def reinitialize(model: nn.Module, seed: int | None = None, params: HardwareChoice = None) -> None:
     """Put all analog layers of ``model`` on another chip.
 
     Layers keep copies of the hardware they were given: to have it changed, pass it again, or edit ``layer.params``.
@@ -214,25 +208,21 @@ def reinitialize(
         UserWarning: a description that was given has been edited since, without effect.
     """
     layers = analog_places(model)
-    given: dict[str, Any] = {"": params} if list(layers) == [""] else choice_of_layers("params", params, list(layers))
+    given = hardware_of_layers(list(layers), params)
     warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
     for name, layer in layers.items():
         layer.reinitialize(seed, given.get(name))
 
 
-def _has_groups(module: nn.Module) -> bool:
-    return issubclass(ANALOG_KINDS[type(module)], AnalogConvolution)
-
-
-def _converted(
-    module: nn.Module, name: str, params: Any, bias_rows: int, seed: int, choices: dict[str, Any]
-) -> AnalogLayer:
+def _converted(module: nn.Module, choice: Conversion, seed: int) -> AnalogLayer:
     kind = ANALOG_KINDS[type(module)]
+    grouped = choice.grouping is not None and issubclass(kind, AnalogConvolution)
+    options = {"grouping": choice.grouping} if grouped else {}
     try:
-        rows = (bias_rows,) * kind.bias_kinds
-        return kind.from_torch(module, params, *rows, seed=seed, name=name or "core", **choices)
+        rows = (choice.bias_rows,) * kind.bias_kinds
+        return kind.from_torch(module, choice.hardware, *rows, seed=seed, name=choice.name or "core", **options)
     except CrossOhmError as error:
-        error.add_note(f"while converting {name or 'the model'!r}: {module}")
+        error.add_note(f"while converting {choice.name or 'the model'!r}: {module}")
         raise
 
 
@@ -245,33 +235,10 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
     modules = dict(sites(model))
-    if fuse is False or list(modules) == [""]:
-        return
-    if fuse not in (None, True, False):
-        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
-    chosen = choice_of_layers("params", params, list(modules))
-    known = {id(modules[name]): calibrated_foldings(entry) for name, entry in chosen.items()}
-    if fuse or any(True in found for found in known.values()):
-        missing = set() if fuse else {False}
-        fold_batchnorm(
-            model,
-            wanted=lambda layer: _UNFOLDED if False in (known.get(id(layer)) or missing) else "",
-        )
-
-
-#: Why BatchNorm stays digital where others are folded.
-_UNFOLDED = "the hardware of the layer before was not calibrated for it"
-
-
-def _report_undescribed(params: Any, names: Sequence[str]) -> None:
-    """Warn of layers that calibrated hardware knows nothing of: the model is not the one that was calibrated."""
-    left = [name for name in names if isinstance(params, CalibratedHardware) and name not in params]
-    if left:
-        message = (
-            f"the calibrated hardware describes {', '.join(params)}, and not {', '.join(left)}: these stay digital. "
-            "Calibrate this model, or pass a plain dict(...) if that is meant"
-        )
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    known = known_foldings(list(modules), params, fuse)
+    if known is not None:
+        by_layer = {id(module): known[name] for name, module in modules.items()}
+        fold_batchnorm(model, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import fx, nn
 
-from crossohm.torch.conversion.given import users_level
+from crossohm.layers.given import users_level
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.conversion.places import analog_places
 from crossohm.torch.conversion.trial import Recorder, Trial, is_watched

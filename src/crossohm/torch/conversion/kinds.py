@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from crossohm.errors import CrossOhmError
+from crossohm.layers.kinds import Kinds
 from crossohm.torch.layers.attention import AnalogMultiheadAttention
 from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
@@ -36,7 +36,7 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
 #: Modules with matrix products.
 MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 #: Analog layer kinds by the exact torch type they stand for.
-ANALOG_KINDS: dict[type[nn.Module], type[AnalogLayer]] = {kind.digital_type: kind for kind in _KINDS}
+ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, _KINDS)
 
 
 def register(kind: Kind) -> Kind:
@@ -47,18 +47,7 @@ def register(kind: Kind) -> Kind:
     Raises:
         CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
     """
-    digital = getattr(kind, "digital_type", None)
-    if not (isinstance(kind, type) and issubclass(kind, AnalogLayer)) or digital is None:
-        raise CrossOhmError(f"{kind!r} cannot be registered: it needs AnalogLayer as a base, and a digital_type")
-    if not issubclass(kind, digital):
-        raise CrossOhmError(
-            f"{kind.__name__} cannot be registered: it is no {digital.__name__}, its digital_type; write "
-            f"class {kind.__name__}(AnalogLayer, {digital.__name__})"
-        )
-    known = ANALOG_KINDS.get(digital)
-    if known is not None and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
-        raise CrossOhmError(f"{known.__module__}.{known.__qualname__} already stands for {digital.__name__}")
-    ANALOG_KINDS[digital] = kind
+    ANALOG_KINDS.register(kind)
     return kind
 
 

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from crossohm.torch.conversion.batchnorm import _evaluating, _Tracer
+from crossohm.torch.conversion.dataflow import DataFlow
 from crossohm.torch.conversion.folded import FoldedNorm
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.layers.linear import AnalogLinear
 
 _KINDS = (AnalogLinear, AnalogConv1d, AnalogConv2d, AnalogConv3d)
@@ -27,23 +26,15 @@ def floors_of(model: nn.Module) -> dict[int, Tensor]:
 
     It is minus the bias that is added digitally. A model that cannot be traced has no such layers as far as is known.
     """
-    with _evaluating(model):
-        try:
-            graph = _Tracer().trace(model)
-        except Exception:  # tracing runs the user's forward; whatever it raises means: unknown data flow
-            return {}
-    modules = dict(model.named_modules(remove_duplicate=False))
-    calls: dict[int, list[fx.Node]] = {}
-    for node in graph.nodes:
-        if node.op == "call_module" and isinstance(modules[str(node.target)], AnalogLayer):
-            calls.setdefault(id(modules[str(node.target)]), []).append(node)
-    layers = {id(module): module for module in modules.values()}
+    try:
+        flow = DataFlow(model)
+    except Exception:  # tracing runs the user's forward; whatever it raises means: unknown data flow
+        return {}
+    layers = [module for module in model.modules() if isinstance(module, _KINDS) and not module._forward_hooks]
     return {
-        key: _floor(layers[key])
-        for key, nodes in calls.items()
-        if isinstance(layers[key], _KINDS)
-        and not layers[key]._forward_hooks
-        and all(_is_rectified(node, modules) for node in nodes)
+        id(layer): _floor(layer)
+        for layer in layers
+        if flow.calls(layer) and all(_is_rectified(node, flow) for node in flow.calls(layer))
     }
 
 
@@ -53,17 +44,18 @@ def _floor(layer: Any) -> Tensor:
     return -layer.bias.detach()
 
 
-def _is_rectified(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+def _is_rectified(node: fx.Node, flow: DataFlow) -> bool:
     """True if every use of a value is a ReLU."""
-    users = list(_users(node, modules))
-    return bool(users) and all(_is_relu(user, modules) for user in users)
+    users = list(_users(node, flow))
+    return bool(users) and all(_is_relu(user, flow) for user in users)
 
 
-def _users(node: fx.Node, modules: dict[str, nn.Module]) -> Iterator[fx.Node]:
+def _users(node: fx.Node, flow: DataFlow) -> Iterator[fx.Node]:
     """Who uses a value, behind modules that pass it on."""
     for user in node.users:
-        if user.op == "call_module" and _passes_on(modules[str(user.target)]):
-            yield from _users(user, modules)
+        module = flow.called(user)
+        if module is not None and _passes_on(module):
+            yield from _users(user, flow)
         else:
             yield user
 
@@ -73,7 +65,8 @@ def _passes_on(module: nn.Module) -> bool:
     return isinstance(module, _TRANSPARENT) and not (isinstance(module, FoldedNorm) and not module.certain)
 
 
-def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    if node.op == "call_module":
-        return isinstance(modules[str(node.target)], _RELU_MODULES)
+def _is_relu(node: fx.Node, flow: DataFlow) -> bool:
+    module = flow.called(node)
+    if module is not None:
+        return isinstance(module, _RELU_MODULES)
     return node.op in ("call_function", "call_method") and node.target in _RELU_CALLS

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.errors import ParameterError
-from crossohm.torch.conversion.batchnorm import _evaluating
+from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
 
@@ -109,7 +109,7 @@ def try_out(model: nn.Module, example: Any) -> Trial:
     with ExitStack() as stack:
         devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        for block in (torch.no_grad(), _evaluating(model), _without_fused_kernels(), _counting(layers, driven)):
+        for block in (torch.no_grad(), evaluating(model), _without_fused_kernels(), _counting(layers, driven)):
             stack.enter_context(block)
         try:
             with recorder.running((args, kwargs)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
 from typing import Any, final
 
 import torch
@@ -13,8 +11,9 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
 from crossohm.layers.hardware import Hardware
-from crossohm.torch.arrays.held import Expression
-from crossohm.torch.layers.layer import AnalogLayer, reshaped, with_bias
+from crossohm.layers.layout import Layout
+from crossohm.layers.layouts import dense
+from crossohm.torch.layers.layer import AnalogLayer, reshaped
 from crossohm.torch.layers.scores import attend, joint_mask
 
 #: The inputs, and their weights where these have different sizes.
@@ -102,50 +101,34 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
 
     # --- matrices -----------------------------------------------------------------------------------------------------
 
-    def _expressions(self, rows: int) -> Iterator[Expression]:
-        for number, side in enumerate(_SIDES):
-            yield f".{side}", partial(self._form_side, number, rows), partial(self._stored_of_side, number, rows)
-        yield ".out_proj", partial(self._form_output, rows), partial(self._stored_of_output, rows)
+    def layouts(self, rows: int) -> dict[str, Layout]:
+        """The projections of queries, keys and values, and that of the outputs."""
+        columns = rows if self.in_proj_bias is not None else 0
+        size, found = self.embed_dim, {}
+        for number, (side, weight) in enumerate(_SIDES.items()):
+            third = (number, 3)
+            found[f".{side}"] = (
+                dense(size, size, columns, weight="in_proj_weight", bias="in_proj_bias", part=third, bias_part=third)
+                if self.in_proj_weight is not None
+                else dense(size, self._widths[number], columns, weight=weight, bias="in_proj_bias", bias_part=third)
+            )
+        found[".out_proj"] = dense(size, size, columns, weight="out_proj.weight", bias="out_proj.bias")
+        return found
 
-    def _weight(self, number: int) -> Tensor:
-        if self.in_proj_weight is None:
-            return getattr(self, list(_SIDES.values())[number])
-        return self.in_proj_weight.chunk(3)[number]
+    @property
+    def _widths(self) -> tuple[int, int, int]:
+        """Sizes of queries, keys and values."""
+        return self.embed_dim, self.kdim, self.vdim
 
     def _bias(self, number: int) -> Tensor | None:
         if number == len(_SIDES):
             return self.out_proj.bias
         return None if self.in_proj_bias is None else self.in_proj_bias.chunk(3)[number]
 
-    def _form_side(self, number: int, rows: int) -> Tensor:
-        return with_bias(self._weight(number), self._bias(number), rows)
-
-    def _stored_of_side(self, number: int, rows: int) -> tuple[Tensor, ...]:
-        """Only the own part of common parameters: arrays are not written again for the parts of others."""
-        bias = self._bias(number)
-        return (self._weight(number),) if bias is None or not rows else (self._weight(number), bias)
-
-    def _form_output(self, rows: int) -> Tensor:
-        return with_bias(self.out_proj.weight, self.out_proj.bias, rows)
-
-    def _stored_of_output(self, rows: int) -> tuple[Tensor, ...]:
-        weight, bias = self.out_proj.weight, self.out_proj.bias
-        return (weight,) if bias is None or not rows else (weight, bias)
-
     @property
     def _lines(self) -> int:
         """Bias columns of each matrix."""
         return self._rows if self.analog_bias else 0
-
-    def _held_values(self) -> dict[str, Tensor]:
-        matrices = [matrix.programmed() for matrix in self.matrices]
-        *sides, output = [matrix[:, : matrix.shape[1] - self._lines].clone() for matrix in matrices]
-        packed = {"in_proj_weight": torch.cat(sides)} if self.in_proj_weight is not None else None
-        held = {"out_proj.weight": output, **(packed or dict(zip(_SIDES.values(), sides, strict=True)))}
-        if self._lines:
-            biases = [matrix[:, -self._lines :].sum(dim=1) for matrix in matrices]
-            held |= {"in_proj_bias": torch.cat(biases[:3]), "out_proj.bias": biases[3]}
-        return held
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
         """The projections as the arrays hold them, in torch's shapes; digital biases are themselves, missing ones None.

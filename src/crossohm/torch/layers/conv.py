@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
+from crossohm.layers.convolution import Convolution
+from crossohm.layers.geometry import Margins, torch_margins
+from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
-from crossohm.torch.layers.convolution import Convolution, block_diagonal, diagonal_blocks
-from crossohm.torch.layers.grouped import GroupedConvolution
+from crossohm.layers.layout import Layout, View
+from crossohm.layers.layouts import convolution, kernel_of_outputs
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
@@ -93,11 +96,6 @@ class AnalogConvolution(WeightedLayer):
         """How groups are stored: ``"dense"`` or ``"per_group"``."""
         return self._grouping
 
-    @property
-    def row_groups(self) -> int:
-        """Groups with arrays of their own; 1: all share arrays."""
-        return self.groups if self._grouping == "per_group" else 1
-
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
         return self._convolve(input, self._padded)
@@ -129,41 +127,29 @@ class AnalogConvolution(WeightedLayer):
             return ()
         return tuple(before for before, _ in margins)
 
-    def _margins(self) -> list[tuple[int, int]]:
+    def _margins(self) -> Margins:
         """Padding before and after, along each axis."""
-        if self.padding == "valid":
-            return [(0, 0)] * len(self.kernel_size)
-        if self.padding == "same":
-            totals = [step * (taps - 1) for taps, step in zip(self.kernel_size, self.dilation, strict=True)]
-            return [(total // 2, total - total // 2) for total in totals]
-        return [(int(width), int(width)) for width in self.padding]
+        return torch_margins(self.padding, self.kernel_size, self.dilation)
 
     @property
     def _kernel_stride(self) -> tuple[int, ...]:
         """Step of the convolution that the arrays compute."""
         return tuple(self.stride)
 
-    def _kernel_of(self, weight: Tensor) -> Tensor:
-        """The kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
-        return weight
-
-    def _weight_from(self, kernel: Tensor) -> Tensor:
-        """Inverse of `_kernel_of`."""
-        return kernel
-
     def _contraction(self) -> Convolution | GroupedConvolution:
         taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
         shape = (self.in_channels, taps, self._kernel_stride, dilation)
         whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
-        return whole if self.row_groups == 1 else GroupedConvolution(whole)
+        return GroupedConvolution(whole) if self._grouping == "per_group" and self.groups > 1 else whole
 
-    def _flat_weight(self) -> Tensor:
-        kernel = self._kernel_of(self.weight).flatten(1)
-        return block_diagonal(kernel, self.groups) if self.row_groups == 1 else kernel
+    def layout(self, bias_columns: int) -> Layout:
+        """Where weight and bias lie in the matrix, with so many columns for the bias."""
+        return convolution(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
 
-    def _weight_of(self, matrix: Tensor) -> Tensor:
-        kernel = diagonal_blocks(matrix, self.groups) if self.row_groups == 1 else matrix
-        return self._weight_from(kernel.reshape(self.out_channels, -1, *self.kernel_size))
+    @property
+    def _kernel(self) -> View:
+        """The weight as the kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
+        return kernel_of_outputs(self.out_channels, self.in_channels // self.groups, self.kernel_size)
 
     def extra_repr(self) -> str:
         """Torch's text, then the hardware."""

@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crossohm.layers.geometry import spread, transposed_margins
 from crossohm.layers.hardware import Hardware
+from crossohm.layers.layout import View
+from crossohm.layers.layouts import kernel_of_inputs
 from crossohm.torch.layers.conv import AnalogConvolution, Size
 
 
@@ -90,34 +93,16 @@ class AnalogTransposedConvolution(AnalogConvolution):
         """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""
         rank = len(self.kernel_size)
         extra = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size, rank, self.dilation)
-        for axis, stride in enumerate(self.stride, start=2):
-            x = _spread(x, axis, stride)
-        sides: list[int] = []
-        for taps, step, (margin, _), more in zip(self.kernel_size, self.dilation, self._margins(), extra, strict=True):
-            side = step * (taps - 1) - margin
-            sides = [side, side + more, *sides]
-        return F.pad(x, sides)
+        margins = transposed_margins(self._margins(), extra, self.kernel_size, self.dilation)
+        return F.pad(spread(x, self.stride), [side for pair in reversed(margins) for side in pair])
 
     @property
     def _kernel_stride(self) -> tuple[int, ...]:
         return (1,) * len(self.kernel_size)
 
-    def _kernel_of(self, weight: Tensor) -> Tensor:
-        blocks = weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(0, 1)
-        return blocks.flip(tuple(range(2, blocks.ndim)))
-
-    def _weight_from(self, kernel: Tensor) -> Tensor:
-        return self._kernel_of(kernel)  # its own inverse
-
-
-def _spread(x: Tensor, axis: int, stride: int) -> Tensor:
-    """``stride - 1`` zeros between neighbours along ``axis``."""
-    if stride == 1:
-        return x
-    size = x.shape[axis]
-    zeros = x.new_zeros(()).expand(*x.shape[: axis + 1], stride - 1, *x.shape[axis + 1 :])
-    spread = torch.cat([x.unsqueeze(axis + 1), zeros], dim=axis + 1).flatten(axis, axis + 1)
-    return spread.narrow(axis, 0, (size - 1) * stride + 1)
+    @property
+    def _kernel(self) -> View:
+        return kernel_of_inputs(self.in_channels, self.out_channels, self.groups, self.kernel_size)
 
 
 @final

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import InputError, UnsupportedError
 from crossohm.layers.hardware import Hardware
-from crossohm.torch.arrays.held import Expression
+from crossohm.layers.layout import Layout
+from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import AnalogLayer, reshaped
 
 
@@ -88,20 +89,16 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         y = self.matrices[0].product(driven, Dense(self.num_embeddings))
         return reshaped(y, (*input.shape, self.embedding_dim))
 
-    def _expressions(self, rows: int) -> Iterator[Expression]:
-        yield "", self._form, self._stored
+    def layouts(self, rows: int) -> dict[str, Layout]:
+        """The one matrix: the table with a column per token."""
+        return {"": dense(self.embedding_dim, self.num_embeddings, inputs_first=True)}
 
-    def _form(self) -> Tensor:
+    def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """The table, whose padding token gets no gradient."""
         if self.padding_idx is None:
-            return self.weight.T
+            return super().parameter_values(names)
         padding = torch.arange(self.num_embeddings, device=self.weight.device) == self.padding_idx
-        return torch.where(padding, self.weight.detach().T, self.weight.T)
-
-    def _stored(self) -> tuple[nn.Parameter, ...]:
-        return (self.weight,)
-
-    def _held_values(self) -> dict[str, Tensor]:
-        return {"weight": self.matrices[0].programmed().T.clone()}
+        return {"weight": torch.where(padding[:, None], self.weight.detach(), self.weight)}
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -41,26 +41,12 @@ class Gates:
         """Rows of ``weight_hh`` or entries of ``bias_hh`` at their places in the matrix."""
         return self._placed(values, self.of_hidden)
 
-    def take_input(self, rows: Tensor) -> Tensor:
-        """Inverse of `place_input`."""
-        return self._taken(rows, self.of_input)
-
-    def take_hidden(self, rows: Tensor) -> Tensor:
-        """Inverse of `place_hidden`."""
-        return self._taken(rows, self.of_hidden)
-
     def _placed(self, values: Tensor, places: tuple[int, ...]) -> Tensor:
         if len(places) == self.blocks:
             return values
         gates = dict(zip(places, values.chunk(len(places)), strict=True))
         nothing = torch.zeros_like(gates[places[0]])
         return torch.cat([gates.get(block, nothing) for block in range(self.blocks)])
-
-    def _taken(self, rows: Tensor, places: tuple[int, ...]) -> Tensor:
-        if len(places) == self.blocks:
-            return rows
-        blocks = rows.chunk(self.blocks)
-        return torch.cat([blocks[place] for place in places])
 
 
 def _rnn(nonlinearity: Callable[[Tensor], Tensor]) -> Gates:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
@@ -14,11 +16,12 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.intake import chip_seed
 from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.layers.given import Given, warn_of_edits
 from crossohm.layers.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
-from crossohm.torch.arrays.held import Expression, HeldMatrix, next_chip
-from crossohm.torch.arrays.persistence import pack_chip, unpack_chip
+from crossohm.layers.layout import Layout, values_of
+from crossohm.torch.arrays.held import HeldMatrix, next_chip
+from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
 from crossohm.torch.conversion.folded import is_folded
-from crossohm.torch.conversion.given import Given, warn_of_edits
 from crossohm.torch.tracing import tracing_by
 
 #: What happens when parameters have changed since the arrays were written.
@@ -39,9 +42,8 @@ class AnalogLayer(nn.Module):
     parameter they hold have changed in any way (optimizer step, ``load_state_dict``, initialiser, ``weight.data``); see
     `sync`. Each write draws new programming errors.
 
-    A layer kind says which matrices it has (`_expressions`), reads parameters back from them (`_held_values`), and
-    multiplies with them in its forward: ``self.matrices[i].product(x, contraction)``. Its constructor ends with
-    `_install`.
+    A layer kind says where its parameters lie in its matrices (`layouts`), and multiplies with these in its forward:
+    ``self.matrices[i].product(x, contraction)``. Its constructor ends with `install`.
     """
 
     #: The torch layer this kind stands for.
@@ -61,13 +63,17 @@ class AnalogLayer(nn.Module):
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
-    def _expressions(self, rows: Any) -> Iterator[Expression]:
-        """The matrices of the layer if ``rows`` of their columns hold each bias; see `HeldMatrix`."""
+    def layouts(self, rows: Any) -> dict[str, Layout]:
+        """The matrices of the layer: what follows its name in theirs, and where its parameters lie.
+
+        Args:
+            rows: Columns of each matrix that hold each bias, in the form that ``bias_rows`` has for this kind.
+        """
         raise NotImplementedError
 
-    def _held_values(self) -> dict[str, Tensor]:
-        """Parameters as the arrays hold them, by name, in torch's shapes; those held digitally are left out."""
-        raise NotImplementedError
+    def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Parameters, or the expressions that stand for them, by name."""
+        return {name: _getter(name)(self) for name in names}
 
     def _configure(self) -> None:
         """Take the choices that only some kinds have, as keywords; called before `_install`."""
@@ -182,8 +188,8 @@ class AnalogLayer(nn.Module):
 
     @property
     def row_groups(self) -> int:
-        """Equal runs of matrix rows that have arrays and inputs of their own, see `AnalogCore`."""
-        return 1
+        """Equal runs of rows of the first matrix that have arrays and inputs of their own, see `AnalogCore`."""
+        return self._matrices[0].layout.row_groups
 
     @property
     def matrices(self) -> tuple[HeldMatrix, ...]:
@@ -269,6 +275,11 @@ class AnalogLayer(nn.Module):
         held = self._held_values()
         return tuple(held.get(key, parameter) for key, parameter in self._parameters.items())
 
+    def _held_values(self) -> dict[str, Tensor]:
+        """Parameters as the arrays hold them, by name, in torch's shapes; those held digitally are left out."""
+        held = values_of([matrix.layout for matrix in self._matrices], [m.programmed() for m in self._matrices])
+        return {name: value.clone() for name, value in held.items()}
+
     def _one_or_all(self, matrices: list[Tensor]) -> Tensor | list[Tensor]:
         return matrices[0] if len(matrices) == 1 else matrices
 
@@ -287,14 +298,12 @@ class AnalogLayer(nn.Module):
         own: Any = params if known else own_hardware(params)
         checked, chip = self._checked_rows(rows), chip_seed(seed)
         _require_same_folding(name, own, is_folded(self))
-        expressions = list(self._expressions(checked))
+        layouts = self.layouts(checked)
         for old in self.__dict__.get("_matrices", ()):
             replace_soon(old.built)
         matrices = tuple(
-            HeldMatrix(self, form, stored, hardware, chip, name + suffix)
-            for (suffix, form, stored), hardware in zip(
-                expressions, hardware_of_matrices(own, len(expressions)), strict=True
-            )
+            HeldMatrix(self, layout, hardware, chip, name + suffix)
+            for (suffix, layout), hardware in zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
         )
         self._params, self._rows, self._name, self._matrices = own, checked, name, matrices
         if not known:
@@ -303,7 +312,7 @@ class AnalogLayer(nn.Module):
             self.register_forward_pre_hook(_stand_alone)
 
     def get_extra_state(self) -> Tensor:
-        """The chip, as one tensor of bytes that travels with ``state_dict``; see `torch.arrays.persistence`."""
+        """The chip, as one tensor of bytes that travels with ``state_dict``; see `crossohm.layers.saved_chip`."""
         return pack_chip(self)
 
     def set_extra_state(self, state: Any) -> None:
@@ -314,7 +323,7 @@ class AnalogLayer(nn.Module):
         """
         chip = unpack_chip(self, state)
         rows = self._checked_rows(chip.rows)
-        self._matrices = chip.matrices(self, self._expressions(rows))
+        self._matrices = matrices_of(chip, self, self.layouts(rows).values())
         self._params, self._rows, self._name = chip.params, rows, chip.name
 
     def _load_from_state_dict(
@@ -380,11 +389,9 @@ def checked_choice(argument: str, value: Any, choices: tuple[str, ...]) -> Any:
     return value
 
 
-def with_bias(flat: Tensor, bias: Tensor | None, rows: int) -> Tensor:
-    """The matrix ``flat`` with ``rows`` columns behind it that each hold their share of the bias."""
-    if bias is None or not rows:
-        return flat
-    return torch.cat([flat, (bias / rows)[:, None].expand(-1, rows)], dim=1)
+@cache  # asked for several times in every product
+def _getter(name: str) -> Any:
+    return attrgetter(name)
 
 
 def reshaped(y: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
+from crossohm.layers.layout import Layout
+from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
 
@@ -68,8 +70,6 @@ class AnalogLinear(WeightedLayer, nn.Linear):
     def _contraction(self) -> Dense:
         return Dense(self.in_features + self._bias_columns, self._bias_columns)
 
-    def _flat_weight(self) -> Tensor:
-        return self.weight
-
-    def _weight_of(self, matrix: Tensor) -> Tensor:
-        return matrix
+    def layout(self, bias_columns: int) -> Layout:
+        """Where weight and bias lie in the matrix, with so many columns for the bias."""
+        return dense(self.out_features, self.in_features, bias_columns)

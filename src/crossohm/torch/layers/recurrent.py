@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, final
 
 import torch
@@ -13,9 +12,11 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.layers.hardware import Hardware
-from crossohm.torch.arrays.held import Expression, HeldMatrix
+from crossohm.layers.layout import Layout
+from crossohm.layers.layouts import dense, recurrent
+from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.layers.gates import Gates, State
-from crossohm.torch.layers.layer import AnalogLayer, checked_rows, with_bias
+from crossohm.torch.layers.layer import AnalogLayer, checked_rows
 from crossohm.torch.layers.sequence import Step
 
 #: Matrix columns that hold a bias: one number, or one per layer.
@@ -24,7 +25,7 @@ BiasRows = int | Sequence[int]
 
 @final
 @dataclass(frozen=True)
-class Cell:
+class RecurrentCell:
     """One cell of a recurrent layer.
 
     Attributes:
@@ -150,64 +151,34 @@ class AnalogRecurrent(AnalogLayer):
 
     # --- matrices -----------------------------------------------------------------------------------------------------
 
-    def _cells(self, rows: tuple[tuple[int, ...], ...]) -> Iterator[Cell]:
+    def _cells(self, rows: tuple[tuple[int, ...], ...]) -> Iterator[RecurrentCell]:
         for suffix, number in self._suffixes():
-            yield Cell(suffix, *(kind[number] if self.bias else 0 for kind in rows))
+            yield RecurrentCell(suffix, *(kind[number] if self.bias else 0 for kind in rows))
 
     @property
     def _projects(self) -> bool:
         """True if the hidden state is the product of one more matrix."""
         return bool(getattr(self, "proj_size", 0))
 
-    def _expressions(self, rows: Any) -> Iterator[Expression]:
+    def layouts(self, rows: Any) -> dict[str, Layout]:
+        """A matrix per cell, followed by its projection if it has one."""
+        found = {}
         for cell in self._cells(rows):
             name = cell.suffix.replace("_", ".", 1)
-            yield name, partial(self._form, cell), partial(self._stored, cell)
+            found[name] = self._layout(cell)
             if self._projects:
-                projection = partial(self._part, "weight_hr", cell)
-                yield f"{name}.projection", projection, partial(self._parts, ("weight_hr",), cell)
+                projection = self._part("weight_hr", cell)
+                found[f"{name}.projection"] = dense(*projection.shape, weight=f"weight_hr{cell.suffix}")
+        return found
 
-    def _form(self, cell: Cell) -> Tensor:
-        gates = self._gates()
-        weight_ih, weight_hh = gates.place_input(self._part("weight_ih", cell)), self._part("weight_hh", cell)
-        matrix = torch.cat([weight_ih, gates.place_hidden(weight_hh)], dim=1)
-        if cell.bias_ih_rows:
-            matrix = with_bias(matrix, gates.place_input(self._part("bias_ih", cell)), cell.bias_ih_rows)
-        if cell.bias_hh_rows:
-            matrix = with_bias(matrix, gates.place_hidden(self._part("bias_hh", cell)), cell.bias_hh_rows)
-        return matrix
+    def _layout(self, cell: RecurrentCell) -> Layout:
+        gates, inputs, hidden = self._gates(), self._part("weight_ih", cell), self._part("weight_hh", cell)
+        sizes = (self.hidden_size, inputs.shape[1], hidden.shape[1])
+        columns = (cell.bias_ih_rows, cell.bias_hh_rows)
+        return recurrent(sizes, gates.blocks, gates.of_input, gates.of_hidden, columns, cell.suffix)
 
-    def _stored(self, cell: Cell) -> tuple[nn.Parameter, ...]:
-        biases = [("bias_ih", cell.bias_ih_rows), ("bias_hh", cell.bias_hh_rows)]
-        return self._parts(("weight_ih", "weight_hh", *(name for name, rows in biases if rows)), cell)
-
-    def _part(self, name: str, cell: Cell) -> nn.Parameter:
+    def _part(self, name: str, cell: RecurrentCell) -> nn.Parameter:
         return getattr(self, name + cell.suffix)
-
-    def _parts(self, names: tuple[str, ...], cell: Cell) -> tuple[nn.Parameter, ...]:
-        return tuple(self._part(name, cell) for name in names)
-
-    def _held_values(self) -> dict[str, Tensor]:
-        held, matrices = {}, iter(self.matrices)
-        for cell in self._cells(self._rows):
-            for name, value in self._taken_apart(next(matrices).programmed(), cell):
-                held[name + cell.suffix] = value
-            if self._projects:
-                held["weight_hr" + cell.suffix] = next(matrices).programmed()
-        return held
-
-    def _taken_apart(self, matrix: Tensor, cell: Cell) -> Iterator[tuple[str, Tensor]]:
-        """Inverse of `_form`."""
-        gates, inputs = self._gates(), self._part("weight_ih", cell).shape[1]
-        hidden = matrix.shape[1] - inputs - cell.bias_ih_rows - cell.bias_hh_rows
-        widths = [inputs, hidden, cell.bias_ih_rows, cell.bias_hh_rows]
-        weight_ih, weight_hh, bias_ih, bias_hh = matrix.split(widths, dim=1)
-        yield "weight_ih", gates.take_input(weight_ih)
-        yield "weight_hh", gates.take_hidden(weight_hh)
-        if cell.bias_ih_rows:
-            yield "bias_ih", gates.take_input(bias_ih).sum(dim=1)
-        if cell.bias_hh_rows:
-            yield "bias_hh", gates.take_hidden(bias_hh).sum(dim=1)
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
         """The parameters as the arrays hold them, in torch's shapes; digital ones are themselves, missing ones None.
@@ -232,7 +203,7 @@ class AnalogRecurrent(AnalogLayer):
             multiply = _multiplier(next(matrices), cell.bias_ih_rows + cell.bias_hh_rows)
             yield self._step(cell, multiply, _multiplier(next(matrices)) if self._projects else None)
 
-    def _step(self, cell: Cell, multiply: Any, project: Any) -> Step:
+    def _step(self, cell: RecurrentCell, multiply: Any, project: Any) -> Step:
         gates, digital = self._gates(), self._digital_bias(cell)
         lines = cell.bias_ih_rows + cell.bias_hh_rows
 
@@ -244,7 +215,7 @@ class AnalogRecurrent(AnalogLayer):
 
         return step
 
-    def _digital_bias(self, cell: Cell) -> Tensor | None:
+    def _digital_bias(self, cell: RecurrentCell) -> Tensor | None:
         gates, parts = self._gates(), []
         if self.bias and not cell.bias_ih_rows:
             parts.append(gates.place_input(self._part("bias_ih", cell)))

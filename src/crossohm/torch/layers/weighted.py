@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
+from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.gradient import DifferentiableContraction
-from crossohm.torch.arrays.held import Expression
-from crossohm.torch.layers.layer import AnalogLayer, with_bias
+from crossohm.torch.layers.layer import AnalogLayer
 
 
 class WeightedLayer(AnalogLayer):
@@ -43,22 +40,13 @@ class WeightedLayer(AnalogLayer):
     def _bias_columns(self) -> int:
         return self._rows if self.bias is not None else 0
 
-    def _expressions(self, rows: int) -> Iterator[Expression]:
-        yield "", partial(self._form, rows), partial(self._stored, rows)
+    def layouts(self, rows: int) -> dict[str, Layout]:
+        """The one matrix, with weight and bias."""
+        return {"": self.layout(rows if self.bias is not None else 0)}
 
-    def _form(self, rows: int) -> Tensor:
-        return with_bias(self._flat_weight(), self.bias, rows)
-
-    def _stored(self, rows: int) -> tuple[nn.Parameter, ...]:
-        return (self.weight,) if self.bias is None or not rows else (self.weight, self.bias)
-
-    def _held_values(self) -> dict[str, Tensor]:
-        matrix = self._matrices[0].programmed()
-        inputs = matrix.shape[1] - self._bias_columns
-        held = {"weight": self._weight_of(matrix[:, :inputs]).clone()}
-        if self.analog_bias:
-            held["bias"] = matrix[:, inputs:].sum(dim=1)
-        return held
+    def layout(self, bias_columns: int) -> Layout:
+        """Where weight and bias lie in the matrix, with so many columns for the bias."""
+        raise NotImplementedError
 
     def _through_arrays(self, x: Tensor) -> Tensor:
         """Outputs ``(batch, outputs, *positions)`` for inputs ``(batch, features, *positions)``, bias included."""
@@ -82,12 +70,4 @@ class WeightedLayer(AnalogLayer):
 
     def _contraction(self) -> DifferentiableContraction:
         """How inputs, with the bias lines behind them, meet the matrix."""
-        raise NotImplementedError
-
-    def _flat_weight(self) -> Tensor:
-        """The weight as the matrix holds it, ``(outputs, inputs)``."""
-        raise NotImplementedError
-
-    def _weight_of(self, matrix: Tensor) -> Tensor:
-        """Inverse of `_flat_weight`."""
         raise NotImplementedError

@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
-import torch
-from torch import Tensor
-
-from crossohm.torch.layers.convolution import Convolution, ConvolutionPiece
+from crossohm.backends import Array, backend_of
+from crossohm.layers.convolution import Convolution, ConvolutionPiece
 
 
 @final
@@ -27,9 +25,9 @@ class GroupedPiece:
         bias: Sum of its bias columns ``(outputs,)``, or None.
     """
 
-    weight: Tensor | None
+    weight: Array | None
     channels: slice
-    bias: Tensor | None
+    bias: Array | None
 
 
 @final
@@ -62,51 +60,52 @@ class GroupedConvolution:
     def _one(self) -> Convolution:
         return replace(self.whole, channels=self.whole.channels // self.whole.groups, groups=1)
 
-    def prepare(self, weights: Tensor, start: int) -> GroupedPiece:
+    def prepare(self, weights: Array, start: int) -> GroupedPiece:
         """Kernels of matrix columns ``start .. start + n``."""
         data = self._one.channels * self._one.taps
         inside = max(0, min(start + weights.shape[1], data) - start)
-        bias = weights[:, inside:].sum(dim=1) if start + weights.shape[1] > data else None
+        bias = backend_of(weights).xp.sum(weights[:, inside:], axis=1) if start + weights.shape[1] > data else None
         if not inside:
             return GroupedPiece(None, slice(0, 0), bias)
         piece = self._one.prepare(weights[:, :inside], start)
         return GroupedPiece(piece.weight, piece.channels, bias)
 
-    def contract(self, x: Tensor, kernel: GroupedPiece) -> Tensor:
-        """A native grouped convolution; what the constant ones contribute is added by itself."""
+    def contract(self, x: Array, kernel: GroupedPiece) -> Array:
+        """A grouped convolution; what the constant ones contribute is added by itself."""
         parts = []
         if kernel.weight is not None:
             parts.append(self._convolve(x, kernel.weight, kernel.channels))
         if kernel.bias is not None:
-            parts.append(self._ones(x) * kernel.bias.reshape(-1, *(1,) * (x.ndim - 2)))
+            parts.append(self._ones(x) * backend_of(x).xp.reshape(kernel.bias, (-1, *(1,) * (x.ndim - 2))))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-    def _convolve(self, x: Tensor, weight: Tensor, channels: slice) -> Tensor:
-        whole, data = self.whole, x[:, : self.whole.channels]
+    def _convolve(self, x: Array, weight: Array, channels: slice) -> Array:
+        xp, data = backend_of(x).xp, x[:, : self.whole.channels]
         if weight.shape[1] < self._one.channels:
-            data = data.unflatten(1, (whole.groups, -1))[:, :, channels].flatten(1, 2)
-        return whole.convolve(data, weight, whole.groups)
+            by_group = xp.reshape(data, (x.shape[0], self.whole.groups, -1, *x.shape[2:]))
+            data = xp.reshape(by_group[:, :, channels], (x.shape[0], -1, *x.shape[2:]))
+        return self.whole.convolve(data, weight)
 
-    def _ones(self, x: Tensor) -> Tensor:
+    def _ones(self, x: Array) -> Array:
         """What drives the bias columns at every output, ``(batch, 1, *positions)``."""
         counts = self.whole.positions(x.shape[2:])
         axes = zip(counts, self.whole.stride, strict=True)
         places = (slice(0, (count - 1) * stride + 1, stride) for count, stride in axes)
         return x[(slice(None), slice(self.whole.channels, None), *places)]
 
-    def windows(self, x: Tensor) -> Tensor:
+    def windows(self, x: Array) -> Array:
         """Every input vector of all groups side by side."""
-        return torch.cat([self.row_group(index).windows(x) for index in range(self.row_groups)], dim=1)
+        return backend_of(x).xp.concat([self.row_group(index).windows(x) for index in range(self.row_groups)], axis=1)
 
-    def fold(self, y: Tensor, x: Tensor) -> Tensor:
+    def fold(self, y: Array, x: Array) -> Array:
         """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
         return self.whole.fold(y, x)
 
-    def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def input_gradient(self, grad: Array, matrix: Array, shape: tuple[int, ...]) -> Array:
         """Gradient of inputs of ``shape`` for that of the outputs; zero at the constant ones."""
         return self.whole.input_gradient_of(grad, matrix[:, : self._one.channels * self._one.taps], shape)
 
-    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+    def matrix_gradient(self, grad: Array, x: Array) -> Array:
         """Gradient of the matrix for that of the outputs."""
         return self.whole.own_gradient(grad, x)
 
@@ -140,27 +139,27 @@ class ChannelGroup:
         """Itself."""
         return self
 
-    def prepare(self, weights: Tensor, start: int) -> ConvolutionPiece:
+    def prepare(self, weights: Array, start: int) -> ConvolutionPiece:
         """The kernel of matrix columns ``start .. start + n``."""
         return self.one.prepare(weights, start)
 
-    def contract(self, x: Tensor, kernel: ConvolutionPiece) -> Tensor:
-        """A native convolution over the channels of the group."""
+    def contract(self, x: Array, kernel: ConvolutionPiece) -> Array:
+        """A convolution over the channels of the group."""
         return self.one.contract(self._inputs(x), kernel)
 
-    def windows(self, x: Tensor) -> Tensor:
+    def windows(self, x: Array) -> Array:
         """Every input vector of the group."""
         return self.one.windows(self._inputs(x))
 
-    def fold(self, y: Tensor, x: Tensor) -> Tensor:
+    def fold(self, y: Array, x: Array) -> Array:
         """Outputs of the vectors of `windows` as ``(batch, outputs, *positions)``."""
         return self.one.fold(y, x)
 
-    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
+    def matrix_gradient(self, grad: Array, x: Array) -> Array:
         """Gradient of the group's rows of the matrix for that of its outputs."""
         return self.one.matrix_gradient(grad, self._inputs(x))
 
-    def _inputs(self, x: Tensor) -> Tensor:
+    def _inputs(self, x: Array) -> Array:
         if not self.one.bias_columns:
             return x[:, self.own]
-        return torch.cat([x[:, self.own], x[:, self.channels :]], dim=1)
+        return backend_of(x).xp.concat([x[:, self.own], x[:, self.channels :]], axis=1)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Self, final
 
 from crossohm.chain import AnalogCore
-from crossohm.chain.lowering.inputs import build_drive
-from crossohm.chain.lowering.lower import converters
-from crossohm.chain.lowering.ranges import Limits, adc_limits
-from crossohm.chain.operation import Operation
-from crossohm.chain.programming.parts import Block
-from crossohm.chain.running.digitiser import Digitiser
-from crossohm.chain.running.drive import Drive
-from crossohm.mapping import build_mapping
-from crossohm.params import ADCParameters, CrossSimParameters, DACParameters
-
-if TYPE_CHECKING:
-    from crossohm.torch import TorchNetwork
+from crossohm.chain.inspection.describe import describe
+from crossohm.layers.network import Network
+from crossohm.params import ADCParameters, DACParameters
 
 
 @final
@@ -63,6 +54,16 @@ class LayerReport:
     dac: str
     adc: str
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file: ranges are pairs again."""
+        low_high = found["input_range"]
+        ranges = {
+            "input_range": None if low_high is None else tuple(low_high),
+            "adc_ranges": tuple(map(tuple, found["adc_ranges"])),
+        }
+        return cls(**{**found, **ranges})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         return asdict(self)
@@ -100,13 +101,18 @@ class HardwareReport:
         rows, columns = ([getattr(layer, name) for layer in self.layers] for name in ("array_rows", "array_columns"))
         return max(rows, default=0), max(columns, default=0)
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` made, also when it has been a file."""
+        return cls(tuple(LayerReport.from_dict(layer) for layer in found["layers"]))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for files."""
         totals = {"arrays": self.arrays, "devices": self.devices, "mvms": self.mvms}
         return {"layers": [layer.as_dict() for layer in self.layers], "totals": totals}
 
 
-def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
+def hardware_report(network: Network, image: Any) -> HardwareReport:
     """What a network on hardware occupies.
 
     Args:
@@ -121,62 +127,26 @@ def hardware_report(network: TorchNetwork, image: Any) -> HardwareReport:
 
 def layer_report(name: str, kind: str, core: AnalogCore, vectors: int) -> LayerReport:
     """What one core occupies; ``vectors`` is the number of input vectors per image."""
-    arrays = core.arrays
-    drive, digitisers = converters(core.blocks[0].record, core.params, Operation.MVM)
+    found, xbar = describe(core.state), core.params.xbar
     return LayerReport(
         layer=name,
         kind=kind,
         outputs=core.nrow,
         inputs=core.ncol,
-        arrays=len(arrays),
-        array_rows=max(array.rows for array in arrays),
-        array_columns=max(array.columns for array in arrays),
-        devices=sum(array.rows * array.columns for array in arrays),
-        mvms=vectors * sum(map(_operations, core.blocks)),
-        cell_levels=_cell_levels(core.params),
-        input_range=_input_range(drive),
-        dac_levels=drive.dac.levels,
-        adc_levels=_adc_levels(digitisers),
-        adc_ranges=_adc_ranges(core),
-        dac="ideal" if drive.dac.ideal else _in_words(core.params.xbar.dac.mvm),
-        adc="ideal" if not digitisers else _in_words(core.params.xbar.adc.mvm),
+        arrays=len(found.arrays),
+        array_rows=max(array.rows for array in found.arrays),
+        array_columns=max(array.columns for array in found.arrays),
+        devices=sum(array.rows * array.columns for array in found.arrays),
+        mvms=vectors * found.operations,
+        cell_levels=found.cell_levels,
+        input_range=found.input_range,
+        dac_levels=found.dac_levels,
+        adc_levels=found.adc_levels,
+        adc_ranges=found.adc_ranges,
+        dac=_in_words(xbar.dac.mvm) if xbar.dac.mvm.converts else "ideal",
+        adc=_in_words(xbar.adc.mvm) if xbar.adc.mvm.converts else "ideal",
     )
 
 
 def _in_words(converter: ADCParameters | DACParameters) -> str:
     return f"{converter.model}, {converter.bits} {'bit' if converter.bits == 1 else 'bits'}"
-
-
-def _operations(block: Block) -> int:
-    """Operations of the arrays of a block per vector: every input slice drives every array once."""
-    slices = len(build_drive(block.params, Operation.MVM).dac.plane_weights)
-    return max(1, slices) * sum(1 for _ in block.record.places())
-
-
-def _cell_levels(params: CrossSimParameters) -> int | None:
-    bits = build_mapping(params).slice_bits or params.xbar.device.cell_bits
-    return 2**bits if bits else None
-
-
-def _input_range(drive: Drive) -> tuple[float, float] | None:
-    if drive.percentile is not None:
-        return None
-    return drive.clip or (-drive.scale, drive.scale)
-
-
-def _adc_levels(digitisers: Sequence[Digitiser] | None) -> int | None:
-    return digitisers[0].converters[0][0].levels if digitisers else None
-
-
-def _adc_ranges(core: AnalogCore) -> tuple[Limits, ...]:
-    """Limits per weight slice, the widest of all arrays."""
-    if not core.params.xbar.adc.mvm.converts:
-        return ()
-    found = [
-        adc_limits(block.params, build_mapping(block.params), Operation.MVM, columns)
-        for block in core.blocks
-        for columns in {part.stop - part.start for part in block.record.column_parts}
-    ]
-    return tuple(
-        (min(low for low, _ in limits), max(high for _, high in limits)) for limits in zip(*found, strict=True)
-    )

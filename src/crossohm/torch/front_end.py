@@ -1,10 +1,23 @@
-"""Where torch computes."""
+"""PyTorch as `crossohm.layers.network.FrontEnd`."""
 
 from __future__ import annotations
 
 import torch
 
 from crossohm.errors import ParameterError
+from crossohm.torch.network import TorchNetwork
+
+
+def network(
+    model: torch.nn.Module, batch_size: int = 250, *, fold_batchnorm: bool = True, device: str | None = None
+) -> TorchNetwork:
+    """A module as a network."""
+    return TorchNetwork(model, batch_size, fold_batchnorm=fold_batchnorm, device=device)
+
+
+def use_threads(count: int) -> None:
+    """Limit PyTorch to a number of CPU threads, in the whole process."""
+    torch.set_num_threads(count)
 
 
 def require_device(name: str, path: str, *, here: bool = True) -> None:

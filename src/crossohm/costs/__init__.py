@@ -1,0 +1,1 @@
+"""What hardware takes: arrays, cells, operations."""

@@ -1,0 +1,115 @@
+"""What a conversion makes of each layer of a model, from what the user chose."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from crossohm.errors import ParameterError
+from crossohm.layers.given import users_level
+from crossohm.layers.hardware import CalibratedHardware, Hardware, calibrated_foldings
+from crossohm.layers.patterns import choice_of_layers
+
+#: What users choose: one for all layers, a list with one per layer, or a table of name patterns.
+HardwareChoice = Hardware | Sequence[Hardware] | Mapping[str, Hardware]
+#: Why BatchNorm stays digital where others are folded.
+_UNFOLDED = "the hardware of the layer before was not calibrated for it"
+
+
+@final
+@dataclass(frozen=True)
+class Conversion:
+    """What becomes of one layer.
+
+    Attributes:
+        name: Of its cores.
+        hardware: As the user gave it.
+        bias_rows: Matrix columns per bias.
+        grouping: How grouped convolutions are stored; None: as the kind does by default.
+    """
+
+    name: str
+    hardware: Hardware
+    bias_rows: int
+    grouping: str | None
+
+
+def conversions(
+    names: Sequence[str], params: HardwareChoice, bias_rows: Any, grouping: Any, within: str
+) -> dict[str, Conversion]:
+    """What becomes of each layer that does not stay digital.
+
+    Args:
+        names: Convertible layers; one with an empty name is the model itself.
+        params: Chosen hardware.
+        bias_rows: Chosen numbers of matrix columns that hold the bias.
+        grouping: Chosen ways to store grouped convolutions.
+        within: Place of the model in the network it is a part of.
+
+    Raises:
+        ParameterError: a list has the wrong length.
+        UnknownNameError: a pattern matches no layer.
+
+    Warns:
+        RuntimeWarning: calibrated hardware lacks some of the layers.
+    """
+    hardware = hardware_of_layers(names, params)
+    _report_undescribed(params, names)
+    rows = choice_of_layers("bias_rows", bias_rows, names)
+    groupings = choice_of_layers("grouping", grouping, names)
+    return {
+        place: Conversion(
+            ".".join(filter(None, (within, place))), hardware[place], rows.get(place, 0), groupings.get(place)
+        )
+        for place in names
+        if place in hardware
+    }
+
+
+def hardware_of_layers(names: Sequence[str], params: HardwareChoice) -> dict[str, Any]:
+    """What was chosen for each layer; for a model that is a layer itself, a list is one per array, not per layer."""
+    return {"": params} if list(names) == [""] else choice_of_layers("params", params, names)
+
+
+def known_foldings(names: Sequence[str], params: HardwareChoice, fuse: bool | None) -> dict[str, set[bool]] | None:
+    """Whether BatchNorm was folded into each layer when its hardware was calibrated; empty where that is not known.
+
+    Args:
+        names: Convertible layers.
+        params: Chosen hardware.
+        fuse: What the user says about folding; None: as the hardware was calibrated.
+
+    Returns:
+        None where nothing is to be folded at all.
+
+    Raises:
+        ParameterError: ``fuse`` is none of True, False and None.
+    """
+    if fuse is False or list(names) == [""]:
+        return None
+    if fuse not in (None, True, False):
+        raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
+    chosen = choice_of_layers("params", params, names)
+    known = {name: calibrated_foldings(chosen.get(name)) for name in names}
+    return known if fuse or any(True in found for found in known.values()) else None
+
+
+def folding_obstacle(known: set[bool], fuse: bool | None) -> str:
+    """What speaks against folding into a layer of which `known_foldings` knows that; empty: nothing."""
+    missing = set() if fuse else {False}
+    return _UNFOLDED if False in (known or missing) else ""
+
+
+def _report_undescribed(params: HardwareChoice, names: Sequence[str]) -> None:
+    """Warn of layers that calibrated hardware knows nothing of: the model is not the one that was calibrated."""
+    if not isinstance(params, CalibratedHardware):
+        return
+    left = [name for name in names if name not in params]
+    if left:
+        message = (
+            f"the calibrated hardware describes {', '.join(params)}, and not {', '.join(left)}: these stay digital. "
+            "Calibrate this model, or pass a plain dict(...) if that is meant"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())

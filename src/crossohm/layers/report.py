@@ -1,0 +1,82 @@
+"""Which layers of a model run on arrays, which stay digital, and why; as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+
+@final
+@dataclass(frozen=True)
+class ReportedLayer:
+    """A layer with weights.
+
+    Attributes:
+        name: Place in the model.
+        kind: Its class.
+        shapes: Matrices it holds in arrays, ``(outputs, inputs with bias columns)`` each; empty if it has none.
+        arrays: Physical arrays they occupy.
+        reason: Why its products are digital; empty if they are analog.
+        convertible: True if a conversion puts it in arrays.
+        driven: Whether data of the example reached it; None without an example, and for modules of unknown kinds.
+        readers: Digital products that other code computed with its parameters for the example.
+    """
+
+    name: str
+    kind: str
+    shapes: tuple[tuple[int, int], ...]
+    arrays: int
+    reason: str
+    convertible: bool
+    driven: bool | None = None
+    readers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shapes = ", ".join(f"{rows} x {columns}" for rows, columns in self.shapes)
+        where = [f"{shapes} in {self.arrays} arrays"] if self.shapes else []
+        where += [self.reason] if self.reason else []
+        if self.driven is False and not self.readers:
+            where.append("not reached by the example")
+        if self.readers and (self.driven or not self.shapes):
+            where.append(_read_by(self.readers))
+        return f"{self.name or '(model)'} ({self.kind}): {'; '.join(where)}"
+
+    def tried(self, driven: bool | None, readers: tuple[str, ...]) -> Self:
+        """The same with what an example showed; layers in arrays that are only read count as digital."""
+        passed_by = bool(self.shapes and readers and not driven)
+        reason = f"its arrays are not used: {_read_by(readers)}" if passed_by else self.reason
+        return replace(self, reason=reason, driven=driven, readers=readers)
+
+
+@final
+@dataclass(frozen=True)
+class ConversionReport:
+    """The layers with weights of a model, in order of definition; prints as a table.
+
+    Attributes:
+        layers: All of them.
+        others: Digital products of the example with parameters that no module of the model has.
+    """
+
+    layers: tuple[ReportedLayer, ...]
+    others: tuple[str, ...] = ()
+
+    @property
+    def analog(self) -> tuple[ReportedLayer, ...]:
+        """Layers in arrays."""
+        return tuple(layer for layer in self.layers if not layer.reason)
+
+    @property
+    def digital(self) -> tuple[ReportedLayer, ...]:
+        """Layers that stay digital."""
+        return tuple(layer for layer in self.layers if layer.reason)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital"]
+        lines += [f"  {layer}" for layer in self.layers]
+        lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
+        return "\n".join(lines)
+
+
+def _read_by(readers: tuple[str, ...]) -> str:
+    return f"read digitally by {', '.join(readers)}"

@@ -1,0 +1,1 @@
+"""Networks of PyTorch: ours, and files that hold yours."""
