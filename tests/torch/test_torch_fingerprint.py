@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware
 
+from crossohm.backends.fingerprint import CHUNK
+from crossohm.backends.torch_fingerprint import fingerprint
 from crossohm.layers.saved_chip import SavedChip
 from crossohm.torch import from_torch
-from crossohm.torch.arrays.fingerprint import _CHUNK, fingerprint
 
 #: Dtypes of parameters, and integers of their size.
 DTYPES = {
@@ -92,7 +93,7 @@ def test_lengths_and_dtypes_are_told_apart(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("extra", [-1, 0, 1, 5])
 def test_single_changes_are_seen_in_large_tensors(dtype, extra):
-    length = 2 * _CHUNK * 8 // dtype.itemsize + extra
+    length = 2 * CHUNK * 8 // dtype.itemsize + extra
     value = torch.zeros(length, dtype=dtype)
     seen = {fingerprint(value)}
     for position in (0, 1, length // 2, length - 2, length - 1):

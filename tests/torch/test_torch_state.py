@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 from torch_cases import PROGRAMMING_ERROR, digital, hardware, inputs, resnet
 
 from crossohm import AnalogCore, CrossSimParameters, ParameterError, StaleArraysError
+from crossohm.backends.torch_fingerprint import fingerprint
 from crossohm.torch import AnalogLinear, analog_modules, from_torch, reinitialize, synchronize, to_torch
-from crossohm.torch.arrays.fingerprint import fingerprint
 
 OPTIONS = {"in_features": 6, "out_features": 4}
 

@@ -53,6 +53,16 @@ class Backend(Protocol):
     def eager(self) -> AbstractContextManager[Any]:
         """Context for constants that are kept: made at once, whatever traces or transforms the present call."""
 
+    def concrete(self, value: Array) -> Array:
+        """The array with actual values behind what a transform of the library has wrapped, without gradient.
+
+        Raises:
+            UnsupportedError: there is no one such array.
+        """
+
+    def fingerprint(self, value: Array) -> int:
+        """A number that tells whether values changed, see `crossohm.backends.fingerprint`."""
+
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
+from crossohm.backends.fingerprint import fingerprint
 
 
 @final
@@ -48,6 +49,12 @@ class CupyBackend:
 
     def eager(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def concrete(self, value: Array) -> Array:
+        return value
+
+    def fingerprint(self, value: Array) -> int:
+        return fingerprint(cupy.asnumpy(value), self.dtype_name(value))
 
     def is_traced(self, value: Array) -> bool:
         return False

@@ -12,7 +12,8 @@ import numpy as np
 
 from crossohm.backends import Array, beyond, convolution
 from crossohm.backends.convolution import Steps
-from crossohm.errors import InputError
+from crossohm.backends.fingerprint import fingerprint
+from crossohm.errors import InputError, UnsupportedError
 
 
 @final
@@ -55,6 +56,16 @@ class JaxBackend:
 
     def eager(self) -> AbstractContextManager[Any]:
         return jax.ensure_compile_time_eval()  # type: ignore[no-any-return]
+
+    def concrete(self, value: Array) -> Array:
+        if self.is_traced(value):
+            raise UnsupportedError(
+                "values are not known while jax.jit, grad or vmap traces a function; arrays are written outside of it"
+            )
+        return value
+
+    def fingerprint(self, value: Array) -> int:
+        return fingerprint(np.asarray(self.concrete(value)), self.dtype_name(value))
 
     def is_traced(self, value: Array) -> bool:
         return isinstance(value, jax.core.Tracer)

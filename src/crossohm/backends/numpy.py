@@ -13,6 +13,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
+from crossohm.backends.fingerprint import fingerprint
 
 
 @final
@@ -70,6 +71,12 @@ class NumpyBackend:
 
     def eager(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def concrete(self, value: Array) -> Array:
+        return value
+
+    def fingerprint(self, value: Array) -> int:
+        return fingerprint(value, self.dtype_name(value))
 
     def is_traced(self, value: Array) -> bool:
         return False

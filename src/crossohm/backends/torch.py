@@ -15,7 +15,8 @@ from torch.nn import grad as gradients
 
 from crossohm.backends import Array, beyond
 from crossohm.backends.convolution import Steps
-from crossohm.errors import InputError
+from crossohm.backends.torch_fingerprint import fingerprint
+from crossohm.errors import InputError, UnsupportedError
 
 #: By number of axes of positions.
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -67,6 +68,25 @@ class TorchBackend:
 
     def eager(self) -> AbstractContextManager[Any]:
         return _apart()
+
+    def concrete(self, value: Array) -> Array:
+        functorch = torch._C._functorch
+        if not functorch.is_functorch_wrapped_tensor(value):
+            return value.detach()
+        while functorch.is_functorch_wrapped_tensor(value):
+            if functorch.is_batchedtensor(value):
+                raise UnsupportedError(
+                    "torch.func.vmap over the parameters of an analog layer: its arrays hold one matrix at a time; "
+                    "loop over the parameters, or vmap over inputs only"
+                )
+            value = functorch.get_unwrapped(value)
+        with torch._C._DisableFuncTorch():
+            return value.detach()
+
+    def fingerprint(self, value: Array) -> int:
+        plain = self.concrete(value)
+        with torch._C._DisableFuncTorch():
+            return fingerprint(plain)
 
     def is_traced(self, value: Array) -> bool:
         return False

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
-from torch import Tensor
 from torch.autograd import forward_ad
 
 from crossohm.errors import UnsupportedError
@@ -27,28 +24,3 @@ def refuse_transforms(gradient: str) -> None:
             f"gradient = {gradient!r} inside torch.func transforms or forward-mode differentiation: this mode needs "
             "plain autograd; use torch.autograd, or gradient = 'programmed'"
         )
-
-
-def plain(value: Tensor) -> Tensor:
-    """The tensor with actual values behind parameters that a transform has wrapped, without gradient.
-
-    Raises:
-        UnsupportedError: a `vmap` runs over it, and it has many values.
-    """
-    functorch = torch._C._functorch
-    if not functorch.is_functorch_wrapped_tensor(value):
-        return value.detach()
-    while functorch.is_functorch_wrapped_tensor(value):
-        if functorch.is_batchedtensor(value):
-            raise UnsupportedError(
-                "torch.func.vmap over the parameters of an analog layer: its arrays hold one matrix at a time; loop "
-                "over the parameters, or vmap over inputs only"
-            )
-        value = functorch.get_unwrapped(value)
-    with outside_transforms():
-        return value.detach()
-
-
-def outside_transforms() -> AbstractContextManager[None]:
-    """Operations on plain tensors inside this block are none of the transforms' business."""
-    return torch._C._DisableFuncTorch()

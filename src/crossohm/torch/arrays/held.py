@@ -1,264 +1,32 @@
-"""`HeldMatrix`: one matrix in analog arrays that follows the parameters it is formed from."""
+"""`HeldMatrix`: one matrix in analog arrays that follows PyTorch parameters, and products with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
-from itertools import zip_longest
-from types import MappingProxyType
-from typing import Any, Protocol, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from crossohm._random import chip_rng
 from crossohm.backends import backend_of
 from crossohm.chain import AnalogCore
-from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
-from crossohm.chain.siblings import replace_soon
-from crossohm.errors import StaleArraysError
+from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.convolution import Convolution, with_all_cells
-from crossohm.layers.layout import Layout
-from crossohm.params import CrossSimParameters
+from crossohm.layers.held_matrix import HeldArrays
 from crossohm.torch.arrays.chain_gradient import chain_product
-from crossohm.torch.arrays.fingerprint import fingerprint
 from crossohm.torch.arrays.gradient import DifferentiableContraction, differentiable_product
 from crossohm.torch.arrays.wires import through_wires
 from crossohm.torch.tracing import untraced
-from crossohm.torch.transforms import is_transforming, outside_transforms, plain, refuse_transforms
-
-
-class Owner(Protocol):
-    """The layer that has a matrix: its parameters, and what it wants of the arrays."""
-
-    @property
-    def name(self) -> str:
-        """Of the layer."""
-
-    @property
-    def sync(self) -> str:
-        """What happens when parameters have changed since the arrays were written."""
-
-    @property
-    def gradient(self) -> str:
-        """Which derivative backward computes."""
-
-    def parameter_values(self, names: Sequence[str]) -> Mapping[str, Tensor]:
-        """Parameters, or the expressions that stand for them, by name."""
+from crossohm.torch.transforms import is_transforming, refuse_transforms
 
 
 @final
-class HeldMatrix:
-    """One matrix of a layer in analog arrays.
+class HeldMatrix(HeldArrays):
+    """One matrix of a layer in analog arrays; see `HeldArrays` for how it follows parameters.
 
-    The arrays are written at once, and again before they are next used whenever the values of a parameter they hold are
-    others than those written, if `AnalogLayer.sync` is ``"auto"``.
-
-    Args:
-        layer: The layer that owns the parameters.
-        layout: Where they lie in the matrix.
-        params: The hardware: one description, or a list with one per array.
-        seed: The chip; None draws one.
-        name: Name of the core; it keys the chip's errors.
+    Products have the gradients that `AnalogLayer.gradient` asks for.
     """
-
-    #: Input vectors multiplied since this was set to a number; None: they are not counted.
-    vectors: int | None = None
-
-    _core: AnalogCore
-    _written: tuple[int, ...]
-    _copy: tuple[Any, Any, Tensor] | None
-
-    def __init__(
-        self,
-        layer: Owner,
-        layout: Layout,
-        params: CrossSimParameters | list[CrossSimParameters],
-        seed: int | None,
-        name: str,
-    ) -> None:
-        self.params = params
-        self.layout = layout
-        self._layer = layer
-        self._install(self._built(seed, name))
-
-    @classmethod
-    def around(
-        cls,
-        layer: Owner,
-        layout: Layout,
-        params: CrossSimParameters | list[CrossSimParameters],
-        core: AnalogCore,
-        written: tuple[int, ...] | None,
-    ) -> HeldMatrix:
-        """A matrix whose arrays exist already.
-
-        Args:
-            layer: As for a new matrix, like ``layout`` and ``params``.
-            layout: See ``layer``.
-            params: See ``layer``.
-            core: The arrays.
-            written: Fingerprints of the parameters they were written from; None: the present parameters.
-        """
-        held = cls.__new__(cls)
-        held.params, held._layer, held.layout = params, layer, layout
-        held._install(core)
-        if written is not None:
-            held._written = written
-        return held
-
-    @property
-    def seed(self) -> int:
-        """The chip."""
-        return self._core.seed
-
-    @property
-    def name(self) -> str:
-        """Name of the core."""
-        return self._core.name
-
-    @property
-    def core(self) -> AnalogCore:
-        """The arrays, holding the present parameters as far as the layer's policy wants.
-
-        Raises:
-            StaleArraysError: parameters changed and the policy is ``"error"``.
-        """
-        self._follow()
-        return self._core
-
-    @property
-    def built(self) -> AnalogCore:
-        """The arrays as they are, whatever the parameters have become since."""
-        return self._core
-
-    # --- the matrix ---------------------------------------------------------------------------------------------------
-
-    def form(self) -> Tensor:
-        """The ideal matrix, ``(outputs, inputs + bias columns)``, differentiable."""
-        return self.layout.matrix(self._values())
-
-    def _values(self) -> Mapping[str, Tensor]:
-        return self._layer.parameter_values(self.layout.parameters)
-
-    def _stored(self) -> tuple[Tensor, ...]:
-        """What the matrix holds of each parameter."""
-        return self.layout.stored(self._values())
-
-    def ideal(self) -> Tensor:
-        """The ideal matrix without gradient."""
-        with torch.no_grad():
-            return plain(self.form())
-
-    def programmed(self) -> Tensor:
-        """The matrix the arrays hold, in dtype and on the device of the parameters; one common copy per write."""
-        return self.read(self.core)
-
-    def synchronize(self) -> None:
-        """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""
-        self._write(None)
-
-    def reinitialize(self, seed: int | None = None) -> None:
-        """Build another chip from `params` and write the parameters into it.
-
-        Args:
-            seed: The chip; by default the one that follows the present chip in a fixed random sequence.
-        """
-        chip = next_chip(self.seed) if seed is None else seed
-        replace_soon(self._core)
-        self._install(self._built(chip, self.name))
-
-    def _built(self, seed: int | None, name: str) -> AnalogCore:
-        return AnalogCore(self.ideal(), self.params, seed=seed, name=name, row_groups=self.layout.row_groups)
-
-    def _write(self, parts: list[tuple[slice, slice]] | None) -> None:
-        """Write the matrix, or only these rows and columns of it."""
-        matrix = self.ideal()
-        with outside_transforms():
-            self._core.set_matrix(matrix, parts)
-        self.mark_written()
-
-    def _install(self, core: AnalogCore) -> None:
-        self._core = core
-        self.mark_written()
-
-    def read(self, core: AnalogCore, through_wires: bool = False) -> Tensor:
-        """What ``core`` holds, as `programmed`; on request what inputs meet behind its wires."""
-        like = self._stored()[0]
-        key = (like.dtype, like.device, through_wires)
-        if self._copy is None or self._copy[0] is not core.blocks or self._copy[1] != key:
-            found = core.effective_matrix() if through_wires else core.get_matrix()
-            with backend_of(like).eager():
-                copied = torch.as_tensor(found, dtype=like.dtype, device=like.device)
-            self._copy = (core.blocks, key, copied)
-        return self._copy[2]
-
-    def read_for_inputs(self, core: AnalogCore) -> Tensor:
-        """The matrix of ``core`` that the gradient of the inputs uses, as `AnalogLayer.gradient` says."""
-        return self.read(core, through_wires=self._layer.gradient == "wires")
-
-    # --- keeping arrays and parameters together -----------------------------------------------------------------------
-
-    def is_written(self, moves: Mapping[int, int] = MappingProxyType({})) -> bool:
-        """True if the arrays hold the present values of the parameters.
-
-        Args:
-            moves: For fingerprints, those of the same values in another dtype.
-        """
-        now = self._stamps()
-        return len(now) == len(self._written) and all(
-            stamp in (then, moves.get(then)) for stamp, then in zip(now, self._written, strict=True)
-        )
-
-    def mark_written(self) -> None:
-        """Take the present values of the parameters for what the arrays hold."""
-        self._written = self._stamps()
-        self._copy = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_copy": None}
-
-    @property
-    def written(self) -> tuple[int, ...]:
-        """Fingerprints of the parameters as they were when the arrays were written."""
-        return self._written
-
-    @property
-    def dtypes(self) -> list[str]:
-        """Dtypes of the parameters."""
-        return [_dtype_name(parameter) for parameter in self._stored()]
-
-    def _stamps(self) -> tuple[int, ...]:
-        values = [plain(parameter) for parameter in self._stored()]
-        with outside_transforms():
-            return tuple(fingerprint(value) for value in values)
-
-    def _follow(self) -> None:
-        """Bring arrays and parameters together, as the layer's policy asks for."""
-        policy = self._layer.sync
-        if policy == "manual":
-            return
-        changed = self._changed()
-        if not changed:
-            return
-        if policy == "error":
-            found = [self.layout.parameters[index] for index in changed]
-            which = ", ".join(dict.fromkeys(found))
-            raise StaleArraysError(
-                f"{which} of {type(self._layer).__name__} {self._layer.name!r} changed after the arrays were written "
-                "(sync = 'error'); write them with synchronize(), or set layer.sync = 'auto' to have it done before "
-                "the next product"
-            )
-        names = self.layout.parameters
-        whole = len(changed) == len(names)
-        self._write(None if whole else [region for i in changed for region in self.layout.regions(names[i])])
-
-    def _changed(self) -> list[int]:
-        """Which of the stored parameters have other values than those written."""
-        pairs = zip_longest(self._stamps(), self._written)
-        return [index for index, (now, then) in enumerate(pairs) if now != then]
-
-    # --- the product --------------------------------------------------------------------------------------------------
 
     @untraced
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
@@ -284,7 +52,7 @@ class HeldMatrix:
         plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
         if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution):
             return None
-        core, dtype = self.core, _dtype_name(bias)
+        core, dtype = self.core, backend_of(bias).dtype_name(bias)
         same = x.dtype == bias.dtype == self._stored()[0].dtype
         if not same or output_dtype(core.params.core.output_dtype, dtype, dtype) != dtype:
             return None
@@ -304,7 +72,7 @@ class HeldMatrix:
 
     def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
         """What the arrays of ``core`` return, without gradient."""
-        return self._converted(core, x, lambda working: core.apply(working, contraction))
+        return self._converted(core, x, _exactly(lambda working: core.apply(working, contraction)))
 
     @untraced
     def _through_chain(
@@ -315,23 +83,14 @@ class HeldMatrix:
             return self.multiply(core, contraction, x)
         if matrix is None:
             x = x.clone()  # a layer without trained weights lets its input be changed afterwards
-        return self._converted(core, x, lambda working: chain_product(core, contraction, matrix, working))
+        return self._converted(core, x, _exactly(lambda working: chain_product(core, contraction, matrix, working)))
 
-    def _converted(self, core: AnalogCore, x: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
-        """A product in the dtype that holds parameters and inputs, its result in the dtype the hardware returns."""
-        stored, given = _dtype_name(self._stored()[0]), _dtype_name(x)
-        working = x.to(getattr(torch, joint_dtype(stored, given)))
+
+def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """``product`` in the dtype of its inputs, whatever autocast wants."""
+
+    def call(x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            y = product(working)
-        if self.vectors is not None:
-            self.vectors += y.numel() // y.shape[1]
-        return cast_output(y, output_dtype(core.params.core.output_dtype, stored, given))
+            return product(x)
 
-
-def next_chip(seed: int) -> int:
-    """The chip that follows ``seed`` in a fixed random sequence."""
-    return int(chip_rng(seed, "next chip").integers(2**63))
-
-
-def _dtype_name(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
+    return call

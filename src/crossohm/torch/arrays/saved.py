@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from crossohm.backends.fingerprint import VERSION
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_of_matrices
+from crossohm.layers.held_matrix import Owner
 from crossohm.layers.layout import Layout
 from crossohm.layers.saved_chip import SavedChip
-from crossohm.torch.arrays.fingerprint import VERSION
-from crossohm.torch.arrays.held import HeldMatrix, Owner
+from crossohm.torch.arrays.held import HeldMatrix
 
 
 class Layer(Owner, Protocol):

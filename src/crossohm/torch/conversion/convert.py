@@ -28,7 +28,7 @@ from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import try_out
-from crossohm.torch.layers.conv import AnalogConvolution
+from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer, Gradient, Sync
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
@@ -216,7 +216,7 @@ def reinitialize(model: nn.Module, seed: int | None = None, params: HardwareChoi
 
 def _converted(module: nn.Module, choice: Conversion, seed: int) -> AnalogLayer:
     kind = ANALOG_KINDS[type(module)]
-    grouped = choice.grouping is not None and issubclass(kind, AnalogConvolution)
+    grouped = choice.grouping is not None and issubclass(kind, ConvolutionLayer)
     options = {"grouping": choice.grouping} if grouped else {}
     try:
         rows = (choice.bias_rows,) * kind.bias_kinds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,12 @@ from crossohm.torch.layers.scores import attend, joint_mask
 
 #: The inputs, and their weights where these have different sizes.
 _SIDES = {"query": "q_proj_weight", "key": "k_proj_weight", "value": "v_proj_weight"}
+
+
+def _owns_weights(module: nn.MultiheadAttention) -> bool:
+    """True if the weights are parameters of the layer's own."""
+    found = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    return "out_proj.weight" in found and ("in_proj_weight" in found or found.issuperset(_SIDES.values()))
 
 
 @final
@@ -47,6 +53,7 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
     """
 
     digital_type = nn.MultiheadAttention
+    convertible = staticmethod(_owns_weights)
 
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
@@ -74,14 +81,6 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         shape = (embed_dim, num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, batch_first)
         nn.MultiheadAttention.__init__(self, *shape, device=device, dtype=dtype)
         self._install(params, bias_rows, seed, name)
-
-    @classmethod
-    def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly torch's, with weights that are parameters of its own."""
-        if not super().converts(module):
-            return False
-        found = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-        return "out_proj.weight" in found and ("in_proj_weight" in found or found.issuperset(_SIDES.values()))
 
     # --- biases -------------------------------------------------------------------------------------------------------
 
@@ -140,12 +139,6 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         sides = list(_SIDES.values()) if self.in_proj_weight is None else ["in_proj_weight"]
         names = [*sides, "out_proj.weight", "in_proj_bias", "out_proj.bias"]
         return tuple(held.get(name, given.get(name)) for name in names)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """The chip is taken over once all parameters are there, those of ``out_proj`` included."""
-        metadata, strict, *_ = rest
-        self.out_proj._load_from_state_dict(state_dict, f"{prefix}out_proj.", metadata, strict, [], [], [])
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     # --- the product --------------------------------------------------------------------------------------------------
 

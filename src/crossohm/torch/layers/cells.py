@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates
+from crossohm.torch.layers.layer import owns
 from crossohm.torch.layers.recurrent import AnalogRecurrent
 
 
 class AnalogCell(AnalogRecurrent):
     """Base of the recurrent cells: a mixin before the torch cell."""
 
-    @classmethod
-    def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly the cell this kind stands for, and its weights are parameters of its own."""
-        weights = (module._parameters.get(name) for name in ("weight_ih", "weight_hh"))
-        return super().converts(module) and all(weight is not None for weight in weights)
+    convertible = staticmethod(owns("weight_ih", "weight_hh"))
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """The state after one time step.
@@ -127,9 +124,6 @@ class AnalogLSTMCell(AnalogCell, nn.LSTMCell):
 
     def _gates(self) -> Gates:
         return LSTM_GATES
-
-    def _state_sizes(self) -> tuple[int, ...]:
-        return self.hidden_size, self.hidden_size
 
 
 @final

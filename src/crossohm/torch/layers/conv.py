@@ -23,12 +23,84 @@ Size = int | tuple[int, ...]
 GROUPINGS = ("dense", "per_group")
 
 
-class AnalogConvolution(WeightedLayer):
-    """Base of the convolution layers: a mixin before the torch layer.
+class ConvolutionLayer(WeightedLayer):
+    """Base of convolutions and transposed convolutions: all of them are convolutions in the arrays.
 
     The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
     an output has programmed zeros at the channels of the other groups. With ``grouping="per_group"`` every group has
     arrays of its own instead, and the matrix is ``(out_channels, in_channels / groups * taps + bias columns)``.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    padding_mode: str
+    groups: int
+
+    _own = (*WeightedLayer._own, "_grouping")
+    _bias_lines = 1  # one channel of ones drives all bias columns
+
+    @property
+    def _native_padding(self) -> tuple[int, ...]:
+        """Margin that torch's convolution may add itself."""
+        raise NotImplementedError
+
+    @property
+    def _kernel_stride(self) -> tuple[int, ...]:
+        """Step of the convolution that the arrays compute."""
+        raise NotImplementedError
+
+    @property
+    def _kernel(self) -> View:
+        """The weight as the kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
+        raise NotImplementedError
+
+    def _configure(self, grouping: str = "dense") -> None:
+        if grouping not in GROUPINGS:
+            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
+        self._grouping = grouping
+
+    @property
+    def grouping(self) -> str:
+        """How groups are stored: ``"dense"`` or ``"per_group"``."""
+        return self._grouping
+
+    def _convolve(self, x: Tensor, prepare: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Convolve what ``prepare`` makes of the inputs, with or without batch."""
+        rank = len(self.kernel_size)
+        if x.ndim not in (rank + 1, rank + 2) or x.shape[-1 - rank] != self.in_channels:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)} does not fit {type(self).__name__}(in_channels={self.in_channels}); "
+                f"expected (batch, {self.in_channels}) or ({self.in_channels},) and {rank} axes of positions"
+            )
+        batched = x.ndim == rank + 2
+        y = self._through_arrays(prepare(x if batched else x[None], *arguments))
+        return y if batched else y[0]
+
+    def _margins(self) -> Margins:
+        """Padding before and after, along each axis."""
+        return torch_margins(self.padding, self.kernel_size, self.dilation)
+
+    def _contraction(self) -> Convolution | GroupedConvolution:
+        taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
+        shape = (self.in_channels, taps, self._kernel_stride, dilation)
+        whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
+        return GroupedConvolution(whole) if self._grouping == "per_group" and self.groups > 1 else whole
+
+    def layout(self, bias_columns: int) -> Layout:
+        """Where weight and bias lie in the matrix, with so many columns for the bias."""
+        return convolution(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
+
+    def extra_repr(self) -> str:
+        """Torch's text, then the hardware."""
+        return super().extra_repr() + (f", grouping={self._grouping}" if self.groups > 1 else "")
+
+
+class AnalogConvolution(ConvolutionLayer):
+    """Base of the convolution layers: a mixin before the torch layer; see `ConvolutionLayer` for the matrix.
 
     Args:
         params: The hardware: one description, or a list with one per array (output partitions outermost).
@@ -48,18 +120,6 @@ class AnalogConvolution(WeightedLayer):
         name: Name of the core; layers of one chip need different names to have independent errors.
         grouping: ``"dense"``: cells between groups are programmed to zero. ``"per_group"``: arrays of their own.
     """
-
-    in_channels: int
-    out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: str | tuple[int, ...]
-    padding_mode: str
-    groups: int
-
-    _own = (*WeightedLayer._own, "_grouping")
-    _bias_lines = 1  # one channel of ones drives all bias columns
 
     def __init__(
         self,
@@ -86,31 +146,9 @@ class AnalogConvolution(WeightedLayer):
         self._configure(grouping)
         self._install(params, bias_rows, seed, name)
 
-    def _configure(self, grouping: str = "dense") -> None:
-        if grouping not in GROUPINGS:
-            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
-        self._grouping = grouping
-
-    @property
-    def grouping(self) -> str:
-        """How groups are stored: ``"dense"`` or ``"per_group"``."""
-        return self._grouping
-
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
         return self._convolve(input, self._padded)
-
-    def _convolve(self, x: Tensor, prepare: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Convolve what ``prepare`` makes of the inputs, with or without batch."""
-        rank = len(self.kernel_size)
-        if x.ndim not in (rank + 1, rank + 2) or x.shape[-1 - rank] != self.in_channels:
-            raise ShapeError(
-                f"input of shape {tuple(x.shape)} does not fit {type(self).__name__}(in_channels={self.in_channels}); "
-                f"expected (batch, {self.in_channels}) or ({self.in_channels},) and {rank} axes of positions"
-            )
-        batched = x.ndim == rank + 2
-        y = self._through_arrays(prepare(x if batched else x[None], *arguments))
-        return y if batched else y[0]
 
     def _padded(self, x: Tensor) -> Tensor:
         sides = [side for pair in reversed(self._margins()) for side in pair]
@@ -120,40 +158,20 @@ class AnalogConvolution(WeightedLayer):
 
     @property
     def _native_padding(self) -> tuple[int, ...]:
-        """Margin that torch's convolution may add itself: the same on both sides, of zeros that drive nothing."""
+        """The margin, if it is the same on both sides, of zeros that drive nothing."""
         margins = self._margins()
         symmetric = self.padding_mode == "zeros" and all(before == after for before, after in margins)
         if not symmetric or self._bias_columns or not self._matrices[0].built.ignores_zeros:
             return ()
         return tuple(before for before, _ in margins)
 
-    def _margins(self) -> Margins:
-        """Padding before and after, along each axis."""
-        return torch_margins(self.padding, self.kernel_size, self.dilation)
-
     @property
     def _kernel_stride(self) -> tuple[int, ...]:
-        """Step of the convolution that the arrays compute."""
         return tuple(self.stride)
-
-    def _contraction(self) -> Convolution | GroupedConvolution:
-        taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
-        shape = (self.in_channels, taps, self._kernel_stride, dilation)
-        whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
-        return GroupedConvolution(whole) if self._grouping == "per_group" and self.groups > 1 else whole
-
-    def layout(self, bias_columns: int) -> Layout:
-        """Where weight and bias lie in the matrix, with so many columns for the bias."""
-        return convolution(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
 
     @property
     def _kernel(self) -> View:
-        """The weight as the kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
         return kernel_of_outputs(self.out_channels, self.in_channels // self.groups, self.kernel_size)
-
-    def extra_repr(self) -> str:
-        """Torch's text, then the hardware."""
-        return super().extra_repr() + (f", grouping={self._grouping}" if self.groups > 1 else "")
 
 
 @final

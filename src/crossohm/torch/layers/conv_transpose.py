@@ -13,10 +13,10 @@ from crossohm.layers.geometry import spread, transposed_margins
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import View
 from crossohm.layers.layouts import kernel_of_inputs
-from crossohm.torch.layers.conv import AnalogConvolution, Size
+from crossohm.torch.layers.conv import ConvolutionLayer, Size
 
 
-class AnalogTransposedConvolution(AnalogConvolution):
+class AnalogTransposedConvolution(ConvolutionLayer):
     """Base of the transposed convolution layers: a mixin before the torch layer.
 
     A transposed convolution is a convolution of stride one over the input with ``stride - 1`` zeros between its

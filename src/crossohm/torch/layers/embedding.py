@@ -13,7 +13,7 @@ from crossohm.errors import InputError, UnsupportedError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
-from crossohm.torch.layers.layer import AnalogLayer, reshaped
+from crossohm.torch.layers.layer import AnalogLayer, owns, reshaped
 
 
 @final
@@ -47,6 +47,7 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
     """
 
     digital_type = nn.Embedding
+    convertible = staticmethod(lambda module: owns("weight")(module) and _is_plain(module))
 
     def __init__(
         self,
@@ -69,11 +70,6 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         if not _is_plain(self):
             raise UnsupportedError("an analog embedding has no max_norm, scale_grad_by_freq or sparse gradient")
         self._install(params, 0, seed, name)
-
-    @classmethod
-    def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly a `torch.nn.Embedding` without ``max_norm`` and special gradients."""
-        return super().converts(module) and "weight" in module._parameters and _is_plain(module)
 
     def forward(self, input: Tensor) -> Tensor:
         """Read the columns of tokens.
@@ -102,4 +98,5 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
 
 
 def _is_plain(module: nn.Module) -> bool:
+    """True without ``max_norm`` and special gradients."""
     return module.max_norm is None and not module.scale_grad_by_freq and not module.sparse

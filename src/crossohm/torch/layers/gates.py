@@ -26,12 +26,14 @@ class Gates:
         of_input: The blocks of ``weight_ih`` and ``bias_ih``, in torch's order of gates.
         of_hidden: The blocks of ``weight_hh`` and ``bias_hh``.
         advance: Next state for pre-activations ``(batch, rows)`` and the present state.
+        memories: How many states follow the hidden one: an LSTM's cell state.
     """
 
     blocks: int
     of_input: tuple[int, ...]
     of_hidden: tuple[int, ...]
     advance: Callable[[Tensor, State], State]
+    memories: int = 0
 
     def place_input(self, values: Tensor) -> Tensor:
         """Rows of ``weight_ih`` or entries of ``bias_ih`` at their places in the matrix."""
@@ -68,6 +70,6 @@ def _advance_gru(pre: Tensor, state: State) -> State:
 #: By the nonlinearity of the cell.
 RNN_GATES = {"tanh": _rnn(torch.tanh), "relu": _rnn(torch.relu)}
 #: Input, forget, cell, output.
-LSTM_GATES = Gates(4, (0, 1, 2, 3), (0, 1, 2, 3), _advance_lstm)
+LSTM_GATES = Gates(4, (0, 1, 2, 3), (0, 1, 2, 3), _advance_lstm, memories=1)
 #: Reset, update, and the new state's parts of the input and of the hidden state, which the reset gate keeps apart.
 GRU_GATES = Gates(4, (0, 1, 2), (0, 1, 3), _advance_gru)

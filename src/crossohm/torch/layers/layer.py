@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -18,8 +18,9 @@ from crossohm.chain.siblings import replace_soon
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.layers.given import Given, warn_of_edits
 from crossohm.layers.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
+from crossohm.layers.held_matrix import next_chip
 from crossohm.layers.layout import Layout, values_of
-from crossohm.torch.arrays.held import HeldMatrix, next_chip
+from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
 from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.tracing import tracing_by
@@ -48,6 +49,10 @@ class AnalogLayer(nn.Module):
 
     #: The torch layer this kind stands for.
     digital_type: ClassVar[type[nn.Module]]
+    #: What must hold of a layer of that type so that it can be converted.
+    convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda module: True)
+    #: True: what is said of each matrix is a list also where there is only one.
+    _lists: ClassVar[bool] = False
     #: How many numbers of bias rows `from_torch` takes: one per kind of bias.
     bias_kinds: ClassVar[int] = 1
     #: Attributes an analog layer has beyond those of the torch layer.
@@ -120,8 +125,8 @@ class AnalogLayer(nn.Module):
 
     @classmethod
     def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly the layer this kind stands for."""
-        return type(module) is cls.digital_type
+        """True if ``module`` is exactly the layer this kind stands for, and nothing else about it forbids it."""
+        return type(module) is cls.digital_type and cls.convertible(module)
 
     def to_torch(
         self,
@@ -281,7 +286,7 @@ class AnalogLayer(nn.Module):
         return {name: value.clone() for name, value in held.items()}
 
     def _one_or_all(self, matrices: list[Tensor]) -> Tensor | list[Tensor]:
-        return matrices[0] if len(matrices) == 1 else matrices
+        return matrices if self._lists or len(matrices) > 1 else matrices[0]
 
     def __prepare_scriptable__(self) -> Self:
         """Torch asks for this before it compiles a model by `torch.jit.script`."""
@@ -329,7 +334,14 @@ class AnalogLayer(nn.Module):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str], *rest: Any
     ) -> None:
-        """A digital checkpoint has no chip: the arrays follow the loaded parameters as `sync` says."""
+        """A digital checkpoint has no chip: the arrays follow the loaded parameters as `sync` says.
+
+        A chip is taken over once all parameters it holds are there, those of layers inside this one included.
+        """
+        held = (name for matrix in self._matrices for name in matrix.layout.parameters)
+        for owner in sorted({name.rpartition(".")[0] for name in held} - {""}):
+            inner = self.get_submodule(owner)
+            inner._load_from_state_dict(state_dict, f"{prefix}{owner}.", local_metadata, strict, [], [], [])
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
         if prefix + "_extra_state" in missing_keys:
             missing_keys.remove(prefix + "_extra_state")
@@ -387,6 +399,11 @@ def checked_choice(argument: str, value: Any, choices: tuple[str, ...]) -> Any:
     if value not in choices:
         raise ParameterError(argument, value, "is no policy", allowed=", ".join(map(repr, choices)))
     return value
+
+
+def owns(*names: str) -> Callable[[nn.Module], bool]:
+    """A condition for `AnalogLayer.convertible`: these are parameters of the layer's own, not computed from others."""
+    return lambda module: all(module._parameters.get(name) is not None for name in names)
 
 
 @cache  # asked for several times in every product

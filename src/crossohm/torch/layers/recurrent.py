@@ -68,10 +68,6 @@ class AnalogRecurrent(AnalogLayer):
         """How the names of each cell's parameters end, and its layer."""
         raise NotImplementedError
 
-    def _state_sizes(self) -> tuple[int, ...]:
-        """Sizes of the hidden state and, for an LSTM, of the cell state."""
-        return (self.hidden_size,)
-
     # --- conversion and biases ----------------------------------------------------------------------------------------
 
     @classmethod
@@ -225,7 +221,9 @@ class AnalogRecurrent(AnalogLayer):
 
     def _states(self, given: Any, leading: tuple[int, ...], like: Tensor) -> State:
         """Initial states ``(*leading, size)`` from what the caller gave; zeros for None."""
-        shapes = [(*leading, size) for size in self._state_sizes()]
+        hidden = self.hidden_size
+        sizes = (getattr(self, "proj_size", 0) or hidden, *[hidden] * self._gates().memories)
+        shapes = [(*leading, size) for size in sizes]
         if given is None:
             return tuple(like.new_zeros(shape) for shape in shapes)
         parts = tuple(given) if isinstance(given, tuple | list) else (given,)

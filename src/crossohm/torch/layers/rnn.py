@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES, Gates, State
-from crossohm.torch.layers.layer import checked_rows, reshaped
+from crossohm.torch.layers.layer import checked_rows, owns, reshaped
 from crossohm.torch.layers.recurrent import AnalogRecurrent, BiasRows
 from crossohm.torch.layers.sequence import Steps, run_layers
 
@@ -34,11 +34,8 @@ class AnalogSequenceLayer(AnalogRecurrent):
     dropout: float
     bidirectional: bool
 
-    @classmethod
-    def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly the layer this kind stands for, and its weights are parameters of its own."""
-        names = getattr(module, "_flat_weights_names", ())
-        return super().converts(module) and all(module._parameters.get(name) is not None for name in names)
+    convertible = staticmethod(lambda module: owns(*module._flat_weights_names)(module))
+    _lists = True
 
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """Outputs of the last layer at every time step, and the states at the end, as `torch.nn` has them.
@@ -96,9 +93,6 @@ class AnalogSequenceLayer(AnalogRecurrent):
             )
         if not x.shape[1 if self.batch_first and x.ndim == 3 else 0]:
             raise ShapeError(f"input of shape {tuple(x.shape)}: a sequence needs at least one time step")
-
-    def _one_or_all(self, matrices: list[Tensor]) -> list[Tensor]:
-        return matrices
 
     @property
     def _directions(self) -> int:
@@ -241,9 +235,6 @@ class AnalogLSTM(AnalogSequenceLayer, nn.LSTM):
 
     def _gates(self) -> Gates:
         return LSTM_GATES
-
-    def _state_sizes(self) -> tuple[int, ...]:
-        return self.proj_size or self.hidden_size, self.hidden_size
 
 
 @final

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.gradient import DifferentiableContraction
-from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.layers.layer import AnalogLayer, owns
 
 
 class WeightedLayer(AnalogLayer):
@@ -17,10 +17,7 @@ class WeightedLayer(AnalogLayer):
     bias: nn.Parameter | None
     _rows: int
 
-    @classmethod
-    def converts(cls, module: nn.Module) -> bool:
-        """True if ``module`` is exactly the layer this kind stands for, and its weight is a parameter of its own."""
-        return super().converts(module) and module._parameters.get("weight") is not None
+    convertible = staticmethod(owns("weight"))
 
     @property
     def bias_rows(self) -> int:

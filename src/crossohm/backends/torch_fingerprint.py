@@ -1,0 +1,61 @@
+"""Fingerprints of PyTorch tensors, computed where these are; see `crossohm.backends.fingerprint`.
+
+Torch's version counter does not see changes through ``parameter.data``, so the values themselves are looked at.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from crossohm.backends.fingerprint import BASE, CHUNK, MASK, multipliers, number_of
+
+
+def fingerprint(value: Tensor) -> int:
+    """The fingerprint of a tensor without gradient."""
+    words, rest = _words(value.reshape(-1))
+    total: int = value.numel() + _number_of(value.dtype)
+    for chunk in words.split(CHUNK) if words.numel() > CHUNK else (words,):
+        total = (total * BASE + _weighted_sum(chunk)) & MASK
+    return total if rest is None else (total * BASE + _weighted_sum(rest)) & MASK
+
+
+def _words(flat: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Numbers as 64-bit integers, and the last incomplete one, if there is one, filled with zeros."""
+    size = flat.element_size()
+    if size == 8:
+        return flat.view(torch.int64), None
+    if flat.storage_offset() * size % 8:
+        flat = flat.clone()  # it begins in the middle of one
+    last = flat.numel() % (8 // size)
+    if not last:
+        return flat.view(torch.int64), None
+    whole = flat.numel() - last
+    rest = torch.nn.functional.pad(flat[whole:].view(torch.uint8), (0, 8 - last * size))
+    return flat[:whole].view(torch.int64), rest.view(torch.int64)
+
+
+@lru_cache
+def _number_of(dtype: torch.dtype) -> int:
+    name: str = str(dtype).removeprefix("torch.")
+    return number_of(name)
+
+
+def _weighted_sum(words: Tensor) -> int:
+    mixed = (words >> 33).bitwise_and_(0x7FFFFFFF).bitwise_xor_(words)
+    factors = _multipliers(words.numel(), words.device)
+    # Only processors have integer dot products.
+    total = torch.dot(mixed, factors) if words.device.type == "cpu" else (mixed * factors).sum()
+    return int(total.item()) & MASK
+
+
+@lru_cache(maxsize=1024)
+def _multipliers(count: int, device: torch.device) -> Tensor:
+    return _all_multipliers(device)[:count]
+
+
+@lru_cache
+def _all_multipliers(device: torch.device) -> Tensor:
+    return torch.as_tensor(multipliers()).to(device)
