@@ -2,7 +2,7 @@
 
     python benchmarks/survival.py fuzz [2000]    study files with random mistakes
     python benchmarks/survival.py kill [200]     a sweep of so many points, killed ten times and resumed
-    python benchmarks/survival.py dask [200]     the same on two Dask workers, one of which is killed
+    python benchmarks/survival.py workers [200]  the same on two worker processes, one of which is killed
 
 Each prints what it counted, and fails if a file gives a traceback, or a point is lost, differs, or is computed again
 without need.
@@ -28,7 +28,7 @@ import fuzzed
 import survival
 
 from crossohm.errors import CrossOhmError
-from crossohm.studies import Dask, load_study, run_study
+from crossohm.studies import Processes, load_study, run_study
 
 
 def fuzz(count: int) -> None:
@@ -61,18 +61,18 @@ def kill(points: int) -> None:
         print(f"{points} points, {killed} kills, {again} computed again, identical, {seconds:.0f} s")
 
 
-def dask(points: int) -> None:
+def workers(points: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         expected = _uninterrupted(folder, points)
         study = survival.write_study(folder, points)
         killer = survival.kill_a_worker(study, after=points // 3)
         begin = time.perf_counter()
-        results = run_study(load_study(study), folder / "dask", executor=Dask(workers=2))
+        results = run_study(load_study(study), folder / "workers", executor=Processes(2))
         seconds = time.perf_counter() - begin
         killer.join()
         assert results.complete
-        assert survival.measured(folder / "dask") == expected
+        assert survival.measured(folder / "workers") == expected
         survival.check_started(study, points, killed=1)
         again = len(survival.started(study)) - points
         print(f"{points} points on 2 workers, one killed, {again} computed again, identical, {seconds:.0f} s")
@@ -89,6 +89,6 @@ def _uninterrupted(folder: pathlib.Path, points: int) -> dict:
 
 
 if __name__ == "__main__":
-    attacks = {"fuzz": (fuzz, 2000), "kill": (kill, 200), "dask": (dask, 200)}
+    attacks = {"fuzz": (fuzz, 2000), "kill": (kill, 200), "workers": (workers, 200)}
     chosen, default = attacks[sys.argv[1]] if sys.argv[1:] and sys.argv[1] in attacks else sys.exit(__doc__)
     chosen(int(sys.argv[2]) if sys.argv[2:] else default)

@@ -59,7 +59,8 @@ import crossohm
 root, seen = crossohm.__path__[0], set()
 def watch(frame, event, _):
     code = frame.f_code
-    if event == "call" and code.co_filename.startswith(root) and code.co_name != "<module>":
+    function = code.co_flags & 1  # CO_OPTIMIZED: bodies of modules and classes, which run when imported, have it not
+    if event == "call" and code.co_filename.startswith(root) and function:
         seen.add(code.co_filename[len(root) + 1:])
 sys.setprofile(watch)
 {counted}

@@ -71,6 +71,14 @@ def _program(name: str) -> str:
 
 # -- the end of a run: what was not tested, in a line instead of one per place that skips ---------------------------
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let reports carry the defects of the reference, also from the processes of xdist."""
+    for item in items:
+        rows = {row for marker in item.iter_markers("reference_defect") for row in marker.args}
+        item.user_properties.extend(("reference_defect", row) for row in sorted(rows))
+
+
 _WITHOUT = {
     re.compile(r"(\S+) is not installed; install the package"): "install {} (Debian, Ubuntu: apt install {})",
     re.compile(r"could not import '([^']+)'"): "python -m pip install {}; make env installs all that tests need",
@@ -79,9 +87,17 @@ _WITHOUT = {
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was skipped, and how to have it tested."""
+    """Say what was skipped, and how to have it tested; and which defects of the reference are known to be absent."""
     for line in not_tested(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True)
+    absent = {
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "reference_defect"
+    }
+    if absent:
+        terminalreporter.write_line(f"defects of the reference shown to be absent: {', '.join(sorted(absent))}")
 
 
 def not_tested(skipped: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:

@@ -162,7 +162,8 @@ def test_left_operand_of_jax_dispatches_to_the_core() -> None:
     np.testing.assert_allclose(np.asarray(z @ core), np.asarray(z) @ A, atol=1e-5)
 
 
-def test_q07_one_core_serves_all_libraries_in_turn() -> None:
+@pytest.mark.reference_defect("Q07")
+def test_one_core_serves_all_libraries_in_turn() -> None:
     core = core_on(A.astype(np.float32), CONVERTERS)
     x = X.astype(np.float32)
     expected = core @ x
@@ -234,8 +235,9 @@ def test_one_generator_advances() -> None:
     assert np.all(core.matvec(X[:, 0], rng=rng) != core.matvec(X[:, 0], rng=rng))
 
 
+@pytest.mark.reference_defect("Q52")
 def test_default_noise_is_the_chips_own_and_repeatable() -> None:
-    """Q52: without a generator, products follow the seed of the core, whatever global generators do."""
+    """Without a generator, products follow the seed of the core, whatever global generators do."""
     runs = []
     for global_seed in (0, 1):
         np.random.seed(global_seed)  # which must not matter

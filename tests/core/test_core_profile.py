@@ -98,8 +98,9 @@ def test_every_weight_slice_has_a_tap(style: str) -> None:
         np.testing.assert_allclose(tap.currents[0][:, i], expected, atol=1e-14)
 
 
+@pytest.mark.reference_defect("Q47")
 def test_one_adc_after_shift_and_add_sees_the_sum() -> None:
-    """Q47: with input slices and one conversion, the tap holds the recombined current, not the slices."""
+    """With input slices and one conversion, the tap holds the recombined current, not the slices."""
     core = core_on(W, SLICING, ADC)
     tap, _ = tapped(core, X)
     assert len(tap.currents) == 1

@@ -164,8 +164,9 @@ def test_moment_method_has_the_law_of_explicit_sampling(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["balanced", "digital-subtraction", "unit-column", "sliced-offset", "partitions"])
+@pytest.mark.reference_defect("Q44")
 def test_moment_method_of_left_products(name: str) -> None:
-    """Also the transposed arrays of a VMM (Q44)."""
+    """Also the transposed arrays of a VMM."""
     settings = SETTINGS[name]
     same_law(samples(settings, seed=1, left=True), samples(settings, EXPLICIT, seed=2, left=True))
 

@@ -1,8 +1,7 @@
-"""The known defects of the public reference, one test per row of the specification's table in section 10.
+"""Laws of a core that the public reference breaks.
 
-Rows with a file of their own: Q11-Q14 and Q35 in test_update, Q16 (part) in test_ideal, Q18 in test_views, Q7 and Q52
-in test_core_backends, Q24 in test_reference_tables, Q47 in test_core_profile. Rows about wires (Q45, Q46) come with
-wire resistance, rows about parameter files and single devices or converters are tested with those.
+The marker `reference_defect` has the row of the specification's table in section 10; laws that belong elsewhere carry
+it there.
 """
 
 from __future__ import annotations
@@ -36,13 +35,15 @@ SLICED_INPUTS = {
 UNSIGNED = {"xbar.dac.mvm.model": "QuantizerDAC", "xbar.dac.mvm.signed": False}
 
 
-def test_q02_hardware_is_validated_when_a_core_is_built() -> None:
+@pytest.mark.reference_defect("Q02")
+def test_hardware_is_validated_when_a_core_is_built() -> None:
     params = hardware(MAX8, {"xbar.adc.mvm.adc_range_option": "GRANULAR"})
     with pytest.raises(ParameterError, match=r"xbar\.adc\.mvm\.adc_range_option"):
         AnalogCore(A, params)
 
 
-def test_q03_a_group_assigned_whole_belongs_to_the_tree() -> None:
+@pytest.mark.reference_defect("Q03")
+def test_a_group_assigned_whole_belongs_to_the_tree() -> None:
     params = CrossSimParameters()
     params.simulation = SimulationParameters()
     np.testing.assert_allclose(AnalogCore(A, params) @ X, A @ X, atol=1e-13)
@@ -55,19 +56,22 @@ def test_q03_a_group_assigned_whole_belongs_to_the_tree() -> None:
     assert np.max(np.abs(Z @ core - Z @ A)) > 1e-3
 
 
-def test_q04_weight_bits_of_unsliced_weights_warns() -> None:
+@pytest.mark.reference_defect("Q04")
+def test_weight_bits_of_unsliced_weights_warns() -> None:
     with pytest.warns(UserWarning, match=r"core\.weight_bits"):
         AnalogCore(A, hardware({"core.weight_bits": 8, "xbar.device.cell_bits": 3}))
 
 
-def test_q05_inputs_are_clipped_where_asked_also_with_an_ideal_dac() -> None:
+@pytest.mark.reference_defect("Q05")
+def test_inputs_are_clipped_where_asked_also_with_an_ideal_dac() -> None:
     clipping = {"core.mapping.inputs.mvm.min": -0.5, "core.mapping.inputs.mvm.max": 0.25}
     core = core_on(A, clipping, {"core.mapping.inputs.mvm.clipping": True})
     np.testing.assert_allclose(core @ X, A @ np.clip(X, -0.5, 0.25), atol=1e-13)
     np.testing.assert_allclose(core_on(A, clipping) @ X, A @ X, atol=1e-13)
 
 
-def test_q08_the_adc_model_can_be_changed_and_changed_back() -> None:
+@pytest.mark.reference_defect("Q08")
+def test_the_adc_model_can_be_changed_and_changed_back() -> None:
     params = hardware(MAX8)
     results = []
     for model in ("RampADC", "SarADC", "PipelineADC", "CyclicADC", "QuantizerADC", "RampADC"):
@@ -76,7 +80,8 @@ def test_q08_the_adc_model_can_be_changed_and_changed_back() -> None:
     np.testing.assert_array_equal(results[0], results[-1])
 
 
-def test_q10_later_changes_of_the_parameters_do_not_reach_the_core() -> None:
+@pytest.mark.reference_defect("Q10")
+def test_later_changes_of_the_parameters_do_not_reach_the_core() -> None:
     params = hardware(MAX8)
     core = AnalogCore(A, params, seed=0)
     before = core @ X
@@ -88,7 +93,8 @@ def test_q10_later_changes_of_the_parameters_do_not_reach_the_core() -> None:
 
 
 @EVERY_STYLE
-def test_q15_column_vectors_and_lists_with_partitions(style: str) -> None:
+@pytest.mark.reference_defect("Q15")
+def test_column_vectors_and_lists_with_partitions(style: str) -> None:
     core = core_on(A, STYLES[style], {"core.rows_max": 2, "core.cols_max": 2})
     stored = core.get_matrix()
     assert core.matvec(X[:, :1]).shape == (5, 1)
@@ -99,7 +105,8 @@ def test_q15_column_vectors_and_lists_with_partitions(style: str) -> None:
     np.testing.assert_allclose(core.matmat(X.tolist()), stored @ X, atol=1e-12)
 
 
-def test_q16_numpy_functions_run_the_analog_path() -> None:
+@pytest.mark.reference_defect("Q16")
+def test_numpy_functions_run_the_analog_path() -> None:
     core = core_on(A, MAX8)
     np.testing.assert_array_equal(np.matmul(core, X), core @ X)
     np.testing.assert_array_equal(np.dot(core, X), core @ X)
@@ -117,7 +124,8 @@ def test_q16_numpy_functions_run_the_analog_path() -> None:
 @EVERY_STYLE
 @pytest.mark.parametrize("noise", [{}, READ_NOISE, {**READ_NOISE, "simulation.read_noise_sampling": "explicit"}])
 @pytest.mark.parametrize("converter", [{}, {**MAX8, "xbar.adc.mvm.model": "RampADC"}], ids=["ideal", "ramp"])
-def test_q17_stacks_of_any_depth(style: str, noise: dict[str, Any], converter: dict[str, Any]) -> None:
+@pytest.mark.reference_defect("Q17")
+def test_stacks_of_any_depth(style: str, noise: dict[str, Any], converter: dict[str, Any]) -> None:
     """Every vector of a stack meets the same hardware, whatever axes surround it; also on square matrices."""
     a = RNG.uniform(-1, 1, (4, 4))
     core = core_on(a, STYLES[style], noise, converter)
@@ -134,7 +142,8 @@ def test_q17_stacks_of_any_depth(style: str, noise: dict[str, Any], converter: d
         np.testing.assert_allclose(turned, stored.T @ x, atol=tolerance)
 
 
-def test_q17_complex_stacks() -> None:
+@pytest.mark.reference_defect("Q17")
+def test_complex_stacks() -> None:
     a = A + 1j * A[::-1]
     x = RNG.normal(size=(2, 3, 6, 2)) + 1j * RNG.normal(size=(2, 3, 6, 2))
     core = core_on(a, {"core.complex_matrix": True})
@@ -142,7 +151,8 @@ def test_q17_complex_stacks() -> None:
     np.testing.assert_allclose(np.swapaxes(x, -1, -2) @ core.T, np.swapaxes(x, -1, -2) @ a.T, atol=1e-12)
 
 
-def test_q19_complex_inputs_of_a_real_core_are_refused() -> None:
+@pytest.mark.reference_defect("Q19")
+def test_complex_inputs_of_a_real_core_are_refused() -> None:
     with pytest.raises(InputError, match=r"core\.complex_input"):
         core_on(A) @ (X + 1j)
     with pytest.raises(InputError, match=r"core\.complex_matrix"):
@@ -150,7 +160,8 @@ def test_q19_complex_inputs_of_a_real_core_are_refused() -> None:
 
 
 @EVERY_STYLE
-def test_q20_double_precision_stays_double(style: str) -> None:
+@pytest.mark.reference_defect("Q20")
+def test_double_precision_stays_double(style: str) -> None:
     matrix = np.rint(A * 127)
     matrix[0, 0] = 127
     core = core_on(matrix / 3, STYLES[style])
@@ -158,7 +169,8 @@ def test_q20_double_precision_stays_double(style: str) -> None:
     assert core.blocks[0].record.conductance.dtype == np.float64
 
 
-def test_q21_a_range_per_vector_does_not_depend_on_batching() -> None:
+@pytest.mark.reference_defect("Q21")
+def test_a_range_per_vector_does_not_depend_on_batching() -> None:
     inputs = {"core.mapping.inputs.mvm.percentile": 0.9, "core.mapping.inputs.mvm.percentile_scope": "vector"}
     core = core_on(A, inputs, SLICED_INPUTS)
     singles = np.stack([core @ x for x in X.T], axis=1)
@@ -166,7 +178,8 @@ def test_q21_a_range_per_vector_does_not_depend_on_batching() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 1.0), (-2.0, 0.5)])
-def test_q22_signed_inputs_never_exceed_full_scale(low: float, high: float) -> None:
+@pytest.mark.reference_defect("Q22")
+def test_signed_inputs_never_exceed_full_scale(low: float, high: float) -> None:
     """Full scale is the larger limit: a DAC level beyond it would leave the ADC's MAX range."""
     dac = {
         "xbar.dac.mvm.model": "QuantizerDAC",
@@ -183,7 +196,8 @@ def test_q22_signed_inputs_never_exceed_full_scale(low: float, high: float) -> N
 
 
 @EVERY_STYLE
-def test_q25_asymmetric_weight_ranges_have_no_gain_error(style: str) -> None:
+@pytest.mark.reference_defect("Q25")
+def test_asymmetric_weight_ranges_have_no_gain_error(style: str) -> None:
     limits = {"core.mapping.weights.min": -0.5, "core.mapping.weights.max": 1.0}
     core = core_on(A, STYLES[style], limits)
     stored = core.get_matrix()
@@ -194,7 +208,8 @@ def test_q25_asymmetric_weight_ranges_have_no_gain_error(style: str) -> None:
 
 @pytest.mark.parametrize("style", ["unit-column", "sliced-unit-column"])
 @pytest.mark.parametrize("adc", [{}, {**MAX8, "xbar.adc.mvm.bits": 12}], ids=["ideal", "ADC"])
-def test_q26_unit_lines_work_from_both_sides(style: str, adc: dict[str, Any]) -> None:
+@pytest.mark.reference_defect("Q26")
+def test_unit_lines_work_from_both_sides(style: str, adc: dict[str, Any]) -> None:
     core = core_on(A, STYLES[style], adc)
     stored = core.get_matrix()
     step = 40 * 10 / 4095 if adc else 1e-12
@@ -205,7 +220,8 @@ def test_q26_unit_lines_work_from_both_sides(style: str, adc: dict[str, Any]) ->
 
 @pytest.mark.parametrize("style", ["offset", "unit-column"])
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_q27_quantised_offset_weights_have_no_gain_error(style: str, bits: int) -> None:
+@pytest.mark.reference_defect("Q27")
+def test_quantised_offset_weights_have_no_gain_error(style: str, bits: int) -> None:
     core = core_on(A, STYLES[style], {"xbar.device.cell_bits": bits})
     stored = core.get_matrix()
     np.testing.assert_allclose(core @ X, stored @ X, atol=1e-12)
@@ -213,7 +229,8 @@ def test_q27_quantised_offset_weights_have_no_gain_error(style: str, bits: int) 
     assert np.abs(stored).max() == pytest.approx(np.abs(A).max())
 
 
-def test_q28_cell_bits_must_fit_the_slices() -> None:
+@pytest.mark.reference_defect("Q28")
+def test_cell_bits_must_fit_the_slices() -> None:
     with pytest.raises(ParameterError, match=r"xbar\.device\.cell_bits"):
         core_on(A, STYLES["sliced-offset"], {"xbar.device.cell_bits": 5})
     core = core_on(A, STYLES["sliced-offset"], {"xbar.device.cell_bits": 2})
@@ -222,7 +239,8 @@ def test_q28_cell_bits_must_fit_the_slices() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("bits", "slices"), [(8, 3), (5, 2), (7, 3), (8, 2), (6, 4)])
-def test_q29_unit_lines_hold_the_offset_code_of_any_slicing(bits: int, slices: int) -> None:
+@pytest.mark.reference_defect("Q29")
+def test_unit_lines_hold_the_offset_code_of_any_slicing(bits: int, slices: int) -> None:
     sizes = {"core.weight_bits": bits, "core.bit_sliced.num_slices": slices}
     style = {**STYLES["sliced-unit-column"], **sizes}
     try:
@@ -236,12 +254,14 @@ def test_q29_unit_lines_hold_the_offset_code_of_any_slicing(bits: int, slices: i
 
 
 @pytest.mark.parametrize("bits", [0, 1])
-def test_q30_slices_need_weight_bits(bits: int) -> None:
+@pytest.mark.reference_defect("Q30")
+def test_slices_need_weight_bits(bits: int) -> None:
     with pytest.raises(ParameterError, match=r"core\.weight_bits"):
         core_on(A, {"core.style": "BITSLICED", "core.weight_bits": bits})
 
 
-def test_q31_slicing_needs_a_dac_with_codes() -> None:
+@pytest.mark.reference_defect("Q31")
+def test_slicing_needs_a_dac_with_codes() -> None:
     ideal = {"xbar.dac.mvm.bits": 4, "xbar.dac.mvm.input_bitslicing": True}
     with pytest.raises(ParameterError, match=r"xbar\.dac\.mvm"):
         core_on(A, ideal)
@@ -251,7 +271,8 @@ def test_q31_slicing_needs_a_dac_with_codes() -> None:
         core_on(A, {"xbar.dac.mvm.input_bitslicing": True, "xbar.dac.mvm.model": "SignMagnitudeDAC"})
 
 
-def test_q32_unsigned_percentile_inputs_use_all_codes() -> None:
+@pytest.mark.reference_defect("Q32")
+def test_unsigned_percentile_inputs_use_all_codes() -> None:
     core = core_on(np.eye(6), UNSIGNED, {"xbar.dac.mvm.bits": 4, "core.mapping.inputs.mvm.percentile": 1.0})
     x = np.linspace(0, 3, 301)
     seen = np.unique(np.round(core @ np.stack([x, *[np.full(301, 3.0)] * 5]), 9)[0])
@@ -261,7 +282,8 @@ def test_q32_unsigned_percentile_inputs_use_all_codes() -> None:
 @EVERY_STYLE
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("per_slice", [True, False])
-def test_q33_sliced_codes_of_a_range_above_zero(style: str, size: int, per_slice: bool) -> None:
+@pytest.mark.reference_defect("Q33")
+def test_sliced_codes_of_a_range_above_zero(style: str, size: int, per_slice: bool) -> None:
     """The code is sliced, where the range starts is added digitally: the product of the quantised inputs."""
     inputs = {
         "xbar.dac.mvm.bits": 4,
@@ -278,7 +300,8 @@ def test_q33_sliced_codes_of_a_range_above_zero(style: str, size: int, per_slice
 
 
 @EVERY_STYLE
-def test_q34_operations_have_their_own_converters(style: str) -> None:
+@pytest.mark.reference_defect("Q34")
+def test_operations_have_their_own_converters(style: str) -> None:
     params = hardware(STYLES[style])
     for pair in (params.xbar.adc, params.xbar.dac):
         pair.match = False
@@ -297,7 +320,8 @@ def test_q34_operations_have_their_own_converters(style: str) -> None:
 @EVERY_STYLE
 @pytest.mark.parametrize("inputs", [{}, UNSIGNED | {"core.mapping.inputs.mvm.min": 0.0}], ids=["signed", "unsigned"])
 @pytest.mark.parametrize("cells", [{}, INFINITE], ids=["finite", "infinite"])
-def test_q36_the_max_range_holds_every_current(style: str, inputs: dict[str, Any], cells: dict[str, Any]) -> None:
+@pytest.mark.reference_defect("Q36")
+def test_the_max_range_holds_every_current(style: str, inputs: dict[str, Any], cells: dict[str, Any]) -> None:
     matrix = np.ones((2, 90))
     matrix[1] = -1
     core = core_on(matrix, STYLES[style], {**MAX8, "xbar.adc.mvm.bits": 16}, inputs, cells)
@@ -314,7 +338,8 @@ GRANULAR = {"xbar.adc.mvm.adc_range_option": "GRANULAR", "xbar.adc.mvm.adc_per_i
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("cells", [{}, INFINITE], ids=["finite", "infinite"])
-def test_q37_granular_ranges_lose_nothing(style: str, size: int, signed: bool, cells: dict[str, Any]) -> None:
+@pytest.mark.reference_defect("Q37")
+def test_granular_ranges_lose_nothing(style: str, size: int, signed: bool, cells: dict[str, Any]) -> None:
     """With enough bits every slice current is a level, so results are exact products of quantised inputs."""
     if "offset" in style and not cells:
         pytest.skip("the pedestal rho * sum(x) of offset weights is not on the grid of levels")
@@ -335,7 +360,8 @@ def test_q37_granular_ranges_lose_nothing(style: str, size: int, signed: bool, c
     np.testing.assert_allclose(core @ x, core.get_matrix() @ (np.rint(x * 15) / 15), atol=1e-9)
 
 
-def test_q38_groups_of_a_sar_adc_have_their_own_capacitors() -> None:
+@pytest.mark.reference_defect("Q38")
+def test_groups_of_a_sar_adc_have_their_own_capacitors() -> None:
     adc = {**MAX8, "xbar.adc.mvm.model": "SarADC", "xbar.adc.mvm.sigma_capacitor": 0.1, "xbar.adc.mvm.group_size": 1}
     core = core_on(np.tile(A[:1], (8, 1)), adc, {"xbar.adc.mvm.bits": 6})
     y = core @ np.linspace(-1, 1, 500)[None].repeat(6, axis=0)
@@ -344,7 +370,8 @@ def test_q38_groups_of_a_sar_adc_have_their_own_capacitors() -> None:
 
 @EVERY_STYLE
 @pytest.mark.parametrize("model", ["RampADC", "SarADC", "PipelineADC", "CyclicADC"])
-def test_q39_circuit_adcs_serve_every_operation(style: str, model: str) -> None:
+@pytest.mark.reference_defect("Q39")
+def test_circuit_adcs_serve_every_operation(style: str, model: str) -> None:
     sigmas = {f"xbar.adc.mvm.{name}": 1e-4 for name in ("sigma_comparator", "sigma_capacitor", "sigma_C1")}
     adc = {**MAX8, "xbar.adc.mvm.model": model, "xbar.adc.mvm.bits": 12, "xbar.adc.mvm.group_size": 4}
     core = core_on(A, STYLES[style], adc, sigmas, {"core.rows_max": 4})
@@ -360,7 +387,8 @@ def test_q39_circuit_adcs_serve_every_operation(style: str, model: str) -> None:
         np.testing.assert_allclose(actual, expected, atol=0.15)
 
 
-def test_q40_time_without_drift_is_told() -> None:
+@pytest.mark.reference_defect("Q40")
+def test_time_without_drift_is_told() -> None:
     errors = {
         "xbar.device.programming_error.enable": True,
         "xbar.device.programming_error.model": "NormalIndependentDevice",
@@ -371,7 +399,8 @@ def test_q40_time_without_drift_is_told() -> None:
     np.testing.assert_array_equal(core.get_matrix(), core_on(A, errors).get_matrix())
 
 
-def test_q41_a_model_is_only_asked_for_roles_that_are_enabled() -> None:
+@pytest.mark.reference_defect("Q41")
+def test_a_model_is_only_asked_for_roles_that_are_enabled() -> None:
     named = {"xbar.device.drift_error.model": "PCMJoshi", "xbar.device.read_noise.model": "RRAMWan"}
     np.testing.assert_allclose(core_on(A, named) @ X, A @ X, atol=1e-13)
     with pytest.raises(CrossOhmError, match=r"xbar\.device\.drift_error"):
@@ -400,7 +429,8 @@ def milo(g: np.ndarray, v: np.ndarray) -> np.ndarray:
 @EVERY_STYLE
 @pytest.mark.parametrize("explicit", [{}, TINY_NOISE], ids=["sums", "cells"])
 @pytest.mark.parametrize("model", ["cubic", "milo"])
-def test_q43_nonlinear_cells_from_both_sides(style: str, explicit: dict[str, Any], model: str) -> None:
+@pytest.mark.reference_defect("Q43")
+def test_nonlinear_cells_from_both_sides(style: str, explicit: dict[str, Any], model: str) -> None:
     """Both evaluations are the sum of cell currents; interleaved negative cells see the opposite voltage."""
     cells = CUBIC if model == "cubic" else {**MILO, **MILO_CELLS}
     core = core_on(A, STYLES[style], cells, explicit)
@@ -432,7 +462,8 @@ def test_q43_nonlinear_cells_from_both_sides(style: str, explicit: dict[str, Any
 
 @EVERY_STYLE
 @pytest.mark.parametrize("sampling", ["auto", "explicit"])
-def test_q44_read_noise_of_left_products_uses_the_transposed_array(style: str, sampling: str) -> None:
+@pytest.mark.reference_defect("Q44")
+def test_read_noise_of_left_products_uses_the_transposed_array(style: str, sampling: str) -> None:
     """Square, so that a forgotten transpose would not be noticed by its shape."""
     a = RNG.uniform(-1, 1, (5, 5))
     core = core_on(a, STYLES[style], READ_NOISE, {"simulation.read_noise_sampling": sampling})
@@ -442,12 +473,14 @@ def test_q44_read_noise_of_left_products_uses_the_transposed_array(style: str, s
         assert np.all(z @ core != z @ stored)
 
 
-def test_q48_slices_without_wires_are_a_declared_list() -> None:
+@pytest.mark.reference_defect("Q48")
+def test_slices_without_wires_are_a_declared_list() -> None:
     core = core_on(A, STYLES["sliced-balanced"], {"xbar.array.parasitics.disable_slices": [0, 2]})
     assert core.params.xbar.array.parasitics.disable_slices == [0, 2]
 
 
-def test_q49_interleaving_is_validated_or_ignored() -> None:
+@pytest.mark.reference_defect("Q49")
+def test_interleaving_is_validated_or_ignored() -> None:
     both = {"core.balanced.interleaved_posneg": True, "core.balanced.subtract_current_in_xbar": False}
     try:
         core = core_on(A, both)
@@ -460,7 +493,8 @@ def test_q49_interleaving_is_validated_or_ignored() -> None:
         np.testing.assert_array_equal(core @ X, core_on(A, STYLES[style]) @ X)
 
 
-def test_q50_lists_of_parameters() -> None:
+@pytest.mark.reference_defect("Q50")
+def test_lists_of_parameters() -> None:
     one = hardware()
     np.testing.assert_allclose(AnalogCore(A, [one]) @ X, A @ X, atol=1e-13)
     split = [hardware({"core.rows_max": 3, "core.cols_max": 3}) for _ in range(4)]
@@ -479,14 +513,16 @@ def test_q50_lists_of_parameters() -> None:
     np.testing.assert_allclose(core.get_matrix()[0], 0.5, atol=1e-14)
 
 
-def test_q50_numpy_ranges_are_accepted() -> None:
+@pytest.mark.reference_defect("Q50")
+def test_numpy_ranges_are_accepted() -> None:
     params = hardware(MAX8, {"xbar.adc.mvm.adc_range_option": "CALIBRATED"})
     params.xbar.adc.mvm.calibrated_range = np.array([-4.0, 4.0])
     AnalogCore(A, params) @ X
     assert "4.0" in params.to_json()
 
 
-def test_q51_sampling_needs_bounded_memory() -> None:
+@pytest.mark.reference_defect("Q51")
+def test_sampling_needs_bounded_memory() -> None:
     """60,000 vectors of 8 x 40 cells would be 300 MB per copy if held at once."""
     core = core_on(np.ones((4, 40)), READ_NOISE, {"simulation.read_noise_sampling": "explicit"})
     x = np.ones((40, 60_000))
@@ -498,7 +534,8 @@ def test_q51_sampling_needs_bounded_memory() -> None:
     assert peak < 500e6
 
 
-def test_q51_input_slices_need_bounded_memory() -> None:
+@pytest.mark.reference_defect("Q51")
+def test_input_slices_need_bounded_memory() -> None:
     core = core_on(np.ones((4, 40)), MAX8, SLICED_INPUTS, {"xbar.dac.mvm.bits": 16})
     x = np.ones((40, 100_000))
     tracemalloc.start()

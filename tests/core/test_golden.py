@@ -124,8 +124,9 @@ def test_products(shared: Path, result: str) -> None:
     assert differing <= 0.005 * total
 
 
+@pytest.mark.reference_defect("Q21")
 def test_percentile_input_range_of_each_vector_or_of_the_call(shared: Path) -> None:
-    """Q21: with scope "vector" a batch is its vectors one by one; the recorded batches had one range for the call."""
+    """With scope "vector" a batch is its vectors one by one; the recorded batches had one range for the call."""
     cases, arrays = recorded(shared / "golden")
     scope = {"core.mapping.inputs.mvm.percentile_scope": "vector"}
     for name in (name for name in cases if name.endswith("-inpct")):

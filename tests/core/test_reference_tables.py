@@ -98,8 +98,9 @@ def test_conductances_read_back_and_product(name: str) -> None:
     np.testing.assert_allclose(np.array([0.4, -0.9]) @ core, np.array([0.4, -0.9]) @ np.array(stored), atol=1e-6)
 
 
+@pytest.mark.reference_defect("Q24")
 def test_two_sided_rounds_the_weight_then_splits_it() -> None:
-    """Q24: the reference rounds both cells on their own and reads 0.4286 for 0.5; ours reads the nearest level 4/7.
+    """The reference rounds both cells on their own and reads 0.4286 for 0.5; ours reads the nearest level 4/7.
 
     With 3 bits the pair has 2**4 - 1 levels d/7: d = rint(7 w) = [[4, -7, 2], [1, 0, -5]]. The upper cell takes
     ceil((7 + d)/2) steps, the lower one d fewer, so that both stay within the 8 levels of a cell.

@@ -1,4 +1,4 @@
-"""Partial writes change the addressed cells and nothing else (specification 2.2, Q11 to Q14, Q35)."""
+"""Partial writes change the addressed cells and nothing else (specification 2.2)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ KEYS = [
 @EVERY_STYLE
 @pytest.mark.parametrize("key", KEYS, ids=str)
 @pytest.mark.parametrize("split", [{}, {"core.rows_max": 2, "core.cols_max": 4}], ids=["whole", "partitions"])
+@pytest.mark.reference_defect("Q11", "Q12", "Q13")
 def test_only_addressed_cells_are_written(style: str, key: Any, split: dict[str, Any]) -> None:
-    """Q11, Q12, Q13: untouched cells keep their conductance to the last bit, also in other partitions."""
+    """Untouched cells keep their conductance to the last bit, also in other partitions."""
     core = core_on(A, STYLES[style], NOISY, split)
     before = conductances(core)
     value = np.full(A[key].shape, -0.37)
@@ -67,16 +68,18 @@ def test_only_addressed_cells_are_written(style: str, key: Any, split: dict[str,
 
 
 @pytest.mark.parametrize("bits", [3, 6])
+@pytest.mark.reference_defect("Q11")
 def test_untouched_cells_are_not_rounded_again(bits: int) -> None:
-    """Q11: perturbed cells of a quantised device are not snapped back to the grid."""
+    """Perturbed cells of a quantised device are not snapped back to the grid."""
     core = core_on(A, {"xbar.device.cell_bits": bits}, NOISY)
     before = conductances(core)
     core[0, 0] = 0.5
     assert not np.any(changed(core, before) & ~mask_of((0, 0)))
 
 
+@pytest.mark.reference_defect("Q12")
 def test_integer_matrices_keep_their_errors() -> None:
-    """Q12: reading integers rounds; writing one of them must not write the rounded others."""
+    """Reading integers rounds; writing one of them must not write the rounded others."""
     core = core_on(RNG.integers(-100, 100, (6, 5)), NOISY)
     before = conductances(core)
     core[3, 2] = 7
@@ -84,8 +87,9 @@ def test_integer_matrices_keep_their_errors() -> None:
 
 
 @EVERY_STYLE
+@pytest.mark.reference_defect("Q14")
 def test_writing_through_a_transpose(style: str) -> None:
-    """Q14: row 1 of the transpose is column 1 of the matrix."""
+    """Row 1 of the transpose is column 1 of the matrix."""
     core = core_on(A, STYLES[style], NOISY)
     before = conductances(core)
     core.T[1] = np.linspace(-0.9, -0.2, 6)
@@ -110,8 +114,9 @@ def test_writing_through_nested_views() -> None:
 
 
 @EVERY_STYLE
+@pytest.mark.reference_defect("Q14")
 def test_complex_update_writes_all_four_blocks(style: str) -> None:
-    """Q14: both images of the real and of the imaginary part get the value and new errors; nothing else does."""
+    """Both images of the real and of the imaginary part get the value and new errors; nothing else does."""
     matrix = A + 1j * A[::-1]
     core = core_on(matrix, STYLES[style], NOISY, {"core.complex_matrix": True})
     before = conductances(core)
@@ -213,7 +218,8 @@ def test_writes_are_reproducible() -> None:
         ("CyclicADC", {"sigma_C1": 0.05, "sigma_Cpar": 0.05, "sigma_comparator": 0.05}),
     ],
 )
-def test_q35_adc_errors_belong_to_the_chip(model: str, fields: dict[str, Any]) -> None:
+@pytest.mark.reference_defect("Q35")
+def test_adc_errors_belong_to_the_chip(model: str, fields: dict[str, Any]) -> None:
     """Rewriting, in part or in whole, leaves the converters as they are."""
     adc = {"model": model, "bits": 6, "adc_range_option": "MAX", **fields}
     core = core_on(A, {f"xbar.adc.mvm.{name}": value for name, value in adc.items()})

@@ -1,4 +1,4 @@
-"""Views slice as NumPy does, and multiply with every line of the arrays still there (specification 2.4, Q18)."""
+"""Views slice as NumPy does, and multiply with every line of the arrays still there (specification 2.4)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossohm import AnalogCore, KeyRangeError, KeyTypeError, ShapeError
+
+pytestmark = pytest.mark.reference_defect("Q18")
 
 A = np.random.default_rng(0).uniform(-1, 1, (5, 6))
 

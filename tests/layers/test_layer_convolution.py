@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from crossohm import AnalogCore, CrossSimParameters
 from crossohm.backends import backend_of
 from crossohm.backends.convolution import Steps
 from crossohm.layers.convolution import Convolution, block_diagonal, diagonal_blocks
@@ -160,3 +161,23 @@ def test_block_diagonals_have_an_inverse(groups: int) -> None:
         blocks = [torch.tensor(block) for block in np.split(flat, groups)]
         np.testing.assert_array_equal(backend_of(own).to_numpy(full), torch.block_diag(*blocks))
         np.testing.assert_array_equal(backend_of(own).to_numpy(diagonal_blocks(full, groups)), flat)
+
+
+@pytest.mark.parametrize("per_group", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_core_convolves_alike_in_every_library(case: Case, per_group: bool) -> None:
+    x, kernel = case.arrays()
+    params = CrossSimParameters()
+    params.core.rows_max = 7  # cuts fall inside channels
+    params.xbar.device.programming_error.update({"enable": True, "model": "NormalIndependentDevice", "magnitude": 0.1})
+    params.xbar.dac.mvm.update({"model": "QuantizerDAC", "bits": 6})
+    params.core.mapping.inputs.mvm.update({"min": -4, "max": 4})
+    flat = kernel.reshape(len(kernel), -1)
+    matrix = flat if per_group else block_diagonal(flat, case.groups)
+    core = AnalogCore(matrix, params, seed=3, row_groups=case.groups if per_group else 1)
+    contraction = contraction_of(case, 0, per_group)
+    found = [backend_of(own).to_numpy(core.apply(own, contraction)) for (own,) in in_every_library(x)]
+    _, _, wanted = expected_of(case, x, kernel)
+    assert 1e-6 < np.abs(found[0] - wanted.detach().numpy()).mean() < 1
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-12)

@@ -19,6 +19,7 @@ from crossohm.layers.hardware import (
     hardware_from_data,
     hardware_of_matrices,
     layer_hardware,
+    numbered,
     own_hardware,
 )
 
@@ -65,6 +66,13 @@ def test_nothing_given_is_ideal_hardware() -> None:
 def test_a_change_keeps_the_form() -> None:
     changed = each(layer_hardware([ONE, [TWO, THREE]]), lambda one: params(one.xbar.adc.mvm.bits + 4))
     assert changed == [params(5), [params(6), params(7)]] and isinstance(changed, PerMatrix)
+
+
+def test_descriptions_are_numbered_where_there_are_several() -> None:
+    assert list(numbered("conv", ONE)) == [("conv", ONE)]
+    assert [name for name, _ in numbered("lstm", layer_hardware([[ONE], [TWO, THREE]]))] == [
+        "lstm[0]", "lstm[1][0]", "lstm[1][1]",
+    ]  # fmt: skip
 
 
 def test_each_matrix_has_its_part_of_the_hardware() -> None:

@@ -89,8 +89,9 @@ def test_cells_lie_on_their_grid(name: str, rho: float, bits: int, slices: int, 
 
 @pytest.mark.parametrize("name", SCHEMES)
 @given(rho=RHOS, bits=st.integers(2, 9), slices=st.integers(1, 3))
+@pytest.mark.reference_defect("Q29")
 def test_zero_weight_is_exact(name: str, rho: float, bits: int, slices: int) -> None:
-    """Also with a unit line whose slices do not share the bits evenly (Q29)."""
+    """Also with a unit line whose slices do not share the bits evenly."""
     mapping = scheme(name, rho, bits, min(slices, bits - 1))
     zero = read_back(mapping, mapping.targets(np.zeros((2, 3))))
     np.testing.assert_allclose(zero, 0, atol=1e-12)

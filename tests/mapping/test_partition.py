@@ -1,4 +1,4 @@
-"""Cutting a matrix over arrays (specification 2.8, Q23)."""
+"""Cutting a matrix over arrays (specification 2.8)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def test_filled_parts_are_full_but_the_last(length: int, cap: int) -> None:
         assert len(set(sizes)) == 1
 
 
-def test_q23_no_part_exceeds_the_array() -> None:
+@pytest.mark.reference_defect("Q23")
+def test_no_part_exceeds_the_array() -> None:
     """The reference cuts 17 over arrays of 4 into [3, 3, 3, 3, 5]."""
     assert sorted(partition_lengths(17, 4)) == [3, 3, 3, 4, 4]
 

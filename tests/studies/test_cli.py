@@ -211,6 +211,7 @@ def test_hardware_table_without_a_run(tmp_path: Path) -> None:
         (["--percentile", "10"], "percentile = 10"),
         (["--draws", "100001"], "draws = 100001"),
         (["--top-k", "0"], "top_k = 0"),
+        (["--top-k", "11"], "top_k = 11.*1 to 10"),
         (["--batch-size", "0"], "batch_size = 0"),
         (["--seed", "-1"], "seed = -1"),
         (["--calibration-images", "0"], "calibration_images = 0"),
@@ -243,14 +244,6 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "mine: holds something else than results of a study" in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
-
-
-def test_more_answers_than_classes() -> None:
-    """Known only when the network has answered: a reason for every chip, and an error."""
-    needs_torch_and_digits()
-    done = crossohm_("run", *SMALL, "--top-k", "11", "--output", "here")
-    assert done.exit_code == 2
-    assert re.match(r"Error: .*top_k = 11.*1 to 10", done.stderr)
 
 
 def test_warnings_are_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:

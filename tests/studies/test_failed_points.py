@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from crossohm.cli import app
 from crossohm.errors import DataError, FailedChipsError, WriteError
-from crossohm.studies import Dask, Results, load_study, open_results, run_study
+from crossohm.studies import Processes, Results, load_study, open_results, run_study
 
 #: A network that does what the option says to images, or to what is on hardware only.
 NET = """
@@ -187,8 +187,7 @@ def test_failed_chips_are_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_workers_say_the_same(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    _, results = failed(tmp_path, SWEPT, executor=Dask(workers=2))
+    _, results = failed(tmp_path, SWEPT, executor=Processes(2))
     there = {(one.point, one.seed): one.reason for one in results.failures}
     (tmp_path / "results").rename(tmp_path / "before")
     _, results = failed(tmp_path, SWEPT)

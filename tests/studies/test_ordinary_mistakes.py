@@ -204,14 +204,12 @@ def test_options_that_results_cannot_hold(value: Any) -> None:
 
 @pytest.mark.parametrize("workers", [["--workers", "0"], ["--workers", "-1"], ["--workers", "2", "--scheduler", "x"]])
 def test_workers(workers: list[str]) -> None:
-    pytest.importorskip("distributed")
     refused("sweep", "good.json", *workers)
 
 
 @pytest.mark.parametrize("resource", ["GPU=inf", "GPU=NaN", "GPU", "GPU=0", "GPU=no"])
 def test_resources(resource: str) -> None:
-    pytest.importorskip("distributed")
-    refused("sweep", "good.json", "--workers", "1", "--resource", resource)
+    refused("sweep", "good.json", "--scheduler", "tcp://x:1", "--resource", resource)
 
 
 @pytest.mark.parametrize("output", ["folder", "/proc/x.json", "file/x.json", "/dev/null/x"])
@@ -264,8 +262,6 @@ def test_output_that_nobody_takes(arguments: list[str]) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="process groups")
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_ctrl_c(workers: list[str]) -> None:
-    if workers:
-        pytest.importorskip("distributed")
     sweep = {"grid": {"xbar.device.programming_error.magnitude": {"from": 0.01, "to": 0.9, "count": 300}}}
     Path("long.json").write_text(json.dumps({**SMALL, "sweep": sweep}))
     process = subprocess.Popen(

@@ -123,7 +123,8 @@ def test_study_check_and_schema() -> None:
         (["run", "bits.yaml", "--images", "3"], r"--images = 3: belongs into the study file. Use --set"),
         (["hardware", "bits.yaml", "--model", "x"], r"--model = 'x': belongs into the study file"),
         (["sweep", "bits.yaml", "--workers", "2", "--scheduler", "tcp://x:1"], "either workers or a scheduler"),
-        (["sweep", "bits.yaml", "--workers", "2", "--resource", "GPU=no"], "not a positive number"),
+        (["sweep", "bits.yaml", "--scheduler", "x", "--resource", "GPU=no"], "not a positive number"),
+        (["sweep", "bits.yaml", "--workers", "2", "--resource", "GPU=1"], "--scheduler"),
         (["calibrate", "bits.yaml", "--set", "calibration=false"], "no ranges are to be found"),
         (["run", "bits.yaml", "--set", 'calibration={"file": "no.json"}'], r"no\.json: cannot be read"),
         (["budget", "bits.yaml"], r"bits\.yaml, line 5: sweep = .*one description"),
@@ -133,8 +134,6 @@ def test_study_check_and_schema() -> None:
 )
 def test_errors_are_one_line(arguments: list[str], message: str) -> None:
     needs_torch_and_digits()
-    if "--workers" in arguments:
-        pytest.importorskip("distributed")
     Path("bad.yaml").write_text("repeat: 3\n", encoding="utf-8")
     done = crossohm_(*arguments)
     assert done.exit_code == 2, done.output
@@ -149,6 +148,6 @@ def test_dask_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     needs_torch_and_digits()
     monkeypatch.setitem(sys.modules, "distributed", None)
-    done = crossohm_("sweep", "bits.yaml", "--workers", "2")
+    done = crossohm_("sweep", "bits.yaml", "--scheduler", "tcp://x:1")
     assert done.exit_code == 2
     assert "pip install 'crossohm[dask]'" in done.stderr

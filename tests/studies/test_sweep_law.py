@@ -17,11 +17,11 @@ import torch
 
 from crossohm.devices import Cell
 from crossohm.devices.registry import get_device
-from crossohm.studies import ChipResult, Dask, Results, calibrate_study, load_study, run_study
+from crossohm.studies import ChipResult, Dask, Processes, Results, calibrate_study, load_study, run_study
 from crossohm.studies.results.store import ResultStore
-from crossohm.studies.work.cluster import work
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.units import plan
+from crossohm.studies.work.worker import work
 
 #: Networks that differ in what their code does only: modules and weights are the same.
 NETS = """
@@ -172,7 +172,6 @@ def test_digital_answers_are_those_of_the_points_network(folder: Path, axis: str
 
 @pytest.mark.slow
 def test_processes_agree(folder: Path) -> None:
-    pytest.importorskip("distributed")
     axes = ("option in forward", "checkpoint", "data function")
     grid = {path: values for _, path, values in (AXES[axis] for axis in axes)}
     points = [{path: values[number] for path, values in grid.items()} for number in (0, 1)]
@@ -180,7 +179,11 @@ def test_processes_agree(folder: Path) -> None:
     singles = [
         carried_out(folder, {**OWN, "sweep": {"points": [point]}}, f"alone-{n}") for n, point in enumerate(points)
     ]
-    assert_same(carried_out(folder, study, "workers", executor=Dask(workers=2)), singles)
+    assert_same(carried_out(folder, study, "workers", executor=Processes(2)), singles)
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        there = carried_out(folder, study, "cluster", executor=Dask(cluster.scheduler_address))
+    assert_same(there, singles)
 
 
 def rewritten(path: Path, text: str) -> None:

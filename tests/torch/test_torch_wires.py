@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
+from crossohm.testing.hardware import PLAIN, STYLES
 from crossohm.torch import from_torch
 from crossohm.torch.arrays.wires import through_wires
 
@@ -25,14 +26,8 @@ WIRES = {
     "core.mapping.weights.max": 1.0,
     "xbar.device.infinite_on_off_ratio": False,
 }
-STYLES: dict[str, dict[str, Any]] = {
-    "one-sided": {},
-    "two-sided": {"core.balanced.style": "TWO_SIDED"},
-    "interleaved": {"core.balanced.interleaved_posneg": True},
-    "offset": {"core.style": "OFFSET"},
-    "unit line": {"core.style": "OFFSET", "core.offset.style": "UNIT_COLUMN_SUBTRACTION"},
-    "partitions": {"core.rows_max": 3, "core.cols_max": 2},
-}
+PARTITIONS = {"core.rows_max": 3, "core.cols_max": 2}
+HARDWARE = {**{name: STYLES[name] for name in PLAIN}, "partitions": PARTITIONS}
 
 
 def core_of(matrix: Any, *changes: dict[str, Any]) -> AnalogCore:
@@ -42,15 +37,15 @@ def core_of(matrix: Any, *changes: dict[str, Any]) -> AnalogCore:
     return AnalogCore(matrix, params, seed=1)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", HARDWARE)
 def test_the_gradient_is_that_of_the_networks(style: str) -> None:
     weight, step = RNG.normal(size=MATRIX.shape), 1e-5
 
     def loss(matrix: np.ndarray) -> float:
-        return float((weight * core_of(matrix, STYLES[style]).effective_matrix()).sum())
+        return float((weight * core_of(matrix, HARDWARE[style]).effective_matrix()).sum())
 
     matrix = torch.tensor(MATRIX, requires_grad=True)
-    (torch.as_tensor(weight) * through_wires(core_of(MATRIX, STYLES[style]), matrix)).sum().backward()
+    (torch.as_tensor(weight) * through_wires(core_of(MATRIX, HARDWARE[style]), matrix)).sum().backward()
     direction = RNG.normal(size=MATRIX.shape)
     slope = (loss(MATRIX + step * direction) - loss(MATRIX - step * direction)) / (2 * step)
     assert matrix.grad is not None
@@ -96,7 +91,7 @@ def test_networks_of_every_vector_are_refused() -> None:
 
 
 def test_the_effective_matrix_is_what_the_core_multiplies_with() -> None:
-    core = core_of(MATRIX, STYLES["unit line"], STYLES["partitions"])
+    core = core_of(MATRIX, STYLES["unit-column"], PARTITIONS)
     np.testing.assert_allclose(core @ np.eye(7), core.effective_matrix(), rtol=0, atol=1e-12)
 
 

@@ -9,6 +9,8 @@ from layer_cases import LAYERS
 from torch import Tensor, nn
 
 from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, hardware
+from crossohm.testing.hardware import STYLES as EVERY_STYLE
+from crossohm.testing.layer import SMALL_ARRAYS
 
 __all__ = [
     "CASES",
@@ -50,24 +52,8 @@ NAMES = [
 ]
 CASES = [LAYERS[name] for name in NAMES]
 
-STYLES: dict[str, dict[str, Any]] = {
-    "balanced": {},
-    "two-sided": {"core.balanced.style": "TWO_SIDED"},
-    "digital-subtraction": {"core.balanced.subtract_current_in_xbar": False},
-    "offset": {"core.style": "OFFSET"},
-    "unit-column": {"core.style": "OFFSET", "core.offset.style": "UNIT_COLUMN_SUBTRACTION"},
-}
-SLICED: dict[str, dict[str, Any]] = {
-    "sliced": {"core.style": "BITSLICED", "core.bit_sliced.num_slices": 3, "core.weight_bits": 8},
-    "sliced-offset": {
-        "core.style": "BITSLICED",
-        "core.bit_sliced.style": "OFFSET",
-        "core.bit_sliced.num_slices": 4,
-        "core.weight_bits": 8,
-    },
-}
-#: Cuts inside channels, and between the data and the bias columns.
-SMALL_ARRAYS = {"core.rows_max": 7, "core.cols_max": 2}
+STYLES = {name: EVERY_STYLE[name] for name in ("balanced", "two-sided", "digital-subtraction", "offset", "unit-column")}
+SLICED = {name: EVERY_STYLE[f"sliced-{kind}"] for name, kind in (("sliced", "balanced"), ("sliced-offset", "offset"))}
 
 
 def digital(kind: type[nn.Module], options: dict[str, Any], dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from crossohm.calibration.result import Calibration, LayerRanges
 from crossohm.errors import ParameterError
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Calibratable, Progress, TakesBatches, network_of, silent
+from crossohm.layers.profiling import profiled
 from crossohm.params import CrossSimParameters
 
 if TYPE_CHECKING:
@@ -222,10 +222,6 @@ class _Recorder:
         analog = self._network.on_hardware(hardware, seed=0)
         self._folded = analog.folded_layers if isinstance(analog, TakesBatches) else None
         floors = analog.floors if relu_aware else {}
-        with ExitStack() as taps:
-            seen = {
-                name: taps.enter_context(core.profile(self._bins, floors.get(name)))
-                for name, core in analog.cores.items()
-            }
+        with profiled(analog.cores, self._bins, floors) as seen:
             count = self._images.pass_through(analog, stage, self._progress)
         return seen, count

@@ -145,9 +145,7 @@ Folder = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Processes of this machine, started by Dask.", show_default=False, rich_help_panel=_MACHINES
-    ),
+    typer.Option(min=1, help="Processes of this machine.", show_default=False, rich_help_panel=_MACHINES),
 ]
 Scheduler = Annotated[
     str | None,

@@ -59,20 +59,29 @@ def executor_for(workers: int | None, scheduler: str | None, resources: list[str
     """Where to compute; None: in this process.
 
     Raises:
-        ParameterError: both workers and scheduler are given, or a resource is not NAME=NUMBER.
+        ParameterError: both workers and scheduler are given, or a resource without scheduler or not as NAME=NUMBER.
     """
     from crossohm.errors import ParameterError
 
     if workers is None and scheduler is None and not resources:
         return None
     from crossohm.studies.file.hardware import parse_override
-    from crossohm.studies.work.cluster import Dask
 
     needs = dict(map(parse_override, resources or ()))
     for name, number in needs.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
             raise ParameterError("--resource", f"{name}={number}", "not a positive number", allowed="e.g. GPU=1")
-    return Dask(workers, scheduler, needs)
+    if workers is not None and scheduler is not None:
+        raise ParameterError("--workers", workers, "give either workers or a scheduler")
+    if scheduler is not None:
+        from crossohm.studies.work.cluster import Dask
+
+        return Dask(scheduler, needs)
+    if workers is None or needs:
+        raise ParameterError("--resource", " ".join(resources or ()), "is for the workers of a scheduler, --scheduler")
+    from crossohm.studies.work.processes import Processes
+
+    return Processes(workers)
 
 
 def folder_for(study: LoadedStudy, output: Path | None, suffix: str = "") -> Path:

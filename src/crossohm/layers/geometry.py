@@ -70,7 +70,9 @@ def _spread(x: Array, axis: int, stride: int) -> Array:
     xp, size = backend_of(x).xp, x.shape[axis]
     apart = xp.expand_dims(x, axis=axis + 1)
     zeros = xp.broadcast_to(xp.zeros_like(apart), (*x.shape[: axis + 1], stride - 1, *x.shape[axis + 1 :]))
-    joined = xp.reshape(xp.concat([apart, zeros], axis=axis + 1), (*x.shape[:axis], -1, *x.shape[axis + 1 :]))
+    joined = xp.reshape(
+        xp.concat([apart, zeros], axis=axis + 1), (*x.shape[:axis], size * stride, *x.shape[axis + 1 :])
+    )
     return joined[(slice(None),) * axis + (slice(0, (size - 1) * stride + 1),)]
 
 

@@ -80,6 +80,15 @@ def descriptions(given: Any) -> Iterator[CrossSimParameters]:
             yield from descriptions(part)
 
 
+def numbered(name: str, hardware: LayerHardware) -> Iterator[tuple[str, CrossSimParameters]]:
+    """Every description of a layer called ``name``, with numbers behind the name where there are several."""
+    if isinstance(hardware, CrossSimParameters):
+        yield name, hardware
+        return
+    for index, part in enumerate(hardware):
+        yield from numbered(name if len(hardware) == 1 else f"{name}[{index}]", part)
+
+
 def each(hardware: LayerHardware, change: Callable[[CrossSimParameters], CrossSimParameters]) -> LayerHardware:
     """The same hardware with every description changed."""
     if isinstance(hardware, PerMatrix):

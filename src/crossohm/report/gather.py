@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from crossohm.errors import DataError
+from crossohm.layers.hardware import numbered
 from crossohm.models.pairing import default_model
-from crossohm.params import CrossSimParameters, Group
+from crossohm.params import Group
 from crossohm.report.budget import COMPLETE, budget_labels
 from crossohm.report.data import Axis, Histogram, LayerHardware, Point, ReportData
 from crossohm.report.measure import SNR, measure
@@ -73,8 +74,8 @@ def from_results(results: Results) -> ReportData:
 
 def layer_hardware(layers: Iterable[Mapping[str, Any]], described: Mapping[str, Any]) -> LayerHardware:
     """The hardware of a network; layers that stayed digital (None) have no settings, some have a list of them."""
-    single = (pair for name, found in described.items() for pair in _single(name, found))
-    flat = {name: dict(_flat(params)) for name, params in single}
+    analog = {name: found for name, found in described.items() if found is not None}
+    flat = {own: dict(_flat(params)) for name, found in analog.items() for own, params in numbered(name, found)}
     first = next(iter(flat.values()), {})
     common = {path for path, value in first.items() if all(other.get(path) == value for other in flat.values())}
     return LayerHardware(
@@ -84,15 +85,6 @@ def layer_hardware(layers: Iterable[Mapping[str, Any]], described: Mapping[str, 
             name: {path: value for path, value in values.items() if path not in common} for name, values in flat.items()
         },
     )
-
-
-def _single(name: str, found: Any) -> Iterable[tuple[str, CrossSimParameters]]:
-    """Every description of a layer, numbered if there are several."""
-    if isinstance(found, list):
-        for number, part in enumerate(found):
-            yield from _single(name if len(found) == 1 else f"{name}[{number}]", part)
-    elif found is not None:
-        yield name, found
 
 
 def _flat(group: Group, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crossohm.studies.results.results import ChipResult, Failure, Results, open_results
     from crossohm.studies.work.checks import Checked, check_study
     from crossohm.studies.work.cluster import Dask
+    from crossohm.studies.work.processes import Processes
     from crossohm.studies.work.sweep import calibrate_study, prepare_study, run_study
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "HardwareReport",
     "LayerReport",
     "LoadedStudy",
+    "Processes",
     "Results",
     "Spread",
     "calibrate_study",
@@ -74,6 +76,7 @@ _LAZY = {
     "crossohm.studies.budget": ("ErrorBudget", "error_budget"),
     "crossohm.studies.work.checks": ("Checked", "check_study"),
     "crossohm.studies.work.cluster": ("Dask",),
+    "crossohm.studies.work.processes": ("Processes",),
     "crossohm.studies.results.results": ("ChipResult", "Failure", "Results", "open_results"),
     "crossohm.studies.file.study_file": ("LoadedStudy", "load_study"),
     "crossohm.studies.work.sweep": ("calibrate_study", "prepare_study", "run_study"),

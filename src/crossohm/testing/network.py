@@ -17,7 +17,6 @@ In a test file of your own package::
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from crossohm import CrossSimParameters
 from crossohm.layers.network import Calibratable, Network, TakesBatches, silent
+from crossohm.layers.profiling import profiled
 from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, hardware
 
 #: Largest deviation of outputs in single precision, relative to the largest.
@@ -206,8 +206,7 @@ class NetworkContract:
         chip = self._chip()
         vectors = chip.vectors_per_image(self.images()[0])
         assert list(vectors) == list(chip.cores)
-        with ExitStack() as taps:
-            seen = {name: taps.enter_context(core.profile()) for name, core in chip.cores.items()}
+        with profiled(chip.cores) as seen:
             self._outputs(chip)
         for name, profile in seen.items():
             assert vectors[name] > 0 and profile.inputs["mvm"].total > 0

@@ -17,7 +17,6 @@ from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Deviation, Progress, silent
-from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.comparison import compared, tensor_of
 from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
@@ -26,7 +25,7 @@ from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.obstacles import require_layers
-from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
+from crossohm.torch.conversion.places import analog_places, copy_of, matrix_places, separate, sites
 from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.layers.layer import AnalogLayer
 
@@ -93,7 +92,7 @@ class TorchNetwork:
     @property
     def cores(self) -> dict[str, AnalogCore]:
         """The cores, by the name of their layer; if it has several, followed by a dot and their own."""
-        return {name: matrix.core for name, matrix in self._matrices().items()}
+        return {name: matrix.core for name, matrix in matrix_places(self.module).items()}
 
     @property
     def folded_layers(self) -> frozenset[str]:
@@ -280,7 +279,7 @@ class TorchNetwork:
 
     def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
         """How many input vectors each matrix multiplies for one image ``(channels, height, width)``."""
-        matrices = self._matrices()
+        matrices = matrix_places(self.module)
         for matrix in matrices.values():
             matrix.vectors = 0
         try:
@@ -303,13 +302,6 @@ class TorchNetwork:
     def compared(self, digital: TorchNetwork) -> AbstractContextManager[dict[str, Deviation]]:
         """Deviations of all analog layers from those of `folded` in the ``with`` block."""
         return compared(self.module, digital.module, self.layers, set(self.floors))
-
-    def _matrices(self) -> dict[str, HeldMatrix]:
-        return {
-            name + suffix: matrix
-            for name, layer in self.layers.items()
-            for suffix, matrix in zip(_suffixes(layer), layer.matrices, strict=True)
-        }
 
 
 def _keep(kept: list[NDArray[Any]]) -> Any:

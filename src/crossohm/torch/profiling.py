@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from torch import nn
 
 from crossohm.chain import Profile
-from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.layers.profiling import profiled
+from crossohm.torch.conversion.places import matrix_places
 
 
 @contextmanager
@@ -29,12 +30,6 @@ def profile(model: nn.Module, bins: int = 4096) -> Iterator[dict[str, Profile]]:
             analog(images)
         seen["layer1.0.conv1"].inputs["mvm"].percentile(99.9)
     """
-    with ExitStack() as stack:
-        layers = [(name, module) for name, module in model.named_modules() if isinstance(module, AnalogLayer)]
-        yield {
-            (name + matrix.name.removeprefix(layer.name)).removeprefix("."): stack.enter_context(
-                matrix.core.profile(bins)
-            )
-            for name, layer in layers
-            for matrix in layer.matrices
-        }
+    cores = {name.removeprefix("."): matrix.core for name, matrix in matrix_places(model).items()}
+    with profiled(cores, bins) as seen:
+        yield seen

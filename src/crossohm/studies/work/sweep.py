@@ -14,6 +14,7 @@ from crossohm.calibration.hardware import without_random_errors
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
 from crossohm.layers.network import Progress, silent
 from crossohm.studies.file.idle_axes import unchanged
+from crossohm.studies.file.sections import Study
 from crossohm.studies.file.study_file import LoadedStudy
 from crossohm.studies.results.provenance import provenance
 from crossohm.studies.results.results import Results, open_results
@@ -22,6 +23,7 @@ from crossohm.studies.results.tables import write_tables
 from crossohm.studies.work.checks import check_study
 from crossohm.studies.work.evaluate import MeasuredPoint, compute
 from crossohm.studies.work.failures import Problem, problem_of
+from crossohm.studies.work.measures import right_answers
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.slow import warn_of_slow_points
 from crossohm.studies.work.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
@@ -115,10 +117,12 @@ def run_study(
         checked = check_study(loaded, session, elsewhere=executor is not None and executor.elsewhere)
         checked.advise()
         units = plan(loaded, session, points)
+        missing = [
+            unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key, thorough=True) is None
+        ]
+        if missing and not loaded.axes:
+            _require_ranks(loaded.study, session)
     store.write_index(_index(loaded, units))
-    missing = [
-        unit for unit in {unit.key: unit for unit in units}.values() if store.read(unit.key, thorough=True) is None
-    ]
     if missing:
         warn_of_slow_points(loaded)
     total = len({unit.key for unit in units})
@@ -141,6 +145,22 @@ def run_study(
         raise FailedChipsError(_failure(failed[0], len(failed) - 1, folder), results)
     _advise(results, loaded, checked.idle)
     return results
+
+
+def _require_ranks(study: Study, session: Session) -> None:
+    """Refuse ranks beyond the number of classes at the only point of a study, before anything is written.
+
+    Raises:
+        ParameterError: there are fewer classes than a rank needs.
+    """
+    data = session.test_images(study)
+    try:
+        answers = session.shown(study).outputs(data.images[:1], "", silent)
+    except Exception:  # networks are the user's and may raise anything: chips will say why
+        return
+    classes = answers[0].size
+    if np.issubdtype(data.labels.dtype, np.integer) and study.metric.task != "regression" and classes > 1:
+        right_answers(answers.reshape(1, classes), data.labels[:1], study.metric)
 
 
 def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> None:

@@ -14,6 +14,7 @@ from crossohm.calibration import StreamingHistogram
 from crossohm.chain import Profile
 from crossohm.layers.network import Deviation, Network
 from crossohm.layers.patterns import patterns_of
+from crossohm.layers.profiling import profiled
 from crossohm.params import CoreStyle
 from crossohm.studies.file.sections import SaveSection
 
@@ -49,8 +50,7 @@ class Taps:
             if self._save.layer_snr:
                 self._deviations = hooks.enter_context(self._chip.compared(self._digital.folded()))
             if self._save.adc_histograms:
-                cores = self._chip.cores
-                self._profiles = {name: hooks.enter_context(core.profile()) for name, core in cores.items()}
+                self._profiles = hooks.enter_context(profiled(self._chip.cores))
             self._signals = hooks.enter_context(self._chip.record(self._names))
             self._hooks = hooks.pop_all()
         return self
