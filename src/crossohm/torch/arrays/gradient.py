@@ -8,21 +8,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from crossohm.chain import AnalogCore, Contraction
+from crossohm.chain import AnalogCore
 from crossohm.errors import UnsupportedError
+from crossohm.layers.product import DifferentiableContraction
 from crossohm.params import CrossSimParameters
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming
-
-
-class DifferentiableContraction(Contraction, Protocol):
-    """A linear map that knows the gradients of the ideal product."""
-
-    def input_gradient(self, grad: Tensor, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Gradient of inputs of ``shape`` for that of the outputs."""
-
-    def matrix_gradient(self, grad: Tensor, x: Tensor) -> Tensor:
-        """Gradient of the matrix for that of the outputs."""
 
 
 class Held(Protocol):

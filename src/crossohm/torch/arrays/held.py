@@ -14,8 +14,8 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.convolution import Convolution, with_all_cells
 from crossohm.layers.held_matrix import HeldArrays
-from crossohm.torch.arrays.chain_gradient import chain_product
-from crossohm.torch.arrays.gradient import DifferentiableContraction, differentiable_product
+from crossohm.layers.product import DifferentiableContraction, chain_product
+from crossohm.torch.arrays.gradient import differentiable_product
 from crossohm.torch.arrays.wires import through_wires
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import is_transforming, refuse_transforms

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from crossohm.layers.layout import Layout
-from crossohm.torch.arrays.gradient import DifferentiableContraction
+from crossohm.layers.product import DifferentiableContraction
 from crossohm.torch.layers.layer import AnalogLayer, owns
 
 
