@@ -13,8 +13,15 @@ from survival import carry_out, check_started, kill_a_worker, kill_and_resume, m
 
 from crossohm.errors import FailedChipsError
 from crossohm.studies import Processes, load_study, run_study
+from crossohm.studies.work.evaluate import MeasuredPoint
 
 POINTS = 20
+
+
+@pytest.fixture(autouse=True)
+def patched_here_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that starts the sweep imports the plug-ins, too: undone after each test."""
+    monkeypatch.setattr(MeasuredPoint, "measured", MeasuredPoint.measured)
 
 
 @pytest.fixture(scope="module")
