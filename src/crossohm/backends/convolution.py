@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any, final
+from typing import Any, NamedTuple
 
 Array = Any
 
 
-@final
-@dataclass(frozen=True)
-class Steps:
+class Steps(NamedTuple):
     """How a kernel moves over inputs ``(batch, channels, *size)``; tuples have one entry per axis of positions.
 
     Attributes:

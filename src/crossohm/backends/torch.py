@@ -157,7 +157,7 @@ class TorchBackend:
 
     def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
         function = _CONVOLVE[len(steps.stride)]
-        return function(x, kernel, bias, steps.stride, steps.margin, steps.dilation, steps.groups)
+        return function(x, kernel, bias, steps.stride, steps.padding or 0, steps.dilation, steps.groups)
 
     def convolution_input_gradient(self, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
         function = _INPUT_GRADIENT[len(steps.stride)]

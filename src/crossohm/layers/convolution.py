@@ -8,7 +8,6 @@ follows the data channels, through the kernel's first tap.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import prod
 from typing import Any, final
 
@@ -74,9 +73,13 @@ class Convolution:
         """Matrix columns per channel."""
         return prod(self.kernel_size)
 
-    @cached_property
+    @property
     def _steps(self) -> Steps:
         return Steps(self.stride, self.dilation, self.padding)
+
+    @property
+    def _grouped_steps(self) -> Steps:
+        return Steps(self.stride, self.dilation, self.padding, self.groups)
 
     def prepare(self, weights: Array, start: int) -> ConvolutionPiece:
         """The kernel of matrix columns ``start .. start + n``; a cut may fall inside a channel."""
@@ -99,7 +102,7 @@ class Convolution:
 
     def convolve(self, x: Array, weight: Array) -> Array:
         """A convolution with this geometry and these groups."""
-        return backend_of(x).convolve(x, weight, replace(self._steps, groups=self.groups))
+        return backend_of(x).convolve(x, weight, self._grouped_steps)
 
     def windows(self, x: Array) -> Array:
         """Every input vector, ``(batch * positions, columns)``, in matrix column order."""
@@ -130,7 +133,7 @@ class Convolution:
         backend = backend_of(grad)
         kernel = backend.xp.reshape(flat, (-1, self.channels // self.groups, *self.kernel_size))
         data = (shape[0], self.channels, *shape[2:])
-        steps = replace(self._steps, groups=self.groups)
+        steps = self._grouped_steps
         found = backend.convolution_input_gradient(grad, kernel, data, steps)
         return _joined([found, backend.xp.zeros_like(found[:, :1])]) if self.bias_columns else found
 
@@ -143,7 +146,7 @@ class Convolution:
         return self._with_bias_gradient(self._weight_gradient(grad, x), grad, x)
 
     def _weight_gradient(self, grad: Array, x: Array) -> Array:
-        backend, steps = backend_of(grad), replace(self._steps, groups=self.groups)
+        backend, steps = backend_of(grad), self._grouped_steps
         shape = (grad.shape[1], self.channels // self.groups, *self.kernel_size)
         found = backend.convolution_kernel_gradient(grad, x[:, : self.channels], shape, steps)
         return backend.xp.reshape(found, (shape[0], -1))
