@@ -135,8 +135,14 @@ class HeldArrays:
         return self.layout.stored(self._values())
 
     @property
+    def _like(self) -> Array:
+        """A parameter: it has the library, dtype and device of the matrix."""
+        first = self.layout.parameters[0]
+        return self._layer.parameter_values((first,))[first]
+
+    @property
     def _backend(self) -> Backend:
-        return backend_of(self._stored()[0])
+        return backend_of(self._like)
 
     def ideal(self) -> Array:
         """The ideal matrix without gradient."""
@@ -178,8 +184,8 @@ class HeldArrays:
 
     def read(self, core: AnalogCore, through_wires: bool = False) -> Array:
         """What ``core`` holds, as `programmed`; on request what inputs meet behind its wires."""
-        like = self._stored()[0]
-        key = (self._backend.key(like), through_wires)
+        like = self._like
+        key = (backend_of(like).key(like), through_wires)
         if self._copy is None or self._copy[0] is not core.blocks or self._copy[1] != key:
             found = core.effective_matrix() if through_wires else core.get_matrix()
             with self._backend.eager():
@@ -254,7 +260,7 @@ class HeldArrays:
 
     def _converted(self, core: AnalogCore, x: Array, product: Callable[[Array], Array]) -> Array:
         """A product in the dtype that holds parameters and inputs, its result in the dtype the hardware returns."""
-        backend, like = backend_of(x), self._stored()[0]
+        backend, like = backend_of(x), self._like
         stored, given = backend_of(like).dtype_name(like), backend.dtype_name(x)
         y = product(backend.astype(x, joint_dtype(stored, given)))
         if self.vectors is not None:

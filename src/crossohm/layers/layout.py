@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import final
 
@@ -150,13 +151,22 @@ class Layout:
 
     def stored(self, values: Mapping[str, Array]) -> tuple[Array, ...]:
         """What the matrix holds of each parameter, in the order of `parameters`: all of it, or a run of its rows."""
-        return tuple(self._stored(name, values[name]) for name in self.parameters)
+        held = self._held  # asked for in every product
+        return tuple(
+            values[name] if view is None else view.rows(values[name])[part]
+            for name, (view, part) in zip(self.parameters, held, strict=True)
+        )
 
-    def _stored(self, name: str, value: Array) -> Array:
-        places = list(self._places(name))
-        start, stop = min(place.part.start for place in places), max(place.part.stop for place in places)
-        view = places[0].view
-        return value if (start, stop) == (0, view.size[0]) else view.rows(value)[start:stop]
+    @cached_property
+    def _held(self) -> tuple[tuple[View | None, slice], ...]:
+        """The rows of each parameter that the matrix holds, and how it is seen; no view if it holds all of them."""
+        found = []
+        for name in self.parameters:
+            places = list(self._places(name))
+            part = slice(min(place.part.start for place in places), max(place.part.stop for place in places))
+            view = places[0].view
+            found.append((None if part == slice(0, view.size[0]) else view, part))
+        return tuple(found)
 
     def rows_held(self, matrix: Array) -> Iterator[tuple[Placement, Array]]:
         """For each placement, the rows of its parameter that a matrix holds there."""

@@ -53,7 +53,7 @@ class HeldMatrix(HeldArrays):
         if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution):
             return None
         core, dtype = self.core, backend_of(bias).dtype_name(bias)
-        same = x.dtype == bias.dtype == self._stored()[0].dtype
+        same = x.dtype == bias.dtype == self._like.dtype
         if not same or output_dtype(core.params.core.output_dtype, dtype, dtype) != dtype:
             return None
         kernel = core.direct_kernel(x, contraction)

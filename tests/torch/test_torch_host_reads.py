@@ -1,0 +1,92 @@
+"""How often a forward pass waits for numbers on the host: what an accelerator would stop for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, STYLES, hardware
+from crossohm.torch import analog_modules, from_torch
+
+WITHIN = {"core.mapping.inputs.mvm.min": -4.0, "core.mapping.inputs.mvm.max": 4.0}
+SAR = {
+    "xbar.adc.mvm": {
+        "model": "SarADC", "bits": 6, "adc_range_option": "MAX", "sigma_capacitor": 0.05, "sigma_comparator": 0.02,
+    }
+}  # fmt: skip
+CHAINS: dict[str, dict[str, Any]] = {
+    "ideal": {},
+    "converters": CONVERTERS | WITHIN,
+    "circuit ADCs": SAR | WITHIN,
+    "programming error": CONVERTERS | WITHIN | PROGRAMMING_ERROR,
+    "read noise": READ_NOISE,
+    "partitions": CONVERTERS | WITHIN | {"core.rows_max": 20},
+}
+X = torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
+
+
+class HostReads(TorchDispatchMode):
+    """Counts operations whose answer is a number on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def counted() -> Iterator[HostReads]:
+    with HostReads() as reads:
+        yield reads
+
+
+def network() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2), nn.Flatten(), nn.Linear(8 * 36, 4)
+    )
+
+
+def analog_of(style: str, chain: str, sync: str) -> nn.Module:
+    analog = from_torch(network(), hardware(STYLES[style], CHAINS[chain]), 1, seed=1)
+    for layer in analog_modules(analog):
+        layer.sync = sync
+    analog(X)  # lowers, and looks at the first inputs
+    return analog
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("chain", CHAINS)
+def test_nothing_is_read_if_the_arrays_are_written_by_hand(style: str, chain: str) -> None:
+    analog = analog_of(style, chain, "manual")
+    with counted() as reads:
+        analog(X)
+    assert reads.count == 0
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_training_by_hand_reads_nothing_between_writes(style: str) -> None:
+    analog = analog_of(style, "converters", "manual")
+    for gradient in ("programmed", "chain"):
+        for layer in analog_modules(analog):
+            layer.gradient = gradient
+        analog(X).sum().backward()
+        with counted() as reads:
+            analog(X).sum().backward()
+        assert reads.count == 0, gradient
+
+
+def test_following_the_parameters_reads_each_of_them_once() -> None:
+    analog = analog_of("balanced", "converters", "auto")
+    with counted() as reads:
+        analog(X)
+    assert reads.count == len(list(analog.parameters()))
