@@ -17,7 +17,7 @@ from crossohm.layers import (
     Layout,
     Placement,
     View,
-    convolution,
+    convolutional,
     dense,
     kernel_of_inputs,
     kernel_of_outputs,
@@ -39,12 +39,12 @@ LAYOUTS: dict[str, Layout] = {
     "inputs first": dense(4, 3, 1, inputs_first=True),
     "a third of a weight": dense(4, 3, 2, weight="in_proj", bias="in_bias", part=(1, 3), bias_part=(1, 3)),
     "a whole weight and a third of a bias": dense(4, 3, 1, bias_part=(2, 3)),
-    "convolution": convolution(kernel_of_outputs(6, 2, (3, 2)), 1, 1),
-    "grouped": convolution(kernel_of_outputs(6, 2, (3,)), 3, 2),
-    "depthwise": convolution(kernel_of_outputs(4, 1, (2, 2)), 4),
-    "arrays per group": convolution(kernel_of_outputs(6, 2, (3,)), 3, 2, per_group=True),
-    "transposed": convolution(kernel_of_inputs(4, 6, 1, (3, 2)), 1, 1),
-    "transposed and grouped": convolution(kernel_of_inputs(4, 6, 2, (3,)), 2, 1),
+    "convolution": convolutional(kernel_of_outputs(6, 2, (3, 2)), 1, 1),
+    "grouped": convolutional(kernel_of_outputs(6, 2, (3,)), 3, 2),
+    "depthwise": convolutional(kernel_of_outputs(4, 1, (2, 2)), 4),
+    "arrays per group": convolutional(kernel_of_outputs(6, 2, (3,)), 3, 2, per_group=True),
+    "transposed": convolutional(kernel_of_inputs(4, 6, 1, (3, 2)), 1, 1),
+    "transposed and grouped": convolutional(kernel_of_inputs(4, 6, 2, (3,)), 2, 1),
     **{name: recurrent((3, 2, 5), *gates, (1, 2), "_l0") for name, gates in GATES.items()},
     "gru without biases": recurrent((3, 2, 5), *GATES["gru"]),
     "two weights side by side": Layout(
@@ -212,5 +212,5 @@ def test_what_is_followed_is_the_part_that_is_held() -> None:
 def test_layouts_are_values() -> None:
     assert dense(4, 3, 1) == dense(4, 3, 1) != dense(4, 3, 2)
     assert replace(dense(4, 3), row_groups=2) != dense(4, 3)
-    assert convolution(kernel_of_outputs(6, 2, (3,)), 3, per_group=True).row_groups == 3
-    assert convolution(kernel_of_outputs(6, 2, (3,)), 3).row_groups == 1
+    assert convolutional(kernel_of_outputs(6, 2, (3,)), 3, per_group=True).row_groups == 3
+    assert convolutional(kernel_of_outputs(6, 2, (3,)), 3).row_groups == 1

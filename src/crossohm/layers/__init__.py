@@ -1,13 +1,13 @@
 """What analog layers are in every framework: where parameters lie, how products run, what users choose by name."""
 
 from crossohm.layers.layout import Layout, Placement, View
-from crossohm.layers.layouts import convolution, dense, kernel_of_inputs, kernel_of_outputs, recurrent, shared
+from crossohm.layers.layouts import convolutional, dense, kernel_of_inputs, kernel_of_outputs, recurrent, shared
 
 __all__ = [
     "Layout",
     "Placement",
     "View",
-    "convolution",
+    "convolutional",
     "dense",
     "kernel_of_inputs",
     "kernel_of_outputs",

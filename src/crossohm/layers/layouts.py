@@ -44,7 +44,7 @@ def _part(size: int, index: int) -> slice:
     return slice(index * size, (index + 1) * size)
 
 
-def convolution(view: View, groups: int, bias_columns: int = 0, *, per_group: bool = False) -> Layout:
+def convolutional(view: View, groups: int, bias_columns: int = 0, *, per_group: bool = False) -> Layout:
     """A convolution whose kernel ``weight`` is seen as ``(outputs, channels of a group * taps)``.
 
     Args:

@@ -15,7 +15,7 @@ from crossohm.layers.geometry import Margins, torch_margins
 from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout, View
-from crossohm.layers.layouts import convolution, kernel_of_outputs
+from crossohm.layers.layouts import convolutional, kernel_of_outputs
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
@@ -92,7 +92,7 @@ class ConvolutionLayer(WeightedLayer):
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""
-        return convolution(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
+        return convolutional(self._kernel, self.groups, bias_columns, per_group=self._grouping == "per_group")
 
     def extra_repr(self) -> str:
         """Torch's text, then the hardware."""
