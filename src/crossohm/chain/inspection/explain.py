@@ -71,9 +71,10 @@ def _arrays(state: CoreState, operation: Operation) -> str:
         line = "columns" if operation.forward else "rows"
         sizes[line] += 1
         unit = f", one of the {line} a unit {line.removesuffix('s')}"
+    arrays = sum(1 for block in state.blocks for _ in block.record.places())
     return (
         f"{len(row_parts)} x {len(column_parts)} partitions (outputs x inputs) x {slices} slices x {signs} signs "
-        f"= {sum(1 for _ in state.arrays())} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
+        f"= {arrays} arrays of up to {sizes['rows']} rows x {sizes['columns']} columns{unit}"
     )
 
 

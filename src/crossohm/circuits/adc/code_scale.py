@@ -62,21 +62,22 @@ class Decision(Protocol):
         """
 
 
-@final
 @dataclass(frozen=True)
-class CircuitConverter:
-    """A circuit ADC: clips to its range and decides on a code.
+class _Coded:
+    """What is known of a circuit ADC, whatever its currents.
 
     Attributes:
         scale: The codes and their values.
-        decision: Clipped currents, float32 or float64, to the value of their code.
         per_line: True if the converters of different lines differ.
     """
 
     scale: CodeScale
-    decision: Decision
     per_line: bool
-    stochastic: bool = False
+
+    @property
+    def stochastic(self) -> bool:
+        """False: the errors of a circuit are those of its chip."""
+        return False
 
     @property
     def levels(self) -> int:
@@ -93,9 +94,21 @@ class CircuitConverter:
         """The value of every code, ascending."""
         return np.asarray(self.scale.value(np.arange(self.levels)))
 
+
+@final
+@dataclass(frozen=True)
+class CircuitConverter(_Coded):
+    """A circuit ADC: clips to its range and decides on a code.
+
+    Attributes:
+        decision: Clipped currents, float32 or float64, to the value of their code.
+    """
+
+    decision: Decision
+
     def on(self, like: Array, lines: int) -> LoweredCircuit:
         """The converter with its tables as arrays of the library, dtype and device of ``like``."""
-        return LoweredCircuit(self.scale, self.decision.on(_wide(like), lines), self.per_line)
+        return LoweredCircuit(self.scale, self.per_line, self.decision.on(_wide(like), lines))
 
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
         """Values of the codes of the currents ``x``: (batch, lines, *positions), or any shape if not `per_line`."""
@@ -104,34 +117,14 @@ class CircuitConverter:
 
 @final
 @dataclass(frozen=True)
-class LoweredCircuit:
+class LoweredCircuit(_Coded):
     """A `CircuitConverter` for currents of one library, dtype and device.
 
     Attributes:
-        scale: The codes and their values.
         decide: Clipped currents, float32 or float64, to the value of their code.
-        per_line: True if the converters of different lines differ.
     """
 
-    scale: CodeScale
     decide: Callable[[Array], Array]
-    per_line: bool
-    stochastic: bool = False
-
-    @property
-    def levels(self) -> int:
-        """Number of codes."""
-        return int(2**self.scale.bits)
-
-    @property
-    def lsb(self) -> float:
-        """Distance of the values of neighbouring codes."""
-        return self.scale.lsb
-
-    @property
-    def output_levels(self) -> np.ndarray:
-        """The value of every code, ascending."""
-        return np.asarray(self.scale.value(np.arange(self.levels)))
 
     def __call__(self, x: Array, draw: Draw | None = None) -> Array:
         """Values of the codes of the currents ``x``: (batch, lines, *positions), or any shape if not `per_line`."""

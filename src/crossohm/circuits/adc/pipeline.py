@@ -74,7 +74,7 @@ class _StagedADC(ADC):
         used = np.minimum(np.arange(spec.bits - 1), built.shape[1] - 1)
         stages = built[:, used].reshape(len(built), -1)
         groups = collapse(np.column_stack([stages, offsets[:, -1]]))
-        return CircuitConverter(scale, _Decision(scale, groups, spec.group_size), per_line=len(groups) > 1)
+        return CircuitConverter(scale, len(groups) > 1, _Decision(scale, groups, spec.group_size))
 
 
 @final

@@ -45,7 +45,7 @@ class RampADC(ADC):
         levels = ramp_levels(spec, scale.vref, mismatch["capacitors"])
         offsets = mismatch["comparators"] * scale.vref
         decision = _Decision(nearest_level(levels, scale), offsets if offsets.any() else None)
-        return CircuitConverter(scale, decision, per_line=decision.offsets is not None)
+        return CircuitConverter(scale, decision.offsets is not None, decision)
 
 
 @final

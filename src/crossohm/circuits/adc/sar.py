@@ -61,7 +61,7 @@ class SarADC(ADC):
         effective = collapse(reachable(thresholds - offsets[:, None], spec.bits))
         values = np.broadcast_to(scale.value(np.arange(2**spec.bits)), (len(effective), 2**spec.bits))
         decision = _Decision(Staircase(effective, values), spec.group_size)
-        return CircuitConverter(scale, decision, per_line=len(effective) > 1)
+        return CircuitConverter(scale, len(effective) > 1, decision)
 
 
 @final
