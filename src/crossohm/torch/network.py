@@ -15,6 +15,7 @@ from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
+from crossohm.layers.array_layer import is_folded
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import Call, call_of
@@ -23,7 +24,6 @@ from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
 from crossohm.torch.conversion.convert import analog_modules, convertible_modules, from_torch
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
-from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, matrix_places, separate, sites
 from crossohm.torch.conversion.rectified import floors_of

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import (
     Conversion,
     HardwareChoice,
@@ -29,7 +30,7 @@ from crossohm.torch.conversion.places import analog_places, copy_of, merge, sepa
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
-from crossohm.torch.layers.layer import AnalogLayer, Gradient, Sync
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
 _FUSED = (

@@ -19,11 +19,6 @@ from crossohm.errors import ShapeError, UnsupportedError
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 3, nn.BatchNorm2d: 4, nn.BatchNorm3d: 5}
 
 
-def is_folded(layer: nn.Module) -> bool:
-    """True if a BatchNorm was folded into ``layer``, or into the layer it was made from."""
-    return bool(getattr(layer, "batchnorm_folded", False))
-
-
 def proper_axes(layer: nn.Module, norm: nn.Module) -> int:
     """How many axes the outputs of ``layer`` have if ``norm`` normalises its channels, the batch counted."""
     return 2 if isinstance(layer, nn.Linear) else _AXES[type(norm)]

@@ -6,37 +6,26 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.chain import AnalogCore
-from crossohm.chain.intake import chip_seed
-from crossohm.chain.siblings import replace_soon
-from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.layers.given import Given, warn_of_edits
-from crossohm.layers.hardware import Hardware, LayerHardware, calibrated_foldings, hardware_of_matrices, own_hardware
-from crossohm.layers.held_matrix import next_chip
-from crossohm.layers.layout import Layout, values_of
+from crossohm.errors import UnsupportedError
+from crossohm.layers.array_layer import ArrayLayer
+from crossohm.layers.hardware import Hardware, MatrixHardware
+from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
-from crossohm.torch.conversion.folded import is_folded
 from crossohm.torch.tracing import tracing_by
-
-#: What happens when parameters have changed since the arrays were written.
-Sync = Literal["auto", "manual", "error"]
-
-#: Which derivative backward computes.
-Gradient = Literal["programmed", "chain", "wires"]
 
 #: For parameters that were moved to another dtype or device: fingerprints before and after. A parameter that several
 #: layers share is moved with the first; the others have to recognise what they hold.
 _MOVES: Any = WeakIdKeyDictionary()
 
 
-class AnalogLayer(nn.Module):
+class AnalogLayer(ArrayLayer, nn.Module):
     """Base of the analog layers: a mixin before the torch layer, which owns the parameters.
 
     The arrays are written when the layer is made, and again before they are next used whenever the values of a
@@ -51,30 +40,10 @@ class AnalogLayer(nn.Module):
     digital_type: ClassVar[type[nn.Module]]
     #: What must hold of a layer of that type so that it can be converted.
     convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda module: True)
-    #: True: what is said of each matrix is a list also where there is only one.
-    _lists: ClassVar[bool] = False
-    #: How many numbers of bias rows `from_torch` takes: one per kind of bias.
-    bias_kinds: ClassVar[int] = 1
-    #: Attributes an analog layer has beyond those of the torch layer.
-    _own: ClassVar[tuple[str, ...]] = ("_params", "_given", "_rows", "_name", "_matrices", "_sync", "_gradient")
 
-    _params: LayerHardware
-    _given: Given
-    _rows: Any
-    _name: str
     _matrices: tuple[HeldMatrix, ...]
-    _sync: Sync = "auto"
-    _gradient: Gradient = "programmed"
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
-
-    def layouts(self, rows: Any) -> dict[str, Layout]:
-        """The matrices of the layer: what follows its name in theirs, and where its parameters lie.
-
-        Args:
-            rows: Columns of each matrix that hold each bias, in the form that ``bias_rows`` has for this kind.
-        """
-        raise NotImplementedError
 
     def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Parameters, or the expressions that stand for them, by name."""
@@ -82,10 +51,6 @@ class AnalogLayer(nn.Module):
 
     def _configure(self) -> None:
         """Take the choices that only some kinds have, as keywords; called before `install`."""
-
-    def _checked_rows(self, rows: Any) -> Any:
-        """The number of columns per bias in the kind's own form."""
-        return checked_rows("bias_rows", rows)
 
     # --- conversion ---------------------------------------------------------------------------------------------------
 
@@ -162,131 +127,26 @@ class AnalogLayer(nn.Module):
             setattr(layer.get_submodule(owner), leaf, _copied(held.get(key, parameter), like=parameter))
         return layer.to(device=device, dtype=dtype)
 
-    # --- the hardware -------------------------------------------------------------------------------------------------
-
-    @property
-    def params(self) -> LayerHardware:
-        """The hardware: one description, one per array, or a list with such for each of several matrices.
-
-        It is the layer's own copy of what was given. Edits need `reinitialize`; assignment acts at once.
-        """
-        return self._params
-
-    @params.setter
-    def params(self, value: Hardware) -> None:
-        self.install(value, self._rows, self.seed, self._name)
-
-    @property
-    def seed(self) -> int:
-        """The chip."""
-        return self._matrices[0].seed
+    # --- the arrays ---------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
         """Name of the core, or the beginning of the names of the cores."""
-        return self._name
+        return self._core_name
 
-    @property
-    def rows(self) -> Any:
-        """How many matrix columns hold each bias: one number, or what else the kind of layer needs."""
-        return self._rows
+    def _held(self, layout: Layout, hardware: MatrixHardware, seed: int, name: str) -> HeldMatrix:
+        return HeldMatrix(self, layout, hardware, seed, name)
 
-    @property
-    def row_groups(self) -> int:
-        """Equal runs of rows of the first matrix that have arrays and inputs of their own, see `AnalogCore`."""
-        return self._matrices[0].layout.row_groups
-
-    @property
-    def matrices(self) -> tuple[HeldMatrix, ...]:
-        """The matrices the layer holds in arrays."""
-        return self._matrices
-
-    @property
-    def core(self) -> AnalogCore:
-        """The arrays, holding the present parameters; those of the first matrix if the layer has several."""
-        return self._matrices[0].core
-
-    @property
-    def sync(self) -> Sync:
-        """What happens when parameters have changed since the arrays were written.
-
-        ``"auto"``: they are written again before they are next used. ``"error"``: using them raises
-        `StaleArraysError`. ``"manual"``: they stay as they are until `synchronize`; nothing is looked at, which saves
-        reading the parameters (some 20 us per product and 0.5 ns per weight on a CPU).
-        """
-        return self._sync
-
-    @sync.setter
-    def sync(self, value: Sync) -> None:
-        self._sync = checked_choice("sync", value, get_args(Sync))
-
-    @property
-    def gradient(self) -> Gradient:
-        """Which derivative backward computes, in train and eval mode alike.
-
-        ``"programmed"``: that of the ideal product, with the programmed matrix for the inputs and the unconverted
-        inputs for the parameters. ``"chain"``: that of the converter chain, straight through rounding and errors, zero
-        where inputs, currents, conversions or weights are clipped. ``"wires"``: as ``"programmed"``, with the matrix
-        that inputs meet behind the wire resistances, and for the parameters its exact dependence on all conductances
-        of the array (resistance-aware training); costs an elimination per array and backward pass.
-        """
-        return self._gradient
-
-    @gradient.setter
-    def gradient(self, value: Gradient) -> None:
-        self._gradient = checked_choice("gradient", value, get_args(Gradient))
-
-    def synchronize(self) -> None:
-        """Write the parameters into the arrays again, with new programming errors; converters keep theirs."""
-        for matrix in self._matrices:
-            matrix.synchronize()
-
-    def reinitialize(self, seed: int | None = None, params: Hardware = None) -> None:
-        """Build another chip from `params` and write the parameters into it.
-
-        Args:
-            seed: The chip; by default the one that follows the present chip in a fixed random sequence.
-            params: The hardware from now on; by default the present one, edits of `params` included.
-
-        Warns:
-            UserWarning: the description that was given for the layer has been edited since, without effect.
-        """
-        chip = next_chip(self.seed) if seed is None else seed
-        if params is not None:
-            self.install(params, self._rows, chip, self._name)
-            return
-        warn_of_edits({self._name: self._given})
-        for matrix in self._matrices:
-            matrix.reinitialize(chip)
-
-    # --- the matrices -------------------------------------------------------------------------------------------------
-
-    def form_matrix(self) -> Tensor | list[Tensor]:
-        """The ideal matrix, ``(outputs, inputs + bias columns)``, each bias column holding its share of the bias.
-
-        A list if the layer has several.
-        """
-        return self._one_or_all([matrix.ideal() for matrix in self._matrices])
-
-    def get_matrix(self) -> Tensor | list[Tensor]:
-        """The matrix the arrays hold, with quantisation, clipping, programming errors and drift; not read noise.
-
-        A list if the layer has several.
-        """
-        return self._one_or_all([matrix.programmed().clone() for matrix in self._matrices])
+    def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
+        """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
+        super().install(params, rows, seed, name)
+        if _stand_alone not in self._forward_pre_hooks.values():
+            self.register_forward_pre_hook(_stand_alone)
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
         """The parameters as the arrays hold them, in torch's shapes and order; digital ones are themselves."""
         held = self._held_values()
         return tuple(held.get(key, parameter) for key, parameter in self._parameters.items())
-
-    def _held_values(self) -> dict[str, Tensor]:
-        """Parameters as the arrays hold them, by name, in torch's shapes; those held digitally are left out."""
-        held = values_of([matrix.layout for matrix in self._matrices], [m.programmed() for m in self._matrices])
-        return {name: value.clone() for name, value in held.items()}
-
-    def _one_or_all(self, matrices: list[Tensor]) -> Tensor | list[Tensor]:
-        return matrices if self._lists or len(matrices) > 1 else matrices[0]
 
     def __prepare_scriptable__(self) -> Self:
         """Torch asks for this before it compiles a model by `torch.jit.script`."""
@@ -296,25 +156,6 @@ class AnalogLayer(nn.Module):
         )
 
     # --- keeping arrays and parameters together -----------------------------------------------------------------------
-
-    def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
-        """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
-        known = "_params" in vars(self) and params is self._params
-        own: Any = params if known else own_hardware(params)
-        checked, chip = self._checked_rows(rows), chip_seed(seed)
-        _require_same_folding(name, own, is_folded(self))
-        layouts = self.layouts(checked)
-        for old in self.__dict__.get("_matrices", ()):
-            replace_soon(old.built)
-        matrices = tuple(
-            HeldMatrix(self, layout, hardware, chip, name + suffix)
-            for (suffix, layout), hardware in zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
-        )
-        self._params, self._rows, self._name, self._matrices = own, checked, name, matrices
-        if not known:
-            self._given = Given(params)
-        if _stand_alone not in self._forward_pre_hooks.values():
-            self.register_forward_pre_hook(_stand_alone)
 
     def get_extra_state(self) -> Tensor:
         """The chip, as one tensor of bytes that travels with ``state_dict``; see `crossohm.layers.saved_chip`."""
@@ -329,7 +170,7 @@ class AnalogLayer(nn.Module):
         chip = unpack_chip(self, state)
         rows = self._checked_rows(chip.rows)
         self._matrices = matrices_of(chip, self, self.layouts(rows).values())
-        self._params, self._rows, self._name = chip.params, rows, chip.name
+        self._params, self._rows, self._core_name = chip.params, rows, chip.name
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str], *rest: Any
@@ -373,32 +214,6 @@ class AnalogLayer(nn.Module):
         bits = {"dac": core.params.get("xbar.dac.mvm.bits"), "adc": core.params.get("xbar.adc.mvm.bits")}
         parts += [f"{kind}={count} bits" if count else f"{kind}=ideal" for kind, count in bits.items()]
         return ", ".join(parts)
-
-
-def _require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
-    """Refuse ranges that were found for other weights."""
-    if calibrated_foldings(params) - {folded}:
-        found, here = ("folded into it", "digital") if not folded else ("digital", "folded")
-        raise ParameterError(
-            "params", "calibrated hardware",
-            f"the ranges of layer {name!r} were found with BatchNorm {found}, here it is {here}",
-            remedy="Leave fuse_batchnorm out: crossohm.torch.from_torch then does as the calibration did. Or calibrate "
-            f"with fuse_batchnorm={folded}; in studies it is model.fold_batchnorm",
-        )  # fmt: skip
-
-
-def checked_rows(argument: str, rows: Any) -> int:
-    """A number of matrix columns that hold a bias, or an error."""
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-        raise ParameterError(argument, rows, "is no number of rows", allowed="0 (digital bias), 1, 2, ...")
-    return rows
-
-
-def checked_choice(argument: str, value: Any, choices: tuple[str, ...]) -> Any:
-    """One of ``choices``, or an error."""
-    if value not in choices:
-        raise ParameterError(argument, value, "is no policy", allowed=", ".join(map(repr, choices)))
-    return value
 
 
 def owns(*names: str) -> Callable[[nn.Module], bool]:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
+from crossohm.layers.array_layer import checked_rows
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense, recurrent
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.layers.gates import Gates, State
-from crossohm.torch.layers.layer import AnalogLayer, checked_rows
+from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.layers.sequence import Step
 
 #: Matrix columns that hold a bias: one number, or one per layer.

@@ -26,7 +26,7 @@ class WeightedLayer(AnalogLayer):
 
     @bias_rows.setter
     def bias_rows(self, value: int) -> None:
-        self.install(self._params, value, self.seed, self._name)
+        self.install(self._params, value, self.seed, self._core_name)
 
     @property
     def analog_bias(self) -> bool:
