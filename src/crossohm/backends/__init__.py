@@ -21,6 +21,10 @@ from crossohm.errors import InputError
 Array = Any  # an array of any supported library; the array API standard has no nominal type
 
 
+#: What the host does with the values of arrays.
+Work = Callable[..., tuple[np.ndarray, ...]]
+
+
 class Stream(Protocol):
     """Random draws made by the array library itself."""
 
@@ -62,6 +66,13 @@ class Backend(Protocol):
 
     def fingerprint(self, value: Array) -> int:
         """A number that tells whether values changed, see `crossohm.backends.fingerprint`."""
+
+    def digest(self, value: Array) -> Array:
+        """A hash of the bits of an array, computed where it lives, also while it is traced: two 32-bit integers.
+
+        A change of one element always changes it; other changes leave it as it was with a probability below 2^-30.
+        Libraries need not agree on it.
+        """
 
     def is_traced(self, value: Array) -> bool:
         """True where values are not known yet (JAX under jit, grad or vmap)."""
@@ -142,6 +153,18 @@ class Backend(Protocol):
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         """What each tap of a kernel meets at each position, ``(batch, *positions, channels, *taps)``; maybe a view."""
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """``kept``, or, where ``stale`` is true, what ``work`` makes on the host of the values of ``inputs``.
+
+        Also in functions that are compiled: the host is called while they run, and only then.
+
+        Args:
+            stale: A truth value ``()``.
+            kept: Arrays; ``work`` returns as many of the same shapes.
+            work: Gets and returns NumPy arrays.
+            inputs: Arrays, without gradient.
+        """
 
     def stream(self, rng: Any) -> Stream:
         """Random draws from the library's own generator ``rng``."""

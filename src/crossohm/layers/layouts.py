@@ -46,21 +46,23 @@ def _part(size: int, index: int) -> slice:
     return slice(index * size, (index + 1) * size)
 
 
-def convolutional(view: View, groups: int, bias_columns: int = 0, *, per_group: bool = False) -> Layout:
-    """A convolution whose kernel ``weight`` is seen as ``(outputs, channels of a group * taps)``.
+def convolutional(
+    view: View, groups: int, bias_columns: int = 0, *, per_group: bool = False, weight: str = "weight"
+) -> Layout:
+    """A convolution whose kernel is seen as ``(outputs, channels of a group * taps)``.
 
     Args:
         view: The kernel, see `kernel_of_outputs`, `kernel_of_inputs` and `kernel_of_taps`.
         groups: Blocks of channels that are connected; matrix columns are those of all channels, group by group.
         bias_columns: Columns that hold ``bias``.
         per_group: Every group has arrays of its own; the columns are those of one group's channels.
+        weight: Name of the kernel.
     """
     outputs, own = view.size
     inputs = own if per_group else own * groups
-    weight = Placement(
-        "weight", view, slice(0, outputs), slice(0, outputs), slice(0, inputs), diagonal=1 if per_group else groups
-    )
-    placements = (weight, *_bias(outputs, inputs, bias_columns))
+    rows, columns = slice(0, outputs), slice(0, inputs)
+    kernel = Placement(weight, view, rows, rows, columns, diagonal=1 if per_group else groups)
+    placements = (kernel, *_bias(outputs, inputs, bias_columns))
     return Layout((outputs, inputs + bias_columns), placements, groups if per_group else 1)
 
 
@@ -75,6 +77,25 @@ def kernel_of_inputs(inputs: int, outputs: int, groups: int, taps: Sequence[int]
     split = (groups, inputs // groups, outputs // groups, *taps)
     order = (0, 2, 1, *range(3, 3 + rank))
     return View((inputs, outputs // groups, *taps), split, order, tuple(range(3, 3 + rank)), lead=2)
+
+
+def kernel_of_taps(taps: Sequence[int], channels: int, outputs: int) -> View:
+    """Convolutions of Keras and Flax: ``(*taps, channels of a group, outputs)``."""
+    rank = len(taps)
+    return View.of((*taps, channels, outputs), (rank + 1, rank, *range(rank)))
+
+
+def kernel_of_depths(taps: Sequence[int], channels: int, multiplier: int) -> View:
+    """Depthwise convolutions of Keras, ``(*taps, channels, multiplier)``: each channel's outputs lie together."""
+    rank = len(taps)
+    return View.of((*taps, channels, multiplier), (rank, rank + 1, *range(rank)), lead=2)
+
+
+def kernel_of_taps_transposed(taps: Sequence[int], outputs: int, channels: int) -> View:
+    """Transposed convolutions of Keras: ``(*taps, outputs, channels)``, applied with reversed taps."""
+    rank = len(taps)
+    shape = (*taps, outputs, channels)
+    return View(shape, shape, (rank, rank + 1, *range(rank)), tuple(range(2, 2 + rank)))
 
 
 def _bias(outputs: int, inputs: int, columns: int) -> tuple[Placement, ...]:
