@@ -318,3 +318,15 @@ def test_limits_with_room_for_rounding(scale: float) -> None:
     assert low < -scale < 2 * scale < high
     assert high - 2 * scale == pytest.approx(-scale - low)
     assert high - 2 * scale < 1e-4 * scale
+
+
+# --- cutting ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+    value = LIBRARIES[library](x)
+    parts = backend_of(value).parted(value, 3)
+    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
+    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)
