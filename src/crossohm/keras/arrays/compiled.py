@@ -60,7 +60,7 @@ class CompiledArrays:
         stamp = _stamp(structure, values)
         if [_key(leaf) for leaf in leaves] != [_key(variable) for variable in self._leaves]:
             if self._stamp is not None:
-                self._stamp.assign(keras.ops.zeros_like(self._stamp))
+                self._stamp.assign(keras.ops.zeros(self._stamp.shape, self._stamp.dtype))
             self._leaves = tuple(_variable(leaf, f"leaf_{index}") for index, leaf in enumerate(leaves))
             self._stamp = _variable(stamp, "stamp")
             return
