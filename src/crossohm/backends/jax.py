@@ -190,7 +190,9 @@ def _digest(value: Array) -> Array:
     width = 8 * min(value.dtype.itemsize, 4)
     words = jax.lax.bitcast_convert_type(value, jnp.dtype(f"uint{width}")).reshape(-1).astype(jnp.uint32)
     place = jax.lax.iota(jnp.uint32, words.size)
-    sums = [jnp.sum(_mix(words + _mix(place + jnp.uint32(start))), dtype=jnp.uint32) for start in (0x9E3779B9, 0x7F4A7C15)]
+    sums = [
+        jnp.sum(_mix(words + _mix(place + jnp.uint32(start))), dtype=jnp.uint32) for start in (0x9E3779B9, 0x7F4A7C15)
+    ]
     return jnp.stack(sums)
 
 
