@@ -13,6 +13,7 @@ import numpy as np
 from crossohm.backends import Array, beyond, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.quantile import between
 from crossohm.errors import InputError, UnsupportedError
 
 
@@ -67,6 +68,9 @@ class JaxBackend:
     def fingerprint(self, value: Array) -> int:
         return fingerprint(np.asarray(self.concrete(value)), self.dtype_name(value))
 
+    def digest(self, value: Array) -> Array:
+        return jax.jit(_digest)(jax.lax.stop_gradient(value))
+
     def is_traced(self, value: Array) -> bool:
         return isinstance(value, jax.core.Tracer)
 
@@ -79,6 +83,21 @@ class JaxBackend:
 
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total + factor * x
+
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        return jnp.pad(vectors, ((0, 0), (0, 1)))
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.at[index].set(values)
@@ -165,7 +184,29 @@ class JaxBackend:
                 "rng = None: this hardware draws noise in every multiplication, and under jax.jit, grad or vmap the "
                 "key must come from you; call core.matmul(x, rng=jax.random.key(...)) with a fresh key each time"
             )
+        if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
+            rng = jax.random.wrap_key_data(jnp.asarray(rng, jnp.uint32), impl="threefry2x32")
         return JaxStream(rng)
+
+
+def _digest(value: Array) -> Array:
+    """Sums of the bits of every element, mixed with its position in two ways; 64-bit integers may be switched off."""
+    if value.dtype == bool:
+        value = value.astype(jnp.uint8)
+    width = 8 * min(value.dtype.itemsize, 4)
+    words = jax.lax.bitcast_convert_type(value, jnp.dtype(f"uint{width}")).reshape(-1).astype(jnp.uint32)
+    place = jax.lax.iota(jnp.uint32, words.size)
+    sums = [
+        jnp.sum(_mix(words + _mix(place + jnp.uint32(start))), dtype=jnp.uint32) for start in (0x9E3779B9, 0x7F4A7C15)
+    ]
+    return jnp.stack(sums)
+
+
+def _mix(words: Array) -> Array:
+    """Other integers that look random, one for each; different ones stay different."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        words = (words ^ (words >> shift)) * jnp.uint32(factor)
+    return words ^ (words >> 16)
 
 
 BACKEND = JaxBackend()
