@@ -12,7 +12,8 @@ import numpy as np
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
-from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.fingerprint import fingerprint, halves
+from crossohm.backends.quantile import between
 
 
 @final
@@ -56,6 +57,9 @@ class CupyBackend:
     def fingerprint(self, value: Array) -> int:
         return fingerprint(cupy.asnumpy(value), self.dtype_name(value))
 
+    def digest(self, value: Array) -> Array:
+        return cupy.asarray(halves(self.fingerprint(value)))
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -68,6 +72,23 @@ class CupyBackend:
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         total += factor * x
         return total
+
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        found = cupy.zeros((vectors.shape[0], vectors.shape[1] + 1), dtype=vectors.dtype)
+        found[:, :-1] = vectors
+        return found
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = cupy.array(array, order="K")

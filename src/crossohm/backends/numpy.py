@@ -13,7 +13,8 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
-from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.fingerprint import fingerprint, halves
+from crossohm.backends.quantile import between
 
 
 @final
@@ -78,6 +79,9 @@ class NumpyBackend:
     def fingerprint(self, value: Array) -> int:
         return fingerprint(value, self.dtype_name(value))
 
+    def digest(self, value: Array) -> Array:
+        return halves(self.fingerprint(value))
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -92,6 +96,23 @@ class NumpyBackend:
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         total += factor * x
         return total
+
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        found = np.zeros((vectors.shape[0], vectors.shape[1] + 1), dtype=vectors.dtype)
+        found[:, :-1] = vectors
+        return found
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = np.array(array, order="K")

@@ -8,6 +8,7 @@ import keras
 
 from crossohm.backends import Array
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.keras.arrays.compiled import tensor_of
 from crossohm.keras.layers.biased import BiasedLayer, dtype_of, with_ones
 from crossohm.layers.einsum import ProductEquation
 from crossohm.layers.layout import Layout
@@ -42,7 +43,7 @@ class EquationLayer(BiasedLayer):
         y = self._cast(matrix.product(vectors, contraction))
         y = equation.outputs_of(y, keras.ops.shape(x), tuple(dense.kernel.shape))
         if dense.bias is not None and not self.analog_bias:
-            y = keras.ops.add(y, keras.ops.cast(keras.ops.convert_to_tensor(dense.bias), dtype_of(y)))
+            y = keras.ops.add(y, keras.ops.cast(tensor_of(dense.bias), dtype_of(y)))
         return y if dense.activation is None else dense.activation(y)
 
 
