@@ -18,6 +18,7 @@ from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 
 __all__ = [
     "AnalogConv1D",
@@ -37,6 +38,8 @@ __all__ = [
     "AnalogLSTMCell",
     "AnalogLayer",
     "AnalogMultiHeadAttention",
+    "AnalogSeparableConv1D",
+    "AnalogSeparableConv2D",
     "AnalogSimpleRNN",
     "AnalogSimpleRNNCell",
 ]

@@ -109,4 +109,4 @@ def _of_step(seed: Array, number: Array) -> Array:
     """A seed for one time step; other calls of the layer have another second number."""
     xp = backend_of(seed).xp
     first = seed[:1] + keras.ops.cast(keras.ops.reshape(number, (1,)), seed.dtype)
-    return xp.concat([first, seed[1:]])
+    return xp.concat([first, seed[1:]], axis=0)
