@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crossohm.keras.layers.attention import AnalogGroupQueryAttention, AnalogMultiHeadAttention
+from crossohm.keras.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogSimpleRNNCell
 from crossohm.keras.layers.conv import (
     AnalogConv1D,
     AnalogConv1DTranspose,
@@ -13,7 +15,9 @@ from crossohm.keras.layers.conv import (
     AnalogDepthwiseConv2D,
 )
 from crossohm.keras.layers.dense import AnalogDense
+from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
+from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
 
 __all__ = [
     "AnalogConv1D",
@@ -25,5 +29,14 @@ __all__ = [
     "AnalogDense",
     "AnalogDepthwiseConv1D",
     "AnalogDepthwiseConv2D",
+    "AnalogEinsumDense",
+    "AnalogGRU",
+    "AnalogGRUCell",
+    "AnalogGroupQueryAttention",
+    "AnalogLSTM",
+    "AnalogLSTMCell",
     "AnalogLayer",
+    "AnalogMultiHeadAttention",
+    "AnalogSimpleRNN",
+    "AnalogSimpleRNNCell",
 ]
