@@ -20,8 +20,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 demo: $(VENV)/.demo
 	$(BIN)/crossohm run
 
+# Keras runs on one backend per process: its tests run in three, one for each.
 test: $(VENV)/.dev
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+	$(ONE_THREAD) $(BIN)/python -m pytest tests/keras --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

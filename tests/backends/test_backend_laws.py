@@ -430,3 +430,15 @@ def test_digests_of_what_is_differentiated() -> None:
 
     for library in ("torch", "jax", "tensorflow"):
         assert np.isin(gradient(product, X, library), (0, 1)).all()
+
+
+# --- cutting ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+    value = LIBRARIES[library](x)
+    parts = backend_of(value).parted(value, 3)
+    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
+    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)

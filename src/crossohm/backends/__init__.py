@@ -21,6 +21,10 @@ from crossohm.errors import InputError
 Array = Any  # an array of any supported library; the array API standard has no nominal type
 
 
+#: What the host does with the values of arrays.
+Work = Callable[..., tuple[np.ndarray, ...]]
+
+
 class Stream(Protocol):
     """Random draws made by the array library itself."""
 
@@ -116,6 +120,9 @@ class Backend(Protocol):
     def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
         """A matrix of zeros with blocks in it, each given by its rows and columns; differentiable by the blocks."""
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        """``x`` cut along its last axis into equal parts, maybe views."""
+
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
 
@@ -164,6 +171,18 @@ class Backend(Protocol):
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         """What each tap of a kernel meets at each position, ``(batch, *positions, channels, *taps)``; maybe a view."""
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """``kept``, or, where ``stale`` is true, what ``work`` makes on the host of the values of ``inputs``.
+
+        Also in functions that are compiled: the host is called while they run, and only then.
+
+        Args:
+            stale: A truth value ``()``.
+            kept: Arrays; ``work`` returns as many of the same shapes.
+            work: Gets and returns NumPy arrays.
+            inputs: Arrays, without gradient.
+        """
 
     def stream(self, rng: Any) -> Stream:
         """Random draws from the library's own generator ``rng``.

@@ -101,6 +101,9 @@ class CupyBackend:
             found[rows, columns] = block
         return found
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(cupy.split(x, count, axis=-1))
+
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))
 

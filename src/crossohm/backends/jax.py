@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from crossohm.backends import Array, beyond, convolution
+from crossohm.backends import Array, Work, beyond, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint
 from crossohm.backends.quantile import between
@@ -108,6 +108,9 @@ class JaxBackend:
             found = found.at[rows, columns].set(block)
         return found
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(jnp.split(x, count, axis=-1))
+
     def root(self, x: Array) -> Array:
         positive = x > 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
@@ -177,6 +180,16 @@ class JaxBackend:
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         return convolution.taps_of(jnp, x, taps, steps)
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        shapes = tuple(jax.ShapeDtypeStruct(value.shape, value.dtype) for value in kept)
+
+        def called(*values: Any) -> tuple[np.ndarray, ...]:
+            found = work(*map(np.asarray, values))
+            return tuple(np.asarray(value, shape.dtype) for value, shape in zip(found, shapes, strict=True))
+
+        found: tuple[Array, ...] = jax.lax.cond(stale, lambda: jax.pure_callback(called, shapes, *inputs), lambda: kept)
+        return found
 
     def stream(self, rng: Any) -> JaxStream:
         if rng is None:

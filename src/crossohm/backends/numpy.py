@@ -125,6 +125,9 @@ class NumpyBackend:
             found[rows, columns] = block
         return found
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return np.split(x, count, axis=-1)
+
     def root(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0))
 

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
-from crossohm.backends import Array, beyond, convolution
+from crossohm.backends import Array, Work, beyond, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint, multipliers
 from crossohm.backends.quantile import between
@@ -149,6 +149,9 @@ class TensorflowBackend:
         edges = sorted({0, shape[0], *(edge for rows, _, _ in blocks for edge in (rows.start, rows.stop))})
         return tf.concat([_band(top, bottom, shape[1], cast) for top, bottom in pairwise(edges)], axis=0)
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return tf.split(x, count, axis=-1)  # type: ignore[no-any-return]
+
     def root(self, x: Array) -> Array:
         positive = x > 0
         return tf.where(positive, tf.sqrt(tf.where(positive, x, 1)), 0)
@@ -200,6 +203,19 @@ class TensorflowBackend:
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         return convolution.taps_of(xp, x, taps, steps)
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        dtypes = [value.dtype for value in kept]
+
+        def called(*values: np.ndarray) -> list[np.ndarray]:
+            found = zip(work(*values), dtypes, strict=True)
+            return [np.asarray(value, dtype.as_numpy_dtype) for value, dtype in found]
+
+        def anew() -> tuple[Array, ...]:
+            found = tf.numpy_function(called, list(inputs), dtypes)
+            return tuple(tf.ensure_shape(value, own.shape) for value, own in zip(found, kept, strict=True))
+
+        return tuple(tf.cond(stale, anew, lambda: kept))
 
     def stream(self, rng: Any) -> GeneratorStream | SeedStream:
         if rng is None:

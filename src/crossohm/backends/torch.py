@@ -140,6 +140,9 @@ class TorchBackend:
             found[rows, columns] = block
         return found
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(x.chunk(count, dim=-1))
+
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
             return x.clamp_(min=0).sqrt_()

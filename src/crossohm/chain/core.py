@@ -334,7 +334,7 @@ class AnalogCore(MatrixFace):
         """
         return self._run(Operation.MVM, x, contraction, rng, amend)
 
-    def plan(self, like: Any, operation: str = "mvm") -> CorePlan:
+    def plan(self, like: Any, operation: str = "mvm", contraction: Contraction | None = None) -> CorePlan:
         """What a product does, every number worked out: a function of arrays that other frameworks may trace.
 
         `crossohm.chain.split` takes it apart into a structure, which is hashable and stays the same while weights are
@@ -343,6 +343,7 @@ class AnalogCore(MatrixFace):
         Args:
             like: Any array of the library, dtype (float32 or float64) and device of the inputs to come.
             operation: ``"mvm"`` (``core @ x``) or ``"vmm"`` (``x @ core``).
+            contraction: How inputs meet the matrix; by default as a product with vectors.
 
         Example:
             >>> from crossohm.chain import join, split
@@ -354,7 +355,8 @@ class AnalogCore(MatrixFace):
         which, x = Operation(operation), as_array(like)
         if self.complex_valued:
             raise UnsupportedError("a complex core has no one plan; build cores of the real and the imaginary part")
-        return self._lowered.plan(which, x, Dense(self.state.stored_shape[1 - which.axis]), self._tap is not None)
+        map_ = contraction or Dense(self.state.stored_shape[1 - which.axis])
+        return self._lowered.plan(which, x, map_, self._tap is not None)
 
     def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
         """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""

@@ -57,6 +57,38 @@ def transposed_margins(margins: Margins, extra: Sequence[int], taps: Sequence[in
     return [(width - before, width - after + more) for width, (before, after), more in reach]
 
 
+def keras_transposed_margins(
+    padding: str,
+    taps: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    output_padding: Sequence[int] | None,
+) -> Margins:
+    """What surrounds the spread inputs of a transposed convolution of Keras, for a convolution of stride one.
+
+    With ``reach = dilation * (taps - 1) + 1``, the output has ``(n - 1) * stride + max(reach, stride)`` positions along
+    each axis if ``"valid"``, ``n * stride`` if ``"same"``. ``output_padding`` replaces these rules: it is added to ``(n
+    - 1) * stride + reach`` if ``"valid"``, to ``(n - 1) * stride + reach % 2`` if ``"same"``.
+
+    Raises:
+        ParameterError: another padding.
+    """
+    found = []
+    for index, (count, by, step) in enumerate(zip(taps, stride, dilation, strict=True)):
+        reach = step * (count - 1) + 1
+        extra = None if output_padding is None else output_padding[index]
+        if padding == "valid":
+            more = max(reach, by) - reach if extra is None else extra
+            found.append((reach - 1, reach - 1 + more))
+        elif padding == "same":
+            total = by + reach - 2 if extra is None else reach + reach % 2 - 2 + extra
+            before = min(total - total // 2, reach - 1)
+            found.append((before, total - before))
+        else:
+            raise ParameterError("padding", padding, "is no padding", allowed="valid, same")
+    return found
+
+
 def spread(x: Array, stride: Sequence[int]) -> Array:
     """Inputs ``(batch, channels, *size)`` with ``stride - 1`` zeros between neighbours along each axis."""
     for axis, step in enumerate(stride, start=2):

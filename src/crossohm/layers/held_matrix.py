@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from math import prod
 from types import MappingProxyType
@@ -57,6 +58,8 @@ class HeldArrays:
     _core: AnalogCore
     _written: tuple[int, ...]
     _copy: tuple[Any, Any, Array] | None
+    #: Values of the parameters that somebody handed over; None: the layer is asked for them.
+    _given: Mapping[str, Array] | None = None
 
     def __init__(
         self,
@@ -121,6 +124,19 @@ class HeldArrays:
         """The arrays as they are, whatever the parameters have become since."""
         return self._core
 
+    @contextmanager
+    def given(self, values: Mapping[str, Array]) -> Iterator[None]:
+        """During a ``with`` block, parameters have the values that a compiled function hands to the host.
+
+        Args:
+            values: All parameters of the layout.
+        """
+        self._given = values
+        try:
+            yield
+        finally:
+            self._given = None
+
     # --- the matrix ---------------------------------------------------------------------------------------------------
 
     def form(self) -> Array:
@@ -128,7 +144,7 @@ class HeldArrays:
         return self.layout.matrix(self._values())
 
     def _values(self) -> Mapping[str, Array]:
-        return self._layer.parameter_values(self.layout.parameters)
+        return self._given or self._layer.parameter_values(self.layout.parameters)
 
     def _stored(self) -> tuple[Array, ...]:
         """What the matrix holds of each parameter."""
@@ -138,7 +154,7 @@ class HeldArrays:
     def _like(self) -> Array:
         """A parameter: it has the library, dtype and device of the matrix."""
         first = self.layout.parameters[0]
-        return self._layer.parameter_values((first,))[first]
+        return self._given[first] if self._given else self._layer.parameter_values((first,))[first]
 
     @property
     def _backend(self) -> Backend:

@@ -137,6 +137,12 @@ class Layout:
         names = tuple(dict.fromkeys(placement.parameter for placement in self.placements))
         object.__setattr__(self, "parameters", names)
 
+    @cached_property
+    def bias_columns(self) -> int:
+        """Columns of constant one: those that hold shares of biases."""
+        shared = {(place.columns.start, place.columns.stop) for place in self.placements if place.shares}
+        return sum(stop - start for start, stop in shared)
+
     def matrix(self, values: Mapping[str, Array]) -> Array:
         """The ideal matrix of these parameters; differentiable where their library is.
 

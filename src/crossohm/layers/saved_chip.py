@@ -8,18 +8,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self, final
+from typing import Any, Protocol, Self, TypeVar, final
 
 import numpy as np
 from safetensors.numpy import save
 
+from crossohm.backends.fingerprint import VERSION
 from crossohm.chain import AnalogCore
 from crossohm.chain.programming.storage import damaged, read_tensors
 from crossohm.errors import DataError
-from crossohm.layers.hardware import LayerHardware, hardware_as_data, hardware_from_data
+from crossohm.layers.hardware import LayerHardware, hardware_as_data, hardware_from_data, hardware_of_matrices
+from crossohm.layers.held_matrix import HeldArrays, Owner
+from crossohm.layers.layout import Layout
 
 FORMAT = "crossohm-layer-1"
+
+Held = TypeVar("Held", bound=HeldArrays)
+
+
+class Layer(Owner, Protocol):
+    """A layer whose chip is saved."""
+
+    @property
+    def core_name(self) -> str:
+        """Name of its cores."""
+
+    @property
+    def rows(self) -> Any:
+        """Matrix columns per bias, in the kind's own form."""
+
+    @property
+    def params(self) -> LayerHardware:
+        """Its hardware."""
+
+    @property
+    def matrices(self) -> tuple[HeldArrays, ...]:
+        """What it holds in arrays."""
 
 
 @final
@@ -46,6 +72,20 @@ class SavedChip:
     dtypes: tuple[list[str], ...]
     current: tuple[bool, ...]
     fingerprints: int | None
+
+    @classmethod
+    def of(cls, layer: Layer) -> Self:
+        """Hardware and programmed arrays of a layer as they are."""
+        return cls(
+            rows=layer.rows,
+            name=layer.core_name,
+            params=layer.params,
+            cores=tuple(matrix.built for matrix in layer.matrices),
+            written=tuple(matrix.written for matrix in layer.matrices),
+            dtypes=tuple(matrix.dtypes for matrix in layer.matrices),
+            current=tuple(matrix.is_written() for matrix in layer.matrices),
+            fingerprints=VERSION,
+        )
 
     def to_bytes(self) -> bytes:
         """The chip as a file."""
@@ -93,12 +133,29 @@ class SavedChip:
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(source, "chip", error) from error
 
-    def require_shapes(self, shapes: list[tuple[int, ...]], kind: str) -> None:
-        """Refuse a layer with other matrices.
+    def matrices(self, layer: Owner, layouts: Iterable[Layout], kind: type[Held]) -> tuple[Held, ...]:
+        """The chip in ``layer``, whose parameters are loaded already.
 
         Args:
-            shapes: Of its matrices.
-            kind: What it is called.
+            layer: Where to.
+            layouts: Of its matrices.
+            kind: What its front end holds matrices in.
+
+        Raises:
+            DataError: the layer has other matrices.
+        """
+        wanted = list(layouts)
+        self.require_shapes([layout.shape for layout in wanted], type(layer).__name__)
+        found, hardware = [], hardware_of_matrices(self.params, len(wanted))
+        for index, layout in enumerate(wanted):
+            held = kind.around(layer, layout, hardware[index], self.cores[index], self.written[index])
+            if self.current[index] and not (self.fingerprints == VERSION and held.dtypes == self.dtypes[index]):
+                held.mark_written()  # the same values in another dtype, or with other fingerprints
+            found.append(held)
+        return tuple(found)
+
+    def require_shapes(self, shapes: list[tuple[int, ...]], kind: str) -> None:
+        """Refuse a layer, called ``kind``, whose matrices have other shapes.
 
         Raises:
             DataError: they are not those of the chip.

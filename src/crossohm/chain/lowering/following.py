@@ -41,20 +41,38 @@ def require_followed(plan: Plan) -> None:
             )
 
 
-def following(plan: Plan, block: Block, weights: Array) -> Plan:
+@final
+@dataclass(frozen=True)
+class Following:
+    """What it takes to let the plan of a block follow weights; numbers of the chip are arrays, leaves like a plan's.
+
+    Attributes:
+        rows: Of the block in the matrix.
+        columns: Of the block in the matrix.
+        limits: Weights beyond these two are clipped, and have no gradient.
+        stages: For each stage of the plan.
+    """
+
+    rows: slice
+    columns: slice
+    limits: np.ndarray
+    stages: tuple[Slopes, ...]
+
+
+def following(plan: Plan, how: Following, weights: Array) -> Plan:
     """The plan of an MVM whose leaves have the gradient of the mapping by the weights; their values stay.
 
     Args:
         plan: Of the block.
-        block: The arrays.
+        how: Of the same block, see `slopes_of`.
         weights: Ideal weights of the block ``(outputs, inputs)``, an expression of what is trained, in the library and
             dtype of the plan. Where hardware clips them, they get no gradient.
     """
     backend = backend_of(weights)
-    weights = backend.xp.where(block.follows(weights), weights, backend.detached(weights))
-    stages = [
-        _stage(plan, stage, slopes, weights) for stage, slopes in zip(plan.stages, _slopes(plan, block), strict=True)
-    ]
+    low, high = (_alike(how.limits[index], weights) for index in range(2))
+    inside = (weights >= low) & (weights <= high)
+    weights = backend.xp.where(inside, weights, backend.detached(weights))
+    stages = [_stage(plan, stage, slopes, weights) for stage, slopes in zip(plan.stages, how.stages, strict=True)]
     combination = stages[0].combination
     if combination.constant is not None:
         digital = plan.drive.dac.plane_offset * plan.drive.scale * backend.xp.sum(weights, axis=1)
@@ -65,7 +83,7 @@ def following(plan: Plan, block: Block, weights: Array) -> Plan:
 
 @final
 @dataclass(frozen=True)
-class _Slopes:
+class Slopes:
     """Derivatives of the line currents of one stage by the weights.
 
     Currents and what drives the cells have the units of the stage's readout: those of the user, normalised ones, or
@@ -83,16 +101,26 @@ class _Slopes:
     columns: slice
     positive: np.ndarray
     negative: np.ndarray
-    output_of: np.ndarray
+    output_of: tuple[int, ...]
     outputs: int
 
 
-def _slopes(plan: Plan, block: Block) -> Iterator[_Slopes]:
+def slopes_of(plan: Plan, block: Block) -> Following:
+    """How the plan of a block follows its weights.
+
+    Args:
+        plan: Of an MVM of the block.
+        block: The arrays.
+    """
+    return Following(block.rows, block.columns, np.array(block.clips_beyond), tuple(_slopes(plan, block)))
+
+
+def _slopes(plan: Plan, block: Block) -> Iterator[Slopes]:
     """The derivatives of every stage."""
     rows, columns = block.record.shape
     if plan.merged:
         gain = np.array([1.0 if plan.scaled_in_arrays else plan.drive.scale * plan.drive.cell_unit])
-        yield _Slopes(slice(0, columns), gain, gain, np.arange(rows), rows)
+        yield Slopes(slice(0, columns), gain, gain, tuple(range(rows)), rows)
         return
     setup = make_setup(block.record, block.params, Operation(plan.operation), Dense(columns), np.zeros(1), tapped=False)
     parts, first = line_parts(setup), int(setup.units is not None)
@@ -103,7 +131,7 @@ def _slopes(plan: Plan, block: Block) -> Iterator[_Slopes]:
         counting = stage.digitiser.counting if stage.digitiser else None
         units = units_of_banks(plan.drive, counting.levels if counting else None, len(shares))
         positive, negative = (shares * units[:, np.newaxis]).T
-        yield _Slopes(part, positive, negative, output_of, rows)
+        yield Slopes(part, positive, negative, tuple(output_of.tolist()), rows)
 
 
 def _shares(setup: Setup) -> np.ndarray:
@@ -114,23 +142,31 @@ def _shares(setup: Setup) -> np.ndarray:
     return np.asarray(slopes.reshape(-1, 2))
 
 
-def _stage(plan: Plan, stage: Stage, slopes: _Slopes, weights: Array) -> Stage:
+def _stage(plan: Plan, stage: Stage, slopes: Slopes, weights: Array) -> Stage:
     banks = _of_banks(weights[:, slopes.columns], slopes, plan.contraction.row_groups)
     kernel = plan.contraction.prepare(banks, slopes.columns.start)
     return replace(stage, readout=_readout(stage.readout, banks, kernel))
 
 
-def _of_banks(weights: Array, slopes: _Slopes, groups: int) -> Array:
+def _of_banks(weights: Array, slopes: Slopes, groups: int) -> Array:
     """What stands for the conductances of all lines, in the order of a kernel's rows: only its gradient is used."""
     backend = backend_of(weights)
     xp = backend.xp
-    positive, negative = (backend.asarray(part, weights)[:, None, None] for part in (slopes.positive, slopes.negative))
+    positive, negative = (_alike(part, weights)[:, None, None] for part in (slopes.positive, slopes.negative))
     moved = xp.where(weights >= 0, positive, negative) * weights
     if len(slopes.output_of) != slopes.outputs:
         moved = xp.concat([moved, xp.zeros_like(moved[:, :1])], axis=1)
-        moved = xp.take(moved, backend.indices(slopes.output_of, weights), axis=1)
+        moved = xp.take(moved, backend.indices(np.array(slopes.output_of), weights), axis=1)
     banks, lines, columns = moved.shape
     return xp.reshape(xp.moveaxis(xp.reshape(moved, (banks, groups, lines // groups, columns)), 1, 0), (-1, columns))
+
+
+def _alike(value: Array, like: Array) -> Array:
+    """Numbers, of the host or of the library already, in the library and dtype of ``like``."""
+    backend = backend_of(like)
+    if isinstance(value, np.ndarray | np.generic):
+        return backend.asarray(value, like)
+    return backend.astype(value, backend.dtype_name(like))
 
 
 def _readout(readout: Readout, banks: Array, kernel: Kernel) -> Readout:

@@ -37,8 +37,13 @@ class Block:
 
     def follows(self, weights: Array) -> Array:
         """True where a small change of ``weights``, of any library, reaches the cells: where nothing is clipped."""
-        low, high = self.record.limits if self.params.core.mapping.weights.clipping else (-inf, inf)
+        low, high = self.clips_beyond
         return (weights >= low) & (weights <= high)
+
+    @property
+    def clips_beyond(self) -> tuple[float, float]:
+        """Limits beyond which weights are clipped; infinite where they are not."""
+        return self.record.limits if self.params.core.mapping.weights.clipping else (-inf, inf)
 
 
 @final

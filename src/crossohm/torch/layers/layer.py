@@ -17,7 +17,7 @@ from crossohm.layers.array_layer import ArrayLayer
 from crossohm.layers.hardware import Hardware, MatrixHardware
 from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.held import HeldMatrix
-from crossohm.torch.arrays.saved import matrices_of, pack_chip, unpack_chip
+from crossohm.torch.arrays.saved import pack_chip, unpack_chip
 from crossohm.torch.tracing import tracing_by
 
 #: For parameters that were moved to another dtype or device: fingerprints before and after. A parameter that several
@@ -169,7 +169,7 @@ class AnalogLayer(ArrayLayer, nn.Module):
         """
         chip = unpack_chip(self, state)
         rows = self._checked_rows(chip.rows)
-        self._matrices = matrices_of(chip, self, self.layouts(rows).values())
+        self._matrices = chip.matrices(self, self.layouts(rows).values(), HeldMatrix)
         self._params, self._rows, self._core_name = chip.params, rows, chip.name
 
     def _load_from_state_dict(

@@ -1,0 +1,1 @@
+"""The analog layers of Keras."""

@@ -1,0 +1,235 @@
+"""Analog convolutions of Keras, depthwise ones and transposed ones included."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import keras
+
+from crossohm.backends import Array
+from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.keras.layers.weighted import WeightedLayer
+from crossohm.layers.convolution import Convolution
+from crossohm.layers.geometry import Margins, keras_margins, keras_transposed_margins, spread
+from crossohm.layers.grouped import GroupedConvolution
+from crossohm.layers.layout import Layout, View
+from crossohm.layers.layouts import convolutional, kernel_of_depths, kernel_of_taps, kernel_of_taps_transposed
+
+#: How the groups of a convolution can be stored.
+GROUPINGS = ("dense", "per_group")
+
+
+class ConvolutionLayer(WeightedLayer):
+    """Base of convolutions: all of them are convolutions of channels-first inputs in the arrays.
+
+    The matrix is ``(outputs, channels * taps + bias columns)``, with all taps of a channel side by side, as in every
+    front end. Grouped and depthwise convolutions are stored at full width: an output has programmed zeros at the
+    channels of the other groups. With ``grouping="per_group"`` every group has arrays of its own instead.
+
+    Args:
+        grouping: ``"dense"`` or ``"per_group"``.
+        **layer: As for `AnalogLayer`.
+    """
+
+    rank: int
+    kernel: Any
+    kernel_size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation_rate: tuple[int, ...]
+    padding: str
+    data_format: str
+    compute_output_shape: Any
+
+    def __init__(self, *, grouping: str = "dense", **layer: Any) -> None:
+        if grouping not in GROUPINGS:
+            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
+        super().__init__(**layer)
+        self.grouping = grouping
+
+    def _choices(self) -> dict[str, Any]:
+        return {**super()._choices(), "grouping": self.grouping}
+
+    # --- what a kind supplies -----------------------------------------------------------------------------------------
+
+    @property
+    def _view(self) -> View:
+        """The kernel as ``(outputs, channels of a group * taps)``."""
+        raise NotImplementedError
+
+    @property
+    def _channels(self) -> tuple[int, int]:
+        """Channels of the input, and groups of them."""
+        raise NotImplementedError
+
+    @property
+    def _kernel_strides(self) -> tuple[int, ...]:
+        """Steps of the convolution that the arrays compute."""
+        return self.strides
+
+    def _surrounded(self, x: Array) -> Array:
+        """Inputs ``(batch, channels, *size)`` as that convolution wants them."""
+        margins = keras_margins(self.padding, self._size(x), self.kernel_size, self.strides, self.dilation_rate)
+        return _padded(x, margins)
+
+    # --- the product --------------------------------------------------------------------------------------------------
+
+    def layout(self, bias_columns: int) -> Layout:
+        """Where kernel and bias lie in the matrix, with so many columns for the bias."""
+        _, groups = self._channels
+        return convolutional(self._view, groups, bias_columns, per_group=self.grouping == "per_group", weight="kernel")
+
+    def contraction(self, layout: Layout) -> Convolution | GroupedConvolution:
+        """A convolution; margins are added before."""
+        channels, groups = self._channels
+        steps = (tuple(self.kernel_size), tuple(self._kernel_strides), tuple(self.dilation_rate))
+        whole = Convolution(channels, *steps, layout.bias_columns, groups)
+        return GroupedConvolution(whole) if self.grouping == "per_group" and groups > 1 else whole
+
+    def call(self, inputs: Any) -> Any:
+        """Pad digitally, then convolve in the arrays."""
+        if not self._has_values():
+            return super().call(inputs)  # type: ignore[misc]
+        last = self.data_format == "channels_last"
+        x = keras.ops.moveaxis(inputs, -1, 1) if last else inputs
+        y = self._through_arrays(self._surrounded(x))
+        y = keras.ops.moveaxis(y, 1, -1) if last else y
+        return self._finished(y, -1 if last else 1)
+
+    def _size(self, x: Array) -> tuple[int, ...]:
+        """Of the positions of an input ``(batch, channels, *size)``."""
+        size = tuple(x.shape[2:])
+        if None in size:
+            raise UnsupportedError(
+                f"{type(self).__name__} {self.name!r} is compiled for inputs of unknown size {size}; give the model "
+                "inputs of a fixed size, or run it with run_eagerly=True"
+            )
+        return size
+
+
+class AnalogConvolution(ConvolutionLayer):
+    """Base of the convolution layers: a mixin before the Keras layer."""
+
+    groups: int
+    filters: int
+
+    @property
+    def _view(self) -> View:
+        return kernel_of_taps(self.kernel_size, self.kernel.shape[-2], self.filters)
+
+    @property
+    def _channels(self) -> tuple[int, int]:
+        return self.kernel.shape[-2] * self.groups, self.groups
+
+
+class AnalogDepthwiseConvolution(ConvolutionLayer):
+    """Base of the depthwise convolutions: every channel is a group of its own, with ``depth_multiplier`` outputs."""
+
+    depth_multiplier: int
+
+    @property
+    def _view(self) -> View:
+        return kernel_of_depths(self.kernel_size, self.kernel.shape[-2], self.depth_multiplier)
+
+    @property
+    def _channels(self) -> tuple[int, int]:
+        return self.kernel.shape[-2], self.kernel.shape[-2]
+
+
+class AnalogTransposedConvolution(ConvolutionLayer):
+    """Base of the transposed convolutions: convolutions of stride one over the input with zeros inserted."""
+
+    filters: int
+    output_padding: tuple[int, ...] | None
+
+    @property
+    def _view(self) -> View:
+        return kernel_of_taps_transposed(self.kernel_size, self.filters, self.kernel.shape[-1])
+
+    @property
+    def _channels(self) -> tuple[int, int]:
+        return self.kernel.shape[-1], 1
+
+    @property
+    def _kernel_strides(self) -> tuple[int, ...]:
+        return (1,) * self.rank
+
+    def _surrounded(self, x: Array) -> Array:
+        self._size(x)
+        extra = self.output_padding
+        margins = keras_transposed_margins(self.padding, self.kernel_size, self.strides, self.dilation_rate, extra)
+        return _padded(spread(x, self.strides), margins)
+
+
+def _padded(x: Array, margins: Margins) -> Array:
+    """``(batch, channels, *size)`` with zeros around it; margins below zero cut off."""
+    places = [slice(max(0, -before), -after if after < 0 else None) for before, after in margins]
+    if any(place != slice(0, None) for place in places):
+        x = x[(slice(None), slice(None), *places)]
+    wanted = [(max(0, before), max(0, after)) for before, after in margins]
+    if not any(map(any, wanted)):
+        return x
+    return keras.ops.pad(x, [(0, 0), (0, 0), *wanted])
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv1D(AnalogConvolution, keras.layers.Conv1D):
+    """`keras.layers.Conv1D` whose products run on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv1D
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv2D(AnalogConvolution, keras.layers.Conv2D):
+    """`keras.layers.Conv2D` whose products run on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv2D
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv3D(AnalogConvolution, keras.layers.Conv3D):
+    """`keras.layers.Conv3D` whose products run on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv3D
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogDepthwiseConv1D(AnalogDepthwiseConvolution, keras.layers.DepthwiseConv1D):
+    """`keras.layers.DepthwiseConv1D` whose products run on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.DepthwiseConv1D
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogDepthwiseConv2D(AnalogDepthwiseConvolution, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` whose products run on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.DepthwiseConv2D
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv1DTranspose(AnalogTransposedConvolution, keras.layers.Conv1DTranspose):
+    """`keras.layers.Conv1DTranspose` on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv1DTranspose
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv2DTranspose(AnalogTransposedConvolution, keras.layers.Conv2DTranspose):
+    """`keras.layers.Conv2DTranspose` on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv2DTranspose
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
+class AnalogConv3DTranspose(AnalogTransposedConvolution, keras.layers.Conv3DTranspose):
+    """`keras.layers.Conv3DTranspose` on analog arrays; arguments as in `ConvolutionLayer`."""
+
+    digital_type = keras.layers.Conv3DTranspose

@@ -1,0 +1,99 @@
+"""The layer kinds of Keras that run on arrays, as the contract makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer with fixed weights.
+
+    Attributes:
+        kind: The layer of Keras.
+        options: How it is made.
+        shapes: Of its inputs, batch first.
+        choices: Of the conversion.
+        rounding: Rounding errors of its outputs, in units of those of one product.
+    """
+
+    kind: type[Any]
+    options: Mapping[str, Any]
+    shapes: tuple[tuple[int, ...], ...]
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    rounding: float = 1.0
+
+    def digital(self, dtype: str = "float64") -> Any:
+        layer = self.kind(**self.options, dtype=dtype)
+        layer.build(*self.shapes)
+        rng = np.random.default_rng(3)
+        for variable in layer.weights:
+            variable.assign(rng.uniform(-0.5, 0.5, variable.shape))
+        return layer
+
+
+_LAST, _FIRST = {"data_format": "channels_last"}, {"data_format": "channels_first"}
+_PER_GROUP = {"grouping": "per_group"}
+LAYERS = {
+    "dense": Case(keras.layers.Dense, {"units": 4}, ((5, 3),)),
+    "dense-activation": Case(keras.layers.Dense, {"units": 4, "activation": "tanh"}, ((5, 3),)),
+    "dense-3d": Case(keras.layers.Dense, {"units": 2}, ((2, 4, 5),)),
+    "dense-no-bias": Case(keras.layers.Dense, {"units": 4, "use_bias": False}, ((5, 6),)),
+    "conv1d": Case(keras.layers.Conv1D, {"filters": 4, "kernel_size": 3, **_LAST}, ((2, 9, 3),)),
+    "conv1d-causal": Case(
+        keras.layers.Conv1D,
+        {"filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2, **_LAST},
+        ((2, 9, 3),),
+    ),
+    "conv2d-same-stride": Case(
+        keras.layers.Conv2D,
+        {"filters": 4, "kernel_size": (3, 2), "strides": 2, "padding": "same", **_LAST},
+        ((2, 7, 6, 3),),
+    ),
+    "conv2d-first": Case(keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, **_FIRST}, ((2, 3, 5, 6),)),
+    "conv2d-groups": Case(keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),)),
+    "conv2d-per-group": Case(
+        keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),), _PER_GROUP
+    ),
+    "conv2d-dilated": Case(
+        keras.layers.Conv2D, {"filters": 3, "kernel_size": 2, "dilation_rate": 2, **_LAST}, ((2, 6, 5, 2),)
+    ),
+    "conv3d": Case(
+        keras.layers.Conv3D, {"filters": 3, "kernel_size": 2, "padding": "same", **_LAST}, ((2, 3, 4, 3, 2),)
+    ),
+    "depthwise1d": Case(keras.layers.DepthwiseConv1D, {"kernel_size": 3, "depth_multiplier": 2, **_LAST}, ((2, 8, 3),)),
+    "depthwise2d": Case(
+        keras.layers.DepthwiseConv2D,
+        {"kernel_size": 2, "depth_multiplier": 2, "padding": "same", **_LAST},
+        ((2, 5, 4, 3),),
+    ),
+    "depthwise2d-per-group": Case(
+        keras.layers.DepthwiseConv2D, {"kernel_size": 2, "strides": 2, **_LAST}, ((2, 6, 6, 3),), _PER_GROUP
+    ),
+    "conv1d-transpose": Case(
+        keras.layers.Conv1DTranspose,
+        {"filters": 4, "kernel_size": 4, "dilation_rate": 2, "padding": "same", **_LAST},
+        ((2, 5, 3),),
+    ),
+    "conv2d-transpose": Case(
+        keras.layers.Conv2DTranspose, {"filters": 4, "kernel_size": 3, "strides": 2, **_LAST}, ((2, 3, 4, 3),)
+    ),
+    "conv2d-transpose-far": Case(
+        keras.layers.Conv2DTranspose,
+        {"filters": 4, "kernel_size": 2, "strides": 3, "padding": "same", **_LAST},
+        ((2, 3, 4, 3),),
+    ),
+    "conv2d-transpose-more": Case(
+        keras.layers.Conv2DTranspose,
+        {"filters": 4, "kernel_size": 3, "strides": 2, "output_padding": 1, "padding": "same", **_LAST},
+        ((2, 3, 4, 3),),
+    ),
+    "conv3d-transpose": Case(
+        keras.layers.Conv3DTranspose, {"filters": 2, "kernel_size": 2, **_LAST}, ((2, 2, 3, 2, 3),)
+    ),
+}
