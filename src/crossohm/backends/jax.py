@@ -92,6 +92,9 @@ class JaxBackend:
             found = found.at[rows, columns].set(block)
         return found
 
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(jnp.split(x, count, axis=-1))
+
     def root(self, x: Array) -> Array:
         positive = x > 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
