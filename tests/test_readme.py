@@ -1,6 +1,7 @@
 """Every Python example in the README and in docs/ runs as printed; the blocks of one page share one namespace.
 
-Those of docs/keras.md run in tests/keras, on each backend. A ``text`` block right after a ``python`` block is what that block prints.
+A ``text`` block right after a ``python`` block is what that block prints. The examples of docs/keras.md run in
+tests/keras, on each backend.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class OperationDraw:
 
     Args:
         backend: The array library of the inputs.
-        rng: ``numpy.random.Generator``, ``torch.Generator`` or None (torch's global generator), or a JAX key.
+        rng: A generator of that library, see `Backend.stream`.
     """
 
     def __init__(self, backend: Backend, rng: Any) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
     "numpy": np.array,
     "torch": lambda value: torch.tensor(np.array(value)),
     "jax": jnp.asarray,
+    "tensorflow": tf.constant,
 }
 FLOATS = st.floats(-8, 8, width=32, allow_subnormal=False)  # JAX takes them for zero
 #: Of one size: JAX compiles anew for every other.
@@ -35,7 +37,13 @@ def host(value: Any) -> np.ndarray:
 
 
 def gradient(function: Callable[[Any], Any], x: np.ndarray, library: str) -> np.ndarray:
-    """Of the sum of ``function(x)``, by PyTorch or JAX."""
+    """Of the sum of ``function(x)``."""
+    if library == "tensorflow":
+        with tf.GradientTape() as tape:
+            leaf = tf.constant(x)
+            tape.watch(leaf)
+            total = tf.reduce_sum(function(leaf))
+        return np.asarray(tape.gradient(total, leaf))
     if library == "jax":
         return np.asarray(jax.grad(lambda value: jnp.sum(function(value)))(jnp.asarray(x)))
     leaf = torch.tensor(x, requires_grad=True)
@@ -57,7 +65,7 @@ def test_arrays_are_known_by_their_type(library: str) -> None:
 @pytest.mark.parametrize("value", [[1.0], 1.0, "text", None, {"a": 1}])
 def test_what_is_no_array_is_told_apart(value: Any) -> None:
     assert not is_array(value)
-    with pytest.raises(InputError, match=r"NumPy, PyTorch, JAX or CuPy.*numpy\.asarray"):
+    with pytest.raises(InputError, match=r"NumPy, PyTorch, JAX, TensorFlow or CuPy.*numpy\.asarray"):
         backend_of(value)
 
 
@@ -76,7 +84,22 @@ def test_dtypes_by_name(library: str, dtype: str) -> None:
 def test_indices_select(library: str) -> None:
     x = LIBRARIES[library](X)
     backend = backend_of(x)
-    np.testing.assert_array_equal(host(x[backend.indices([3, 0], x)]), X[[3, 0]])
+    np.testing.assert_array_equal(host(backend.xp.take(x, backend.indices([3, 0], x), axis=0)), X[[3, 0]])
+
+
+@EVERY
+def test_entries_of_a_table_are_looked_up_at_any_shape(library: str) -> None:
+    table = LIBRARIES[library](X)
+    backend, index = backend_of(table), np.array([[3, 0, 3], [12, 1, 5]])
+    np.testing.assert_array_equal(host(backend.looked_up(table, backend.indices(index, table))), X[index])
+
+
+@EVERY
+@given(rows=MATRICES, fraction=st.floats(0, 1))
+def test_between_the_entries_of_a_row(library: str, rows: np.ndarray, fraction: float) -> None:
+    ordered = LIBRARIES[library](np.sort(rows, axis=1))
+    found = host(backend_of(ordered).between(ordered, fraction))
+    np.testing.assert_allclose(found, np.quantile(rows.astype(float), fraction, axis=1), atol=1e-5)
 
 
 @EVERY
@@ -196,14 +219,14 @@ def test_assembled_leaves_zeros_around_the_blocks(library: str, matrix: np.ndarr
 def test_writable_memory_is_not_shared(library: str) -> None:
     x = LIBRARIES[library](X)
     own = backend_of(x).writable(x)
-    if library != "jax":  # whose arrays cannot be changed
+    if library not in ("jax", "tensorflow"):  # whose arrays cannot be changed
         own += 1
     np.testing.assert_array_equal(host(x), X)
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
 
-GRADIENTS = pytest.mark.parametrize("library", ["torch", "jax"])
+GRADIENTS = pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
 
 
 @GRADIENTS
@@ -260,6 +283,8 @@ def test_what_is_detached_has_no_gradient(library: str) -> None:
 def generators(library: str) -> Callable[[int], Any]:
     if library == "torch":
         return lambda seed: torch.Generator().manual_seed(seed)
+    if library == "tensorflow":
+        return tf.random.Generator.from_seed
     return jax.random.key if library == "jax" else np.random.default_rng
 
 
@@ -287,6 +312,24 @@ def test_draws_of_one_stream_differ(library: str) -> None:
 
 
 @EVERY
+def test_two_integers_are_seeds_in_every_library(library: str) -> None:
+    """What ``keras.random.SeedGenerator`` gives."""
+    like = LIBRARIES[library](np.zeros(1000, "float32"))
+    backend = backend_of(like)
+
+    def drawn(*seeds: int) -> np.ndarray:
+        given = LIBRARIES[library](np.array(seeds, "int32" if library == "tensorflow" else "uint32"))
+        stream = backend.stream(given)
+        return np.stack([host(stream.normal(like)), host(stream.normal(like)), host(stream.uniform(like))])
+
+    one = drawn(3, 4)
+    np.testing.assert_array_equal(one, drawn(3, 4))
+    for other in (drawn(4, 3), drawn(3, 5), one[[1, 0, 2]]):
+        assert (one[:2] != other[:2]).mean() > 0.9
+    assert 0 <= one[2].min() < one[2].max() < 1
+
+
+@EVERY
 def test_the_generator_of_an_operation_is_the_one_given(library: str) -> None:
     x, own = LIBRARIES[library](X), generators(library)(4)
     assert backend_of(x).operation_rng(own, np.random.default_rng(0), x) is own
@@ -309,7 +352,8 @@ def test_values_are_known_outside_of_traces(library: str) -> None:
     assert not backend_of(x).on_accelerator(x)
     seen = []
     jax.jit(lambda value: seen.append(backend_of(value).is_traced(value)) or value)(jnp.asarray(X))
-    assert seen == [True]
+    tf.function(lambda value: seen.append(backend_of(value).is_traced(value)) or value)(tf.constant(X))
+    assert seen == [True, True]
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
@@ -318,3 +362,83 @@ def test_limits_with_room_for_rounding(scale: float) -> None:
     assert low < -scale < 2 * scale < high
     assert high - 2 * scale == pytest.approx(-scale - low)
     assert high - 2 * scale < 1e-4 * scale
+
+
+# --- cutting ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+    value = LIBRARIES[library](x)
+    parts = backend_of(value).parted(value, 3)
+    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
+    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)
+
+
+# --- digests ----------------------------------------------------------------------------------------------------------
+
+DTYPES = ["float16", "bfloat16", "float32", "float64", "int8", "int32", "int64", "bool"]
+
+
+def of_dtype(library: str, values: np.ndarray, dtype: str) -> Any:
+    x = LIBRARIES[library](values)
+    return backend_of(x).astype(x, dtype)
+
+
+def digest(x: Any) -> bytes:
+    found = backend_of(x).digest(x)
+    assert tuple(found.shape) == (2,)
+    assert backend_of(found).dtype_name(found) in ("int32", "uint32")
+    return host(found).tobytes()
+
+
+def supports(library: str, dtype: str) -> bool:
+    return not (library == "numpy" and dtype == "bfloat16")
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("count", [1, 7, 5000])
+def test_every_change_of_one_element_changes_the_digest(library: str, dtype: str, count: int) -> None:
+    if not supports(library, dtype):
+        return
+    values = np.random.default_rng(count).integers(0, 2, count).astype("float32")
+    before = digest(of_dtype(library, values, dtype))
+    assert digest(of_dtype(library, values.copy(), dtype)) == before
+    seen = {before}
+    for place in {0, count // 2, count - 1}:
+        changed = values.copy()
+        changed[place] = 1 - changed[place]
+        seen.add(digest(of_dtype(library, changed, dtype)))
+    assert len(seen) == 1 + len({0, count // 2, count - 1})
+
+
+@EVERY
+def test_digests_see_swaps_signs_and_last_places(library: str) -> None:
+    values = np.random.default_rng(5).normal(size=(40, 30)).astype("float32")
+    signs, swapped, nudged = values.copy(), values.copy(), values.copy()
+    signs[3:5, 7] *= -1
+    swapped[[0, 1]] = swapped[[1, 0]]
+    nudged[-1, -1] = np.nextafter(nudged[-1, -1], np.float32(9))
+    assert len({digest(LIBRARIES[library](value)) for value in (values, signs, -values, swapped, nudged)}) == 5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_digests_are_the_same_while_traced(dtype: str) -> None:
+    values = np.random.default_rng(6).integers(-3, 4, (31, 21)).astype("float32")
+    x = of_dtype("jax", values, dtype)
+    np.testing.assert_array_equal(jax.jit(backend_of(x).digest)(x), backend_of(x).digest(x))
+    x = of_dtype("tensorflow", values, dtype)
+    for compiled in (False, True):
+        np.testing.assert_array_equal(
+            tf.function(backend_of(x).digest, jit_compile=compiled)(x), backend_of(x).digest(x)
+        )
+
+
+def test_digests_of_what_is_differentiated() -> None:
+    def product(x: Any) -> Any:
+        return backend_of(x).xp.sum(x * backend_of(x).astype(backend_of(x).digest(x)[0] != 0, "float32"))
+
+    for library in ("torch", "jax", "tensorflow"):
+        assert np.isin(gradient(product, X, library), (0, 1)).all()

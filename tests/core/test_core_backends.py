@@ -10,10 +10,12 @@ from core_hardware import STYLES, core_on, hardware
 from covering import every_pair
 
 from crossohm import AnalogCore, InputError
+from crossohm.backends import backend_of
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
+tf = pytest.importorskip("tensorflow")
 
 RNG = np.random.default_rng(11)
 A = RNG.uniform(-1, 1, (5, 7))
@@ -59,7 +61,7 @@ CHAINS = {
 }
 EVERY_CHAIN = pytest.mark.parametrize("chain", list(CHAINS))
 
-TO = {"numpy": np.asarray, "torch": torch.as_tensor, "jax": jnp.asarray}
+TO = {"numpy": np.asarray, "torch": torch.as_tensor, "jax": jnp.asarray, "tensorflow": tf.constant}
 LIBRARY = pytest.mark.parametrize("library", ["torch", "jax"])
 
 
@@ -73,7 +75,7 @@ def back(y: Any) -> np.ndarray:
 @EVERY_STYLE
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_same_seed_same_chip_bit_for_bit(style: str, dtype: str) -> None:
-    matrices = [A.astype(dtype), torch.as_tensor(A.astype(dtype))]
+    matrices = [A.astype(dtype), torch.as_tensor(A.astype(dtype)), tf.constant(A.astype(dtype))]
     if dtype == "float32":  # JAX holds no float64 unless its global switch is set
         matrices.append(jnp.asarray(A.astype(dtype)))
     cores = [core_on(matrix, STYLES[style], NOISY_WRITE, CIRCUIT, seed=9) for matrix in matrices]
@@ -93,7 +95,7 @@ def test_same_seed_same_chip_bit_for_bit(style: str, dtype: str) -> None:
 
 
 def test_rewriting_from_another_library_keeps_the_chip() -> None:
-    cores = [core_on(A.astype(np.float32), NOISY_WRITE, seed=9) for _ in range(3)]
+    cores = [core_on(A.astype(np.float32), NOISY_WRITE, seed=9) for _ in TO]
     for core, library in zip(cores, TO, strict=True):
         core.set_matrix(TO[library]((A / 2).astype(np.float32)))
         core[1:3] = TO[library](np.full(7, 0.1, np.float32))
@@ -120,18 +122,22 @@ def agree(actual: np.ndarray, expected: np.ndarray, chain: str, dtype: str) -> N
 @EVERY_STYLE
 @EVERY_CHAIN
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_torch_agrees_with_numpy(style: str, chain: str, dtype: str) -> None:
+@pytest.mark.parametrize("library", ["torch", "tensorflow"])
+def test_torch_and_tensorflow_agree_with_numpy(style: str, chain: str, dtype: str, library: str) -> None:
+    make = TO[library]
     core = core_on(A.astype(dtype), STYLES[style], CHAINS[chain], NOISY_WRITE)
     x, z = X.astype(dtype), X.T[:, :5].copy().astype(dtype)
     for ours, numpys in (
-        (core @ torch.as_tensor(x), core @ x),
-        (core @ torch.as_tensor(x[:, 0]), core @ x[:, 0]),
-        (torch.as_tensor(z) @ core, z @ core),
-        (core.T @ torch.as_tensor(z.T.copy()), core.T @ z.T),
-        (core[1:4] @ torch.as_tensor(x), core[1:4] @ x),
+        (core @ make(x), core @ x),
+        (core @ make(x[:, 0]), core @ x[:, 0]),
+        (make(z) @ core, z @ core),
+        (core.T @ make(z.T.copy()), core.T @ z.T),
+        (core[1:4] @ make(x), core[1:4] @ x),
+        (core @ make(np.stack([x, x])), core @ np.stack([x, x])),
+        (core[2, :3] @ make(x[:3]), core[2, :3] @ x[:3]),
     ):
-        assert isinstance(ours, torch.Tensor)
-        assert str(ours.dtype) == f"torch.{dtype}"
+        assert backend_of(ours).name == library
+        assert backend_of(ours).dtype_name(ours) == dtype
         assert tuple(ours.shape) == numpys.shape
         agree(back(ours), numpys, chain, dtype)
 
@@ -167,7 +173,7 @@ def test_one_core_serves_all_libraries_in_turn() -> None:
     core = core_on(A.astype(np.float32), CONVERTERS)
     x = X.astype(np.float32)
     expected = core @ x
-    for library in ("torch", "jax", "numpy", "torch", "jax"):
+    for library in ("torch", "jax", "tensorflow", "numpy", "torch", "jax", "tensorflow"):
         agree(back(core @ TO[library](x)), expected, "converters", "float32")
     y = core @ torch.as_tensor(x).double()
     assert y.dtype == torch.float64
@@ -175,18 +181,30 @@ def test_one_core_serves_all_libraries_in_turn() -> None:
 
 @pytest.mark.parametrize("matrix", ["float32", "float64"])
 @pytest.mark.parametrize("inputs", ["float32", "float64", "float16", "int32"])
-def test_torch_result_dtype_follows_the_rules(matrix: str, inputs: str) -> None:
-    y = core_on(A.astype(matrix)) @ torch.ones(7, dtype=getattr(torch, inputs))
-    assert str(y.dtype) == f"torch.{np.promote_types(matrix, inputs)}"
+@pytest.mark.parametrize("library", [torch, tf], ids=["torch", "tensorflow"])
+def test_result_dtype_follows_the_rules(matrix: str, inputs: str, library: Any) -> None:
+    y = core_on(A.astype(matrix)) @ library.ones(7, dtype=getattr(library, inputs))
+    assert backend_of(y).dtype_name(y) == str(np.promote_types(matrix, inputs))
 
 
-def test_bfloat16_in_torch() -> None:
-    y = core_on(A.astype(np.float32)) @ torch.ones(7, dtype=torch.bfloat16)
-    assert y.dtype == torch.float32
-    core = AnalogCore(torch.as_tensor(A, dtype=torch.bfloat16), seed=0)
-    y = core @ torch.ones(7, dtype=torch.bfloat16)
-    assert y.dtype == torch.bfloat16
-    np.testing.assert_allclose(y.float().numpy(), A.sum(axis=1), atol=0.05)
+@pytest.mark.parametrize("library", [torch, tf], ids=["torch", "tensorflow"])
+def test_bfloat16(library: Any) -> None:
+    ones = library.ones(7, dtype=library.bfloat16)
+    assert (core_on(A.astype(np.float32)) @ ones).dtype == library.float32
+    matrix = torch.as_tensor(A, dtype=torch.bfloat16) if library is torch else tf.constant(A, tf.bfloat16)
+    y = AnalogCore(matrix, seed=0) @ ones
+    assert y.dtype == library.bfloat16
+    np.testing.assert_allclose(backend_of(y).to_numpy(y), A.sum(axis=1), atol=0.05)
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("inputs", ["float32", "complex64"])
+def test_complex_cores(library: str, inputs: str) -> None:
+    core = core_on((A - 1j * A[::-1]).astype("complex64"), {"core.complex_matrix": True, "core.complex_input": True})
+    x = (X + (0.5j * X[::-1] if inputs == "complex64" else 0)).astype(inputs)
+    for y, wanted in ((core @ TO[library](x), core @ x), (TO[library](x.T[:, :5]) @ core, x.T[:, :5] @ core)):
+        assert backend_of(y).dtype_name(y) == "complex64"
+        np.testing.assert_allclose(back(y), wanted, atol=1e-4)
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -219,6 +237,7 @@ def test_generators_make_noise_repeatable(sampling: str) -> None:
         "numpy": lambda seed: np.random.default_rng(seed),
         "torch": lambda seed: torch.Generator().manual_seed(seed),
         "jax": jax.random.key,
+        "tensorflow": tf.random.Generator.from_seed,
     }
     for library, make in makers.items():
         given = TO[library](x)
@@ -247,20 +266,23 @@ def test_default_noise_is_the_chips_own_and_repeatable() -> None:
         np.testing.assert_array_equal(first, second)
 
 
-def test_torch_global_seed_governs_torch_noise() -> None:
+@pytest.mark.parametrize("library", ["torch", "tensorflow"])
+def test_global_generators_govern_the_noise_of_their_library(library: str) -> None:
     core = core_on(A, READ_NOISE)
-    x = torch.as_tensor(X)
+    seed = torch.manual_seed if library == "torch" else tf.random.get_global_generator().reset_from_seed
     runs = []
     for _ in range(2):
-        torch.manual_seed(5)
-        runs.append(back(core @ x))
+        seed(5)
+        runs.append(back(core @ TO[library](X)))
     np.testing.assert_array_equal(*runs)
+    assert (back(core @ TO[library](X)) != runs[0]).any()
 
 
 def test_wrong_generators_are_refused() -> None:
     core = core_on(A, READ_NOISE)
-    with pytest.raises(InputError, match=r"torch\.Generator"):
-        core.matmat(torch.as_tensor(X), rng=np.random.default_rng(0))
+    for library, named in (("torch", r"torch\.Generator"), ("tensorflow", r"tf\.random\.Generator")):
+        with pytest.raises(InputError, match=named):
+            core.matmat(TO[library](X), rng=np.random.default_rng(0))
 
 
 # --- JAX under transformation -----------------------------------------------------------------------------------------

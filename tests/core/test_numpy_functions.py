@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sparse
+import tensorflow as tf
 import torch
 from core_hardware import STYLES, core_on
 from scipy.sparse.linalg import aslinearoperator
@@ -52,6 +53,7 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     "xarray": xarray.DataArray,
     "torch": torch.tensor,
     "JAX": jnp.asarray,
+    "TensorFlow": tf.constant,
 }
 LEFT: dict[str, Callable[[Any, Any], Any]] = {
     "@": lambda x, core: x @ core,
@@ -96,7 +98,7 @@ def test_products_from_the_left_are_analog_or_refused(form: str, operation: str)
     core = coarse()
     assert_analog_or_refused(outcome(lambda: LEFT[operation](FORMS[form](Z), core)), Z @ core)
     vector = Z[0]
-    if form in ("array", "list", "masked", "torch", "JAX", "xarray", "dask"):
+    if form in ("array", "list", "masked", "torch", "JAX", "TensorFlow", "xarray", "dask"):
         assert_analog_or_refused(outcome(lambda: LEFT[operation](FORMS[form](vector), core)), vector @ core)
 
 
@@ -157,6 +159,11 @@ OTHER_PRODUCTS: dict[str, Callable[[Any], Any]] = {
     "torch": lambda core: torch.matmul(torch.tensor(Z), core),
     "torch layer": lambda core: torch.nn.functional.linear(torch.tensor(Z), core),
     "JAX": lambda core: jnp.matmul(jnp.asarray(Z), core),
+    "TensorFlow": lambda core: tf.matmul(tf.constant(Z), core),
+    "TensorFlow times": lambda core: core * tf.ones(core.shape),
+    "times TensorFlow": lambda core: tf.ones(core.shape) * core,
+    "TensorFlow axes": lambda core: tf.tensordot(tf.constant(Z), core, 1),
+    "TensorFlow vector": lambda core: tf.linalg.matvec(core, tf.constant(X[:, 0])),
     "dask": lambda core: dask.dot(dask.from_array(Z), core),
     "dask matmul": lambda core: dask.matmul(dask.from_array(Z), core),
     "series": lambda core: pandas.Series(Z[0]) @ core,

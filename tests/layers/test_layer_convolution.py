@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 import torch.nn.functional as F
 
@@ -54,6 +55,7 @@ CASES = [
 def in_every_library(*values: np.ndarray) -> Iterator[tuple[Any, ...]]:
     yield values
     yield tuple(map(torch.tensor, values))
+    yield tuple(map(tf.constant, values))
     with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
         yield tuple(map(jax.numpy.asarray, values))
 
@@ -116,7 +118,8 @@ def test_windows_times_the_matrix_are_the_convolution(case: Case) -> None:
     matrix = block_diagonal(kernel.reshape(len(kernel), -1), case.groups)
     contraction = contraction_of(case, 0, per_group=False)
     for own_x, own_matrix in in_every_library(x, matrix):
-        y = contraction.fold(contraction.windows(own_x) @ own_matrix.T, own_x)
+        transposed = backend_of(own_matrix).transposed(own_matrix)
+        y = contraction.fold(contraction.windows(own_x) @ transposed, own_x)
         np.testing.assert_allclose(backend_of(y).to_numpy(y), wanted.detach(), atol=1e-12)
 
 

@@ -14,8 +14,11 @@ import torch
 
 from crossohm.backends import backend_of
 from crossohm.layers import (
+    Blocks,
+    CellParameters,
     Layout,
     Placement,
+    ProductEquation,
     View,
     convolutional,
     dense,
@@ -27,11 +30,19 @@ from crossohm.layers import (
 from crossohm.layers.layout import values_of
 
 GATES = {
-    "rnn": (1, (0,), (0,)),
-    "lstm": (4, (0, 1, 2, 3), (0, 1, 2, 3)),
-    "gru": (4, (0, 1, 2), (0, 1, 3)),
-    "reordered": (4, (2, 0), (3, 1)),
+    "rnn": Blocks(1, (0,), (0,)),
+    "lstm": Blocks(4, (0, 1, 2, 3), (0, 1, 2, 3)),
+    "gru": Blocks(4, (0, 1, 2), (0, 1, 3)),
+    "reordered": Blocks(4, (2, 0), (3, 1)),
+    "keras gru": Blocks(4, (1, 0, 2), (1, 0, 3)),
+    "some gates": Blocks(2, (1, 0, None), (1, 0, None)),
+    "the other gate": Blocks(1, (None, None, 0), (None, None, 0)),
 }
+TORCH = CellParameters(("weight_ih_l0", "weight_hh_l0"), ("bias_ih_l0", "bias_hh_l0"))
+KERAS = CellParameters(("kernel", "recurrent_kernel"), ("bias", None), inputs_first=True)
+KERAS_JOINT = CellParameters(("kernel", "recurrent_kernel"), ("bias", "bias"), inputs_first=True)
+SIZES = (3, 2, 5)
+HEADS = ProductEquation.of("abc,cde->abde")
 EVERY = slice(0, 4)
 LAYOUTS: dict[str, Layout] = {
     "dense": dense(4, 3),
@@ -45,8 +56,15 @@ LAYOUTS: dict[str, Layout] = {
     "arrays per group": convolutional(kernel_of_outputs(6, 2, (3,)), 3, 2, per_group=True),
     "transposed": convolutional(kernel_of_inputs(4, 6, 1, (3, 2)), 1, 1),
     "transposed and grouped": convolutional(kernel_of_inputs(4, 6, 2, (3,)), 2, 1),
-    **{name: recurrent((3, 2, 5), *gates, (1, 2), "_l0") for name, gates in GATES.items()},
-    "gru without biases": recurrent((3, 2, 5), *GATES["gru"]),
+    **{name: recurrent(SIZES, gates, (1, 2), TORCH) for name, gates in GATES.items()},
+    "gru without biases": recurrent(SIZES, GATES["gru"]),
+    "keras lstm": recurrent(SIZES, GATES["lstm"], (2, 0), KERAS),
+    "keras gru, joint bias": recurrent(SIZES, GATES["keras gru"], (1, 2), KERAS_JOINT),
+    "keras gru, some gates": recurrent(SIZES, GATES["some gates"], (2, 0), KERAS),
+    "keras gru, the other gate": recurrent(SIZES, GATES["the other gate"], (2, 0), KERAS),
+    "heads of an attention": HEADS.layout((5, 2, 3), 2, (2, 3)),
+    "heads put together": ProductEquation.of("abcd,cde->abe").layout((2, 3, 4), 1, (4,)),
+    "kernel with rows in the middle": ProductEquation.of("abc,cxb->ax").layout((3, 4, 2)),
     "two weights side by side": Layout(
         (4, 7),
         (
@@ -160,7 +178,7 @@ def test_columns_of_a_bias_share_it_equally(name: str) -> None:
         if place.shares:
             columns = matrix[place.rows, place.columns]
             np.testing.assert_array_equal(columns, np.repeat(columns[:, :1], columns.shape[1], axis=1))
-            np.testing.assert_allclose(columns.sum(axis=1), values[place.parameter][place.part], rtol=1e-6)
+            np.testing.assert_allclose(columns.sum(axis=1), values[place.parameter].ravel()[place.part], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -181,6 +199,32 @@ def test_gradients_reach_the_parameters_alike(name: str) -> None:
         np.testing.assert_allclose(tensor.grad, by_jax[key], rtol=1e-5, atol=1e-6)
         found += float((tensor.grad * tensor.detach()).sum())
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_gates_in_several_matrices_are_put_together() -> None:
+    layouts = [LAYOUTS["keras gru, some gates"], LAYOUTS["keras gru, the other gate"]]
+    values = parameters(layouts[0])
+    found = values_of(layouts, [layout.matrix(values) for layout in layouts])
+    for key, value in values.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6)
+
+
+def test_the_same_cell_has_the_same_matrix_in_every_framework() -> None:
+    """Keras: update, reset, new, inputs first, one bias parameter. PyTorch: reset, update, new, outputs first."""
+    keras = LAYOUTS["keras gru, joint bias"]
+    values = parameters(keras)
+
+    def ours(kernel: np.ndarray) -> np.ndarray:
+        update, reset, new = np.split(kernel, 3, axis=-1)
+        return np.concatenate([reset, update, new], axis=-1).T
+
+    torch_values = {
+        "weight_ih_l0": ours(values["kernel"]),
+        "weight_hh_l0": ours(values["recurrent_kernel"]),
+        "bias_ih_l0": ours(values["bias"][0]),
+        "bias_hh_l0": ours(values["bias"][1]),
+    }
+    np.testing.assert_array_equal(matrix_of(keras, values), matrix_of(LAYOUTS["gru"], torch_values))
 
 
 def test_parts_in_several_matrices_are_put_together() -> None:

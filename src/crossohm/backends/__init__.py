@@ -75,7 +75,7 @@ class Backend(Protocol):
         """
 
     def is_traced(self, value: Array) -> bool:
-        """True where values are not known yet (JAX under jit, grad or vmap)."""
+        """True where values are not known yet (JAX under jit, grad or vmap, TensorFlow under `tf.function`)."""
 
     def round_within(self, x: Array, first: int, last: int) -> Array:
         """Nearest whole numbers from ``first`` to ``last``, ties to even ones.
@@ -96,11 +96,32 @@ class Backend(Protocol):
         ``total`` is consumed: its memory may hold the result.
         """
 
+    def transposed(self, matrix: Array) -> Array:
+        """Rows as columns; a view where the library has views."""
+
+    def padded(self, vectors: Array) -> Array:
+        """Vectors ``(count, length)`` with a zero behind each."""
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        """Complex numbers of real ones of one dtype."""
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        """The entries of ``table`` ``(n,)`` at integers of any shape."""
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        """What lies at ``fraction`` of the way from the first to the last entry of rows ``(rows, n)``, ``(rows,)``.
+
+        Linearly interpolated.
+        """
+
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         """A copy of ``array`` with ``values`` at ``index``."""
 
     def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
         """A matrix of zeros with blocks in it, each given by its rows and columns; differentiable by the blocks."""
+
+    def parted(self, x: Array, count: int) -> list[Array]:
+        """``x`` cut along its last axis into equal parts, maybe views."""
 
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""
@@ -135,8 +156,8 @@ class Backend(Protocol):
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         """The generator for one operation on ``x``: ``rng``, or the default where none is given.
 
-        NumPy and CuPy default to the core's own stream ``host``, PyTorch to its global generator, JAX to a fresh key
-        from ``host`` outside of tracing.
+        NumPy and CuPy default to the core's own stream ``host``, PyTorch and TensorFlow to their global generators, JAX
+        to a fresh key from ``host`` outside of tracing.
         """
 
     def convolve(self, x: Array, kernel: Array, steps: Steps, bias: Array | None = None) -> Array:
@@ -164,7 +185,15 @@ class Backend(Protocol):
         """
 
     def stream(self, rng: Any) -> Stream:
-        """Random draws from the library's own generator ``rng``."""
+        """Random draws from the library's own generator ``rng``.
+
+        A ``numpy.random.Generator``, ``cupy.random.Generator``, ``torch.Generator`` or ``tf.random.Generator``, a JAX
+        key, or in any library two integers as an array ``(2,)``, from which all draws of the operation follow: what
+        ``keras.random.SeedGenerator`` gives.
+
+        Raises:
+            InputError: it is none of these.
+        """
 
 
 #: Rounding errors, in units of the last place of the larger limit, by which a number at a limit may exceed it.
@@ -183,7 +212,7 @@ def beyond(low: float, high: float, resolution: float) -> tuple[float, float]:
     return low - slack, high + slack
 
 
-_LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "cupy")
+_LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "tensorflow", "cupy")
 _MODULES = {"jaxlib": "jax"}
 
 
@@ -211,7 +240,7 @@ def backend_of(value: Array) -> Backend:
     backend = _backend_of_type(type(value))  # type: ignore[arg-type] # types are hashable
     if backend is None:
         raise InputError(
-            f"expected an array of NumPy, PyTorch, JAX or CuPy, got {type(value).__name__}; "
+            f"expected an array of NumPy, PyTorch, JAX, TensorFlow or CuPy, got {type(value).__name__}; "
             "wrap it with numpy.asarray() or the library's own constructor"
         )
     return backend

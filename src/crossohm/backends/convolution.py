@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
-from math import prod
 from typing import Any, NamedTuple
+
+from crossohm.errors import UnsupportedError
 
 Array = Any
 
@@ -31,7 +32,13 @@ class Steps(NamedTuple):
         return self.padding or (0,) * len(self.stride)
 
     def positions(self, size: tuple[int, ...], taps: tuple[int, ...]) -> list[int]:
-        """Number of outputs along each axis for inputs of ``size`` and a kernel of ``taps``."""
+        """Number of outputs along each axis for inputs of ``size`` and a kernel of ``taps``.
+
+        Raises:
+            UnsupportedError: a size is not known yet.
+        """
+        if None in tuple(size):
+            raise open_size(size)
         axes = zip(size, self.margin, taps, self.stride, self.dilation, strict=True)
         return [(n + 2 * margin - step * (count - 1) - 1) // stride + 1 for n, margin, count, stride, step in axes]
 
@@ -43,15 +50,27 @@ class Steps(NamedTuple):
             yield tap, (..., *parts)
 
 
+def open_size(shape: Iterable[int | None]) -> UnsupportedError:
+    """The error where sizes other than that of the batch are not known."""
+    return UnsupportedError(
+        f"arrays of shape {tuple(shape)} in a function that is traced: the size of the batch may be left open (None), "
+        "but no other; give the other axes a fixed size (input_signature of tf.function, keras.Input(shape))"
+    )
+
+
 def convolve(xp: Any, x: Array, kernel: Array, steps: Steps) -> Array:
     """Outputs ``(batch, outputs, *positions)``, as a sum of one matrix product per tap; see `Backend.convolve`."""
     taps, groups = kernel.shape[2:], steps.groups
     positions = steps.positions(x.shape[2:], taps)
     padded = _padded(xp, x, steps)
-    total = xp.zeros((x.shape[0], groups, kernel.shape[0] // groups, prod(positions)), dtype=x.dtype)
+    total: Any = None
     for tap, window in steps.windows(positions, taps):
-        total += _tap(kernel, tap, groups) @ _grouped(padded[window], groups)
-    return total.reshape(x.shape[0], kernel.shape[0], *positions)
+        part = _tap(xp, kernel, tap, groups) @ _grouped(xp, padded[window], groups)
+        if total is None:
+            total = part
+        else:
+            total += part
+    return xp.reshape(total, (x.shape[0], kernel.shape[0], *positions))
 
 
 def input_gradient(xp: Any, grad: Array, kernel: Array, shape: tuple[int, ...], steps: Steps) -> Array:
@@ -59,9 +78,9 @@ def input_gradient(xp: Any, grad: Array, kernel: Array, shape: tuple[int, ...], 
     taps, groups = kernel.shape[2:], steps.groups
     size = [n + 2 * margin for n, margin in zip(shape[2:], steps.margin, strict=True)]
     total = xp.zeros((*shape[:2], *size), dtype=grad.dtype)
-    arrived = _grouped(grad, groups)
+    arrived = _grouped(xp, grad, groups)
     for tap, window in steps.windows(list(grad.shape[2:]), taps):
-        part = xp.matrix_transpose(_tap(kernel, tap, groups)) @ arrived
+        part = xp.matrix_transpose(_tap(xp, kernel, tap, groups)) @ arrived
         total[window] += part.reshape(*shape[:2], *grad.shape[2:])
     inner = (slice(margin, margin + n) for n, margin in zip(shape[2:], steps.margin, strict=True))
     return total[(..., *inner)]
@@ -69,10 +88,10 @@ def input_gradient(xp: Any, grad: Array, kernel: Array, shape: tuple[int, ...], 
 
 def kernel_gradient(xp: Any, grad: Array, x: Array, shape: tuple[int, ...], steps: Steps) -> Array:
     """Gradient of a kernel of ``shape`` for that of the outputs; see `Backend.convolution_kernel_gradient`."""
-    groups, padded, arrived = steps.groups, _padded(xp, x, steps), _grouped(grad, steps.groups)
+    groups, padded, arrived = steps.groups, _padded(xp, x, steps), _grouped(xp, grad, steps.groups)
     found = xp.zeros(shape, dtype=grad.dtype)
     for tap, window in steps.windows(list(grad.shape[2:]), shape[2:]):
-        products = arrived @ xp.matrix_transpose(_grouped(padded[window], groups))
+        products = arrived @ xp.matrix_transpose(_grouped(xp, padded[window], groups))
         found[(slice(None), slice(None), *tap)] = products.sum(axis=0).reshape(shape[:2])
     return found
 
@@ -82,7 +101,7 @@ def taps_of(xp: Any, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
     padded = _padded(xp, x, steps)
     parts = [padded[window] for _, window in steps.windows(steps.positions(x.shape[2:], taps), taps)]
     several = xp.moveaxis(xp.stack(parts, axis=-1), 1, -2)
-    return several.reshape(*several.shape[:-1], *taps)
+    return xp.reshape(several, (*several.shape[:-1], *taps))
 
 
 def _every(first: int, count: int, stride: int) -> slice:
@@ -93,11 +112,11 @@ def _padded(xp: Any, x: Array, steps: Steps) -> Array:
     return xp.pad(x, [(0, 0), (0, 0), *((margin, margin) for margin in steps.margin)]) if any(steps.margin) else x
 
 
-def _grouped(x: Array, groups: int) -> Array:
+def _grouped(xp: Any, x: Array, groups: int) -> Array:
     """``(batch, groups, channels of a group, positions)``."""
-    return x.reshape(x.shape[0], groups, x.shape[1] // groups, -1)
+    return xp.reshape(x, (x.shape[0], groups, x.shape[1] // groups, -1))
 
 
-def _tap(kernel: Array, tap: tuple[int, ...], groups: int) -> Array:
+def _tap(xp: Any, kernel: Array, tap: tuple[int, ...], groups: int) -> Array:
     """The matrices of one tap, ``(groups, outputs of a group, channels of a group)``."""
-    return kernel[(slice(None), slice(None), *tap)].reshape(groups, kernel.shape[0] // groups, -1)
+    return xp.reshape(kernel[(slice(None), slice(None), *tap)], (groups, kernel.shape[0] // groups, -1))

@@ -12,7 +12,8 @@ import numpy as np
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
-from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.fingerprint import fingerprint, halves
+from crossohm.backends.quantile import between
 
 
 @final
@@ -56,6 +57,9 @@ class CupyBackend:
     def fingerprint(self, value: Array) -> int:
         return fingerprint(cupy.asnumpy(value), self.dtype_name(value))
 
+    def digest(self, value: Array) -> Array:
+        return cupy.asarray(halves(self.fingerprint(value)))
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -69,6 +73,23 @@ class CupyBackend:
         total += factor * x
         return total
 
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        found = cupy.zeros((vectors.shape[0], vectors.shape[1] + 1), dtype=vectors.dtype)
+        found[:, :-1] = vectors
+        return found
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
+
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = cupy.array(array, order="K")
         found[index] = values
@@ -79,6 +100,9 @@ class CupyBackend:
         for rows, columns, block in blocks:
             found[rows, columns] = block
         return found
+
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(cupy.split(x, count, axis=-1))
 
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))

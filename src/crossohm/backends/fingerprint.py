@@ -38,6 +38,11 @@ def fingerprint(value: np.ndarray, dtype: str) -> int:
     return (total * BASE + _weighted_sum(rest.view(np.int64))) & MASK
 
 
+def halves(total: int) -> np.ndarray:
+    """A fingerprint as two integers of 32 bits, ``(2,)``."""
+    return np.array([total & 0xFFFFFFFF, total >> 32], dtype=np.uint32)
+
+
 @lru_cache
 def number_of(dtype: str) -> int:
     """The same in every process."""

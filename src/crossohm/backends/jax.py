@@ -13,6 +13,7 @@ import numpy as np
 from crossohm.backends import Array, Work, beyond, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.quantile import between
 from crossohm.errors import InputError, UnsupportedError
 
 
@@ -82,6 +83,21 @@ class JaxBackend:
 
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total + factor * x
+
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        return jnp.pad(vectors, ((0, 0), (0, 1)))
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.at[index].set(values)

@@ -13,7 +13,8 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from crossohm.backends import Array, convolution
 from crossohm.backends.convolution import Steps
-from crossohm.backends.fingerprint import fingerprint
+from crossohm.backends.fingerprint import fingerprint, halves
+from crossohm.backends.quantile import between
 
 
 @final
@@ -78,6 +79,9 @@ class NumpyBackend:
     def fingerprint(self, value: Array) -> int:
         return fingerprint(value, self.dtype_name(value))
 
+    def digest(self, value: Array) -> Array:
+        return halves(self.fingerprint(value))
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -93,6 +97,23 @@ class NumpyBackend:
         total += factor * x
         return total
 
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        found = np.zeros((vectors.shape[0], vectors.shape[1] + 1), dtype=vectors.dtype)
+        found[:, :-1] = vectors
+        return found
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
+
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = np.array(array, order="K")
         found[index] = values
@@ -103,6 +124,9 @@ class NumpyBackend:
         for rows, columns, block in blocks:
             found[rows, columns] = block
         return found
+
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return np.split(x, count, axis=-1)
 
     def root(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0))

@@ -15,7 +15,8 @@ from torch.nn import grad as gradients
 
 from crossohm.backends import Array, beyond
 from crossohm.backends.convolution import Steps
-from crossohm.backends.torch_fingerprint import fingerprint
+from crossohm.backends.quantile import between
+from crossohm.backends.torch_fingerprint import digest, fingerprint
 from crossohm.errors import InputError, UnsupportedError
 
 #: By number of axes of positions.
@@ -35,6 +36,12 @@ def _apart() -> Iterator[None]:
 class TorchStream:
     def __init__(self, generator: torch.Generator | None) -> None:
         self._generator = generator
+
+    @classmethod
+    def of_seeds(cls, seeds: torch.Tensor) -> TorchStream:
+        """Draws that follow from two integers."""
+        first, second = (int(seed) & 0xFFFFFFFF for seed in seeds)
+        return cls(torch.Generator(seeds.device).manual_seed(first << 32 | second))
 
     def normal(self, like: Array) -> Array:
         return torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=self._generator)
@@ -88,6 +95,9 @@ class TorchBackend:
         with torch._C._DisableFuncTorch():
             return fingerprint(plain)
 
+    def digest(self, value: Array) -> Array:
+        return digest(value.detach())
+
     def is_traced(self, value: Array) -> bool:
         return False
 
@@ -105,6 +115,21 @@ class TorchBackend:
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total.add_(x, alpha=factor) if isinstance(factor, float) else total.addcmul_(x, factor)
 
+    def transposed(self, matrix: Array) -> Array:
+        return matrix.T
+
+    def padded(self, vectors: Array) -> Array:
+        return F.pad(vectors, (0, 1))
+
+    def complex_of(self, real: Array, imag: Array) -> Array:
+        return real + 1j * imag
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)
+
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.clone().index_put_(index, values)
 
@@ -114,6 +139,9 @@ class TorchBackend:
         for rows, columns, block in blocks:
             found[rows, columns] = block
         return found
+
+    def parted(self, x: Array, count: int) -> list[Array]:
+        return list(x.chunk(count, dim=-1))
 
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
@@ -175,10 +203,12 @@ class TorchBackend:
         return x.movedim(1, 1 + len(taps))
 
     def stream(self, rng: Any) -> TorchStream:
+        if isinstance(rng, torch.Tensor) and rng.shape == (2,) and not rng.is_floating_point():
+            return TorchStream.of_seeds(rng)
         if rng is not None and not isinstance(rng, torch.Generator):
             raise InputError(
-                f"rng = {rng!r}: PyTorch inputs take a torch.Generator, or None for torch's global generator "
-                "(torch.manual_seed)"
+                f"rng = {rng!r}: PyTorch inputs take a torch.Generator, two integer seeds as a tensor of shape (2,), "
+                "or None for torch's global generator (torch.manual_seed)"
             )
         return TorchStream(rng)
 

@@ -22,6 +22,13 @@ def fingerprint(value: Tensor) -> int:
     return total if rest is None else (total * BASE + _weighted_sum(rest)) & MASK
 
 
+def digest(value: Tensor) -> Tensor:
+    """A hash of the bits of a tensor, ``(2,)`` integers of 32 bits on its device; nothing waits for it."""
+    words, rest = _words(value.reshape(-1))
+    sums = [_mixed_sum(chunk) for chunk in words.split(CHUNK)] + ([] if rest is None else [_mixed_sum(rest)])
+    return _mixed_sum(torch.stack(sums)).reshape(1).view(torch.int32)
+
+
 def _words(flat: Tensor) -> tuple[Tensor, Tensor | None]:
     """Numbers as 64-bit integers, and the last incomplete one, if there is one, filled with zeros."""
     size = flat.element_size()
@@ -44,11 +51,15 @@ def _number_of(dtype: torch.dtype) -> int:
 
 
 def _weighted_sum(words: Tensor) -> int:
+    return int(_mixed_sum(words).item()) & MASK
+
+
+def _mixed_sum(words: Tensor) -> Tensor:
+    """Sum ``()`` of words times multipliers of their own."""
     mixed = (words >> 33).bitwise_and_(0x7FFFFFFF).bitwise_xor_(words)
     factors = _multipliers(words.numel(), words.device)
     # Only processors have integer dot products.
-    total = torch.dot(mixed, factors) if words.device.type == "cpu" else (mixed * factors).sum()
-    return int(total.item()) & MASK
+    return torch.dot(mixed, factors) if words.device.type == "cpu" else (mixed * factors).sum()
 
 
 @lru_cache(maxsize=1024)

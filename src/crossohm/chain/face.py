@@ -140,7 +140,8 @@ class MatrixFace(NumpyOperand):
         Args:
             vector: The inputs.
             rng: Generator of the input's library, for noise drawn per operation: ``numpy.random.Generator``,
-                ``torch.Generator`` or a JAX key. By default the core's own stream, or torch's global one.
+                ``torch.Generator``, ``tf.random.Generator`` or a JAX key. By default the core's own stream, or the
+                global one of PyTorch and TensorFlow.
 
         Raises:
             ShapeError: sizes do not fit.
@@ -213,13 +214,14 @@ class MatrixFace(NumpyOperand):
             raise ShapeError(f"shapes {shape} and {tuple(x.shape)} do not fit for @: {length} inputs expected")
         if x.ndim == 1:
             return self._product(x[None], self._last_axis, rng)[0]
-        xp = backend_of(x).xp
-        vectors = x.T if x.ndim == 2 else xp.moveaxis(x, -2, -1)
+        backend = backend_of(x)
+        xp = backend.xp
+        vectors = backend.transposed(x) if x.ndim == 2 else xp.moveaxis(x, -2, -1)
         y = self._product(_as_vectors(vectors), self._last_axis, rng)
         if len(shape) == 1:
             return xp.reshape(y, vectors.shape[:-1])
         if x.ndim == 2:
-            return y.T
+            return backend.transposed(y)
         return xp.moveaxis(xp.reshape(y, (*vectors.shape[:-1], y.shape[1])), -1, -2)
 
     def _left(self, x: Array, rng: Any) -> Array:
@@ -362,6 +364,4 @@ def _at_least_2d(x: Array, operation: str) -> Array:
 def _embed(vectors: Array, driven: np.ndarray) -> Array:
     """Inputs placed at the lines they drive; zero at the others."""
     backend = backend_of(vectors)
-    xp = backend.xp
-    blank = backend.asarray(np.zeros((vectors.shape[0], 1)), vectors)
-    return xp.take(xp.concat([vectors, blank], axis=1), backend.indices(driven, vectors), axis=1)
+    return backend.xp.take(backend.padded(vectors), backend.indices(driven, vectors), axis=1)

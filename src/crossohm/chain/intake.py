@@ -64,8 +64,8 @@ def host_matrix(matrix: Any) -> tuple[np.ndarray, str]:
     backend = backend_of(given)
     if backend.is_traced(given):
         raise InputError(
-            "matrix is traced by JAX (jit, grad or vmap), so its values are not known yet; build the core outside the "
-            "traced function and call it inside"
+            "matrix is traced (jax.jit, grad or vmap, tf.function), so its values are not known yet; build the core "
+            "outside the traced function and call it inside"
         )
     name = backend.dtype_name(given)
     if name == "object" or not name.startswith(("float", "int", "uint", "bool", "complex", "bfloat")):

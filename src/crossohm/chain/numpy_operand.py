@@ -29,7 +29,8 @@ REARRANGING = {np.transpose, np.swapaxes, np.moveaxis, np.matrix_transpose, np.l
 #: What functions of other libraries are called that convert an operand in order to multiply by it.
 PRODUCT_NAMES = {
     "dot", "vdot", "multi_dot", "tensordot", "einsum", "matmul", "rmatmul", "imatmul", "matmul_dispatch",
-    "rmatmul_dispatch", "matvec", "rmatvec", "matmat", "rmatmat", "rdot", "mul", "rmul",
+    "rmatmul_dispatch", "matvec", "rmatvec", "matmat", "rmatmat", "rdot", "mul", "rmul", "binary_op_wrapper",
+    "r_binary_op_wrapper",
 }  # fmt: skip
 #: The same in NumPy, whose functions for masked arrays convert as well; elsewhere these names mean other things.
 NUMPY_PRODUCT_NAMES = PRODUCT_NAMES | {"inner", "outer", "convolve", "correlate"}
@@ -186,8 +187,8 @@ def _refuse_product_of(caller: FrameType | None) -> None:
 def _is_digital(name: str) -> OperandError:
     return OperandError(
         f"{name}: with a core this would compute digitally and pass its converters by; write core @ x or x @ core with "
-        "an array x of NumPy, PyTorch or JAX (core.rmatmul(x) takes data frames and sparse matrices as well), or use "
-        "core.get_matrix() where digital numbers are wanted"
+        "an array x of NumPy, PyTorch, JAX or TensorFlow (core.rmatmul(x) takes data frames and sparse matrices as "
+        "well), or use core.get_matrix() where digital numbers are wanted"
     )
 
 

@@ -50,8 +50,8 @@ def multiply_vectors(state: CoreState, operation: Operation, x: Array, run: Call
 
 def _multiply_complex(operation: Operation, real: Array, imag: Array, run: Callable[[Array], Array]) -> Array:
     """Drive real and imaginary parts side by side on the stored matrix ``[[Re, -Im], [Im, Re]]``."""
-    forward = operation.forward
-    y = run(backend_of(real).xp.concat([real, imag] if forward else [imag, real], axis=1))
+    backend, forward = backend_of(real), operation.forward
+    y = run(backend.xp.concat([real, imag] if forward else [imag, real], axis=1))
     half = y.shape[1] // 2
     first, second = y[:, :half], y[:, half:]
-    return first + 1j * second if forward else second + 1j * first
+    return backend.complex_of(first, second) if forward else backend.complex_of(second, first)

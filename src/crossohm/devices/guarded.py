@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from itertools import zip_longest
+from typing import Any, final
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Guarded(Device):
         if self.has_polynomial_current:
             return super().current(g, v, cell)
         found = self.model.current(_own(g), _own(v), cell)
-        return of_shape(found, np.broadcast_shapes(np.shape(g), np.shape(v)), self._name("current"))
+        return of_shape(found, _joint_shape(g, v), self._name("current"))
 
     def _name(self, method: str) -> str:
         return f"{type(self.model).__name__}.{method}"
@@ -83,3 +84,9 @@ class Guarded(Device):
 
 def _own(array: Array) -> Array:
     return backend_of(array).writable(array) if is_array(array) else array  # one voltage may be a plain number
+
+
+def _joint_shape(g: Array, v: Array) -> tuple[Any, ...]:
+    """The shape of ``g`` and ``v`` together; a size is None where it is not known yet."""
+    axes = zip_longest(*(reversed(tuple(np.shape(array))) for array in (g, v)), fillvalue=1)
+    return tuple(next((size for size in sizes if size != 1), 1) for sizes in axes)[::-1]

@@ -1,11 +1,24 @@
 """What analog layers are in every framework: where parameters lie, how products run, what users choose by name."""
 
+from crossohm.layers.einsum import ProductEquation
 from crossohm.layers.layout import Layout, Placement, View
-from crossohm.layers.layouts import convolutional, dense, kernel_of_inputs, kernel_of_outputs, recurrent, shared
+from crossohm.layers.layouts import (
+    Blocks,
+    CellParameters,
+    convolutional,
+    dense,
+    kernel_of_inputs,
+    kernel_of_outputs,
+    recurrent,
+    shared,
+)
 
 __all__ = [
+    "Blocks",
+    "CellParameters",
     "Layout",
     "Placement",
+    "ProductEquation",
     "View",
     "convolutional",
     "dense",

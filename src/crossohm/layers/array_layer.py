@@ -69,6 +69,10 @@ class ArrayLayer:
         """New arrays that hold a matrix of the layer, in the form the front end multiplies with."""
         raise NotImplementedError
 
+    def _written(self) -> tuple[HeldArrays, ...]:
+        """The arrays there are; none before the layer is installed."""
+        return vars(self).get("_matrices", ())  # type: ignore[no-any-return]
+
     def _checked_rows(self, rows: Any) -> Any:
         """The number of columns per bias in the kind's own form."""
         return checked_rows("bias_rows", rows)
@@ -201,7 +205,7 @@ class ArrayLayer:
         checked, chip = self._checked_rows(rows), chip_seed(seed)
         _require_same_folding(name, own, is_folded(self))
         layouts = self.layouts(checked)
-        for old in vars(self).get("_matrices", ()):
+        for old in self._written():
             replace_soon(old.built)
         matrices = tuple(
             self._held(layout, hardware, chip, name + suffix)

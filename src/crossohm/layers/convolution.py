@@ -155,10 +155,12 @@ class Convolution:
         """``found`` with the columns of the bias; what drives them, a one or its voltage, is the same everywhere."""
         if not self.bias_columns:
             return found
-        xp = backend_of(grad).xp
+        backend = backend_of(grad)
+        xp = backend.xp
         arrived = xp.sum(xp.reshape(grad, (*grad.shape[:2], -1)), axis=2)
-        bias = xp.reshape(x[:, self.channels], (x.shape[0], -1))[:, 0] @ arrived
-        return xp.concat([found, xp.broadcast_to(bias[:, None], (bias.shape[0], self.bias_columns))], axis=1)
+        drive = xp.reshape(x[:, self.channels], (x.shape[0], -1))[:, :1]
+        bias = backend.transposed(backend.transposed(drive) @ arrived)
+        return xp.concat([found, xp.broadcast_to(bias, (bias.shape[0], self.bias_columns))], axis=1)
 
     def _taps(self, x: Array) -> Array:
         """``(batch, *positions, channels, *kernel_size)`` of the input."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
+from typing import final
 
 from crossohm.layers.layout import Layout, Placement, View
 
@@ -108,52 +110,91 @@ def shared(parameter: str, shape: tuple[int, ...], part: slice, rows: slice, sta
     return Placement(parameter, view, part, rows, slice(start, start + columns), shares=True)
 
 
+@final
+@dataclass(frozen=True)
+class Blocks:
+    """Where the gates of a recurrent cell lie in one of its matrices, in blocks of as many rows as the cell has units.
+
+    Attributes:
+        count: Blocks of the matrix. Where one holds no gate of the inputs, or of the state, it holds zeros.
+        of_input: The block of each gate of the parameters for the inputs, in their order; None: in another matrix.
+        of_hidden: The same for the parameters for the state.
+    """
+
+    count: int
+    of_input: tuple[int | None, ...]
+    of_hidden: tuple[int | None, ...]
+
+
+@final
+@dataclass(frozen=True)
+class CellParameters:
+    """Names and forms of the parameters of a recurrent cell: those for its inputs, and those for its state.
+
+    Attributes:
+        weights: Names of the weights ``(gates * units, inputs)``, or ``(inputs, gates * units)`` if ``inputs_first``.
+        biases: Names of the biases ``(gates * units,)``, None where there is none. One name for both is one parameter
+            ``(2, gates * units)``.
+        inputs_first: See ``weights``.
+    """
+
+    weights: tuple[str, str] = ("weight_ih", "weight_hh")
+    biases: tuple[str | None, str | None] = ("bias_ih", "bias_hh")
+    inputs_first: bool = False
+
+    @property
+    def joint_bias(self) -> bool:
+        """True if both biases are one parameter."""
+        return self.biases[0] is not None and self.biases[0] == self.biases[1]
+
+
 def recurrent(
     sizes: tuple[int, int, int],
-    blocks: int,
-    of_input: Sequence[int],
-    of_hidden: Sequence[int],
+    blocks: Blocks,
     bias_columns: tuple[int, int] = (0, 0),
-    suffix: str = "",
+    parameters: CellParameters = CellParameters(),
 ) -> Layout:
-    """A recurrent cell: ``weight_ih`` and ``weight_hh`` side by side, then the columns of ``bias_ih`` and ``bias_hh``.
-
-    The matrix has blocks of rows; parameters have their gates one below the other in the same way, but need not have
-    all blocks: the others hold zeros.
+    """A matrix of a recurrent cell: weights of inputs and state side by side, then the columns of their biases.
 
     Args:
-        sizes: Rows of a block, inputs, hidden inputs.
-        blocks: Row blocks of the matrix.
-        of_input: The blocks of ``weight_ih`` and ``bias_ih``, in the order of their gates.
-        of_hidden: The blocks of ``weight_hh`` and ``bias_hh``.
-        bias_columns: Columns that hold ``bias_ih`` and ``bias_hh``; 0: they are no part of the matrix.
-        suffix: How the names of the parameters end.
+        sizes: Units, inputs, hidden inputs.
+        blocks: Which gates the matrix holds, and where.
+        bias_columns: Columns that hold the biases of inputs and state; 0: they are no part of the matrix.
+        parameters: What the parameters are called and how they lie.
     """
-    height, inputs, hidden = sizes
-    width = inputs + hidden
-    sides = (("ih", of_input, 0, inputs), ("hh", of_hidden, inputs, width))
-    starts = (width, width + bias_columns[0])
+    units, inputs, hidden = sizes
     placements: list[Placement] = []
-    for kind, gates, start, stop in sides:
-        view = View.of((len(gates) * height, stop - start))
-        columns = slice(start, stop)
-        placements += (
-            Placement(f"weight_{kind}{suffix}", view, part, rows, columns) for part, rows in _runs(gates, height)
-        )
-    for (kind, gates, *_), start, count in zip(sides, starts, bias_columns, strict=True):
-        if count:
-            shape = (len(gates) * height,)
-            placements += (
-                shared(f"bias_{kind}{suffix}", shape, part, rows, start, count) for part, rows in _runs(gates, height)
-            )
-    return Layout((blocks * height, width + sum(bias_columns)), tuple(placements))
+    sides = zip(parameters.weights, (blocks.of_input, blocks.of_hidden), (0, inputs), (inputs, hidden), strict=True)
+    for weight, gates, start, size in sides:
+        height, columns = len(gates) * units, slice(start, start + size)
+        view = View.of((size, height), (1, 0)) if parameters.inputs_first else View.of((height, size))
+        placements += (Placement(weight, view, part, rows, columns) for part, rows in _runs(gates, units))
+    width = inputs + hidden
+    placements += _biases(units, blocks, width, bias_columns, parameters)
+    return Layout((blocks.count * units, width + sum(bias_columns)), tuple(placements))
 
 
-def _runs(gates: Sequence[int], height: int) -> Iterator[tuple[slice, slice]]:
+def _biases(
+    units: int, blocks: Blocks, start: int, columns: tuple[int, int], parameters: CellParameters
+) -> Iterator[Placement]:
+    """Both biases from column ``start`` on."""
+    first, joint = 0, parameters.joint_bias
+    for bias, gates, count in zip(parameters.biases, (blocks.of_input, blocks.of_hidden), columns, strict=True):
+        height = len(gates) * units
+        if count and bias is not None:
+            shape = (2, height) if joint else (height,)
+            for part, rows in _runs(gates, units):
+                own = slice(first + part.start, first + part.stop)
+                yield shared(bias, shape, own, rows, start, count)
+        start, first = start + count, height if joint else 0
+
+
+def _runs(gates: Sequence[int | None], height: int) -> Iterator[tuple[slice, slice]]:
     """Rows of a parameter, and rows of the matrix where they lie, for each run of gates with neighbouring blocks."""
     first = 0
     for gate in range(1, len(gates) + 1):
-        if gate == len(gates) or gates[gate] != gates[gate - 1] + 1:
-            block = gates[first]
-            yield slice(first * height, gate * height), slice(block * height, (block + gate - first) * height)
+        block, before = gates[first], gates[gate - 1]
+        if gate == len(gates) or before is None or gates[gate] != before + 1:
+            if block is not None:
+                yield slice(first * height, gate * height), slice(block * height, (block + gate - first) * height)
             first = gate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
-from crossohm.backends import Array
+from crossohm.backends import Array, backend_of
 
 Kernel = Any
 
@@ -75,7 +75,9 @@ class Dense:
 
     def prepare(self, weights: Array, start: int) -> DensePiece:
         count = weights.shape[1]
-        return DensePiece(weights.T, None if count == self.columns else slice(start, start + count))
+        return DensePiece(
+            backend_of(weights).transposed(weights), None if count == self.columns else slice(start, start + count)
+        )
 
     def contract(self, x: Array, kernel: DensePiece) -> Array:
         return (x if kernel.features is None else x[:, kernel.features]) @ kernel.weights
@@ -92,4 +94,4 @@ class Dense:
 
     def matrix_gradient(self, grad: Array, x: Array) -> Array:
         """Gradient of the matrix for that of the outputs, ``(batch, outputs)``, of the ideal product."""
-        return grad.T @ x
+        return backend_of(grad).transposed(grad) @ x

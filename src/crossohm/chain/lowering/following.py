@@ -69,7 +69,7 @@ def following(plan: Plan, how: Following, weights: Array) -> Plan:
             dtype of the plan. Where hardware clips them, they get no gradient.
     """
     backend = backend_of(weights)
-    low, high = (backend.asarray(how.limits[index], weights) for index in range(2))
+    low, high = (_alike(how.limits[index], weights) for index in range(2))
     inside = (weights >= low) & (weights <= high)
     weights = backend.xp.where(inside, weights, backend.detached(weights))
     stages = [_stage(plan, stage, slopes, weights) for stage, slopes in zip(plan.stages, how.stages, strict=True)]
@@ -152,13 +152,21 @@ def _of_banks(weights: Array, slopes: Slopes, groups: int) -> Array:
     """What stands for the conductances of all lines, in the order of a kernel's rows: only its gradient is used."""
     backend = backend_of(weights)
     xp = backend.xp
-    positive, negative = (backend.asarray(part, weights)[:, None, None] for part in (slopes.positive, slopes.negative))
+    positive, negative = (_alike(part, weights)[:, None, None] for part in (slopes.positive, slopes.negative))
     moved = xp.where(weights >= 0, positive, negative) * weights
     if len(slopes.output_of) != slopes.outputs:
         moved = xp.concat([moved, xp.zeros_like(moved[:, :1])], axis=1)
         moved = xp.take(moved, backend.indices(np.array(slopes.output_of), weights), axis=1)
     banks, lines, columns = moved.shape
     return xp.reshape(xp.moveaxis(xp.reshape(moved, (banks, groups, lines // groups, columns)), 1, 0), (-1, columns))
+
+
+def _alike(value: Array, like: Array) -> Array:
+    """Numbers, of the host or of the library already, in the library and dtype of ``like``."""
+    backend = backend_of(like)
+    if isinstance(value, np.ndarray | np.generic):
+        return backend.asarray(value, like)
+    return backend.astype(value, backend.dtype_name(like))
 
 
 def _readout(readout: Readout, banks: Array, kernel: Kernel) -> Readout:

@@ -81,7 +81,7 @@ class Lowered:
                     lower(record, b.params, operation, self._piece(contraction, b, operation), like, tapped, solves)
                     for b, record in zip(state.blocks, records, strict=True)
                 )
-                nothing = backend_of(like).asarray(np.zeros(1), backend_of(like).detached(like))
+                nothing = backend_of(like).asarray(np.zeros(1), like)
             plan = CorePlan(
                 plans,
                 outputs=tuple(block.part(axis).start for block in state.blocks),

@@ -57,7 +57,7 @@ class CircuitReadout(Readout):
             raise UnsupportedError(
                 "wire resistance with gate-selected rows (xbar.array.parasitics.current_from_input = False), with "
                 "xbar.device.read_noise.enable = True or with xbar.device.nonlinear_IV.enable = True is solved outside "
-                "of JAX tracing; call the core without jit, grad and vmap"
+                "of tracing; call the core without jax.jit, grad and vmap, and outside of tf.function"
             )
         vectors = np.asarray(backend.to_numpy(self.contraction.windows(v)[:, self.columns]), dtype=np.float64)
         found = np.concatenate([self._array(network, vectors, v, draw) for network in self.networks], axis=1)

@@ -101,20 +101,8 @@ def input_scale(x: Array, fraction: float, per_vector: bool) -> Array:
     if fraction >= 1:
         limit = fraction * xp.max(xp.abs(rows), axis=1)
     else:
-        low, high = _quantiles(rows, (1 - fraction, fraction))
+        ordered = xp.sort(rows, axis=1)
+        low, high = (backend_of(x).between(ordered, part) for part in (1 - fraction, fraction))
         limit = xp.maximum(xp.abs(low), xp.abs(high))
     limit = xp.where(limit > 0, limit, xp.full_like(limit, SMALLEST_LIMIT))
     return xp.reshape(limit, shape)
-
-
-def _quantiles(rows: Array, fractions: tuple[float, float]) -> list[Array]:
-    """Linearly interpolated quantiles along axis 1 of ``(batch, n)``."""
-    ordered = backend_of(rows).xp.sort(rows, axis=1)
-    found = []
-    for fraction in fractions:
-        position = fraction * (rows.shape[1] - 1)
-        below = int(position)
-        above = min(below + 1, rows.shape[1] - 1)
-        weight = position - below
-        found.append(ordered[:, below] * (1 - weight) + ordered[:, above] * weight)
-    return found

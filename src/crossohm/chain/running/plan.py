@@ -161,7 +161,7 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
         return _run_stages(plan, x, draw, tap)
     signal, factor = plan.drive.signal(x)
     size = _piece_size(plan, signal)
-    if size >= len(signal):
+    if size is None or size >= len(signal):
         total = _run_stages(plan, signal, draw, tap)
     else:
         pieces = (signal[start : start + size] for start in range(0, len(signal), size))
@@ -169,11 +169,11 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
     return total if factor is None else total * factor
 
 
-def _piece_size(plan: Plan, signal: Array) -> int:
-    """Batch entries whose currents fit the processor's cache, where no readout gains from the whole batch."""
+def _piece_size(plan: Plan, signal: Array) -> int | None:
+    """Batch entries whose currents fit the processor's cache; None where a readout gains from the whole batch."""
     entries = plan.cached_entries
     if entries is None or backend_of(signal).is_traced(signal):
-        return len(signal)
+        return None
     positions: int = math.prod(signal.shape[2:])
     return max(1, entries // max(1, positions))
 

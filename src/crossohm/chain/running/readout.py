@@ -147,21 +147,26 @@ class SampledReadout(Readout):
     def currents(self, v: Array, draw: Draw | None) -> Array:
         xp = backend_of(v).xp
         vectors = self.contraction.windows(v)[:, self.columns]
-        size = max(1, CHUNK_ELEMENTS // max(1, self.banks * self.lines * vectors.shape[1]))
-        parts = [self._sample(vectors[i : i + size], draw) for i in range(0, max(1, vectors.shape[0]), size)]
+        parts = [self._sample(chunk, draw) for chunk in self._chunks(vectors)]
         flat = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
         return self._split(self.contraction.fold(xp.reshape(flat, (flat.shape[0], -1)), v))
+
+    def _chunks(self, vectors: Array) -> list[Array]:
+        """A bounded number of vectors at a time; all of them where their number is not known yet."""
+        count, size = vectors.shape[0], max(1, CHUNK_ELEMENTS // max(1, self.banks * self.lines * vectors.shape[1]))
+        if count is None or count <= size:
+            return [vectors]
+        return [vectors[start : start + size] for start in range(0, count, size)]
 
     def _sample(self, vectors: Array, draw: Draw | None) -> Array:
         """Currents ``(vectors, banks, lines)`` with fresh noise in every cell for every vector."""
         xp = backend_of(vectors).xp
-        g = self.conductance[None]
+        g, v = self.conductance[None], vectors[:, None, None, :]
         if self.noise is not None:
             assert draw is not None
-            shape = (vectors.shape[0], *self.conductance.shape)
-            g = self.noise.read_noise(xp.broadcast_to(g, shape), self.noise_cell, draw)
+            cells, _ = xp.broadcast_arrays(g, v)
+            g = self.noise.read_noise(cells, self.noise_cell, draw)
             g = backend_of(g).clip(g, *self.limits)
-        v = vectors[:, None, None, :]
         if self.law is None:
             return xp.sum(g * v, axis=-1)
         signs = self.voltage_signs[:, None, None]

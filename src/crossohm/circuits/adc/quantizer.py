@@ -57,7 +57,7 @@ class UniformConverter:
 
         def up_or_down(steps: Array) -> Array:
             below = backend_of(steps).xp.floor(steps)
-            return below + (draw.uniform(steps) < steps - below)
+            return backend_of(steps).xp.where(draw.uniform(steps) < steps - below, below + 1, below)
 
         steps = (x - levels.low) * levels.density
         return backend_of(x).convert(steps, levels.first, levels.last, up_or_down) / levels.density + levels.low

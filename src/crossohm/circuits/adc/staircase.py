@@ -103,11 +103,11 @@ class Lookup:
         position = backend.clip((x - self.low) * self.scale, 0, self.bins - 1)
         # fmax as well as clip: it replaces NaN, which must not become an index.
         bins = backend.astype(backend.xp.fmax(position, backend.xp.zeros_like(self.low)), "int64")
-        index = self.start[bins if first is None else bins + first]
+        index = backend.looked_up(self.start, bins if first is None else bins + first)
         for step in self.steps:
             probe = index + (step - 1) if step > 1 else index
-            index = index + step * (x > self.thresholds[probe])
-        return self.values[index]
+            index = backend.xp.where(x > backend.looked_up(self.thresholds, probe), index + step, index)
+        return backend.looked_up(self.values, index)
 
 
 def _tabulate(thresholds: np.ndarray, values: np.ndarray, dtype: type[np.floating]) -> Lookup:

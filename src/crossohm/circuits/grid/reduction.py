@@ -57,7 +57,7 @@ def effective_matrix(g: Array, wires: Wires, names: Sequence[str] = ()) -> Array
         names: What to call each array in an error.
 
     Returns:
-        ``(*arrays, M, N)``, float64. Under JAX tracing, where a failure cannot be raised, NaN instead.
+        ``(*arrays, M, N)``, float64. Under tracing, where a failure cannot be raised, NaN instead.
 
     Raises:
         CrossOhmError: an elimination failed its residual check; names the array, its size and its resistances.

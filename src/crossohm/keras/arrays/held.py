@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -109,35 +109,55 @@ class HeldMatrix(HeldArrays):
         """Take the present values of the parameters for what the arrays hold; tell compiled functions."""
         super().mark_written()
         if self._compiled is not None and self._given is None:
-            self._compiled.load(*self._plan(self._layer.contraction(self.layout)), self._stored())
+            self._compiled.load(self, *self._lowered(), self._stored())
+
+    def succeed(self, old: HeldMatrix) -> None:
+        """Take the place of other arrays, also in functions that have been compiled."""
+        if old._compiled is not None:
+            self._compiled = old._compiled
+            self._compiled.load(self, *self._lowered(), self._stored())
+
+    def renew(
+        self, structure: Structure, contraction: DifferentiableContraction, values: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, ...]:
+        """Leaves for the values of parameters that a compiled function calls the host with.
+
+        Args:
+            structure: What the function has been compiled for.
+            contraction: How its inputs meet the matrix.
+            values: Of all parameters.
+
+        Raises:
+            StaleArraysError: the policy is ``"error"``.
+            UnsupportedError: the arrays have become others than those the function was compiled for.
+        """
+        with self.given(dict(zip(self.layout.parameters, values, strict=True))):
+            self._follow()
+            now, leaves = self._plan(contraction)
+        if now != structure:
+            raise UnsupportedError(
+                f"the arrays of {type(self._layer).__name__} {self._layer.name!r} compute in another way than when the "
+                "model was compiled (other hardware, or noise that now needs single draws); compile it again with "
+                "model.compile(...)"
+            )
+        return leaves
 
     def _for_compiled(self) -> CompiledArrays:
         if self._compiled is None:
             with self._backend.eager():
-                structure, leaves = self._plan(self._layer.contraction(self.layout))
-                self._compiled = CompiledArrays(structure, leaves, self._stored())
+                self._compiled = CompiledArrays(self, *self._lowered(), self._stored())
         return self._compiled
 
     def _compiled_plan(self, contraction: DifferentiableContraction) -> tuple[CorePlan, Array, tuple[Following, ...]]:
         """What `_plan` lowers, as leaves of the function, brought up to date."""
         structure, _ = self._plan(contraction)
-
-        def work(*values: np.ndarray) -> tuple[np.ndarray, ...]:
-            with self.given(dict(zip(self.layout.parameters, values, strict=True))):
-                self._follow()
-                now, leaves = self._plan(contraction)
-            if now != structure:
-                raise UnsupportedError(
-                    f"the arrays of {type(self._layer).__name__} {self._layer.name!r} compute in another way than when "
-                    "the model was compiled (other hardware, or noise that now needs single draws); compile it again "
-                    "with model.compile(...)"
-                )
-            return leaves
-
         values = self._values()
         present = [values[name] for name in self.layout.parameters]
         follows = self._layer.sync != "manual"
-        return self._for_compiled().joined(structure, present, self._stored(), work, follows)
+        return self._for_compiled().joined(structure, contraction, present, self._stored(), follows)
+
+    def _lowered(self) -> tuple[Structure, tuple[np.ndarray, ...]]:
+        return self._plan(self._layer.contraction(self.layout))
 
     def _plan(self, contraction: DifferentiableContraction) -> tuple[Structure, tuple[np.ndarray, ...]]:
         """The plan, the matrix that gradients of inputs use, and how plans follow weights, lowered on the host."""

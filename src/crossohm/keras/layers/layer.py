@@ -12,6 +12,7 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain import Dense
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import UnsupportedError
+from crossohm.keras.arrays.compiled import tensor_of
 from crossohm.keras.arrays.held import HeldMatrix
 from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync
 from crossohm.layers.given import Given
@@ -65,7 +66,8 @@ class AnalogLayer(ArrayLayer):
     variable_dtype: str
     weights: list[Any]
 
-    _own = (*ArrayLayer._own, "_seed")
+    _own = (*ArrayLayer._own, "_seed", "_present")
+    _present: tuple[HeldMatrix, ...]
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class AnalogLayer(ArrayLayer):
     ) -> None:
         super().__init__(**layer)
         self.sync, self.gradient = sync, gradient
-        self._rows = self._checked_rows(bias_rows)
+        self._present, self._rows = (), self._checked_rows(bias_rows)
         self._params, self._given = own_hardware(params), Given(params)
         self._seed, self._core_name = chip_seed(seed), self.name if core_name is None else core_name
         if keras.backend.backend() != "torch":  # which has a generator of its own
@@ -95,15 +97,6 @@ class AnalogLayer(ArrayLayer):
         else:
             super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "_matrices":
-            self._write_first()
-            return self.__dict__[name]
-        found = getattr(super(), "__getattr__", None)
-        if found is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        return found(name)
-
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
     def contraction(self, layout: Layout) -> DifferentiableContraction:
@@ -112,7 +105,7 @@ class AnalogLayer(ArrayLayer):
 
     def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
         """Variables, or the expressions that stand for them, by name."""
-        return {name: keras.ops.convert_to_tensor(getattr(self, name)) for name in names}
+        return {name: tensor_of(getattr(self, name)) for name in names}
 
     # --- conversion ---------------------------------------------------------------------------------------------------
 
@@ -175,10 +168,26 @@ class AnalogLayer(ArrayLayer):
 
     # --- the arrays ---------------------------------------------------------------------------------------------------
 
+    @property  # type: ignore[override]
+    def _matrices(self) -> tuple[HeldMatrix, ...]:
+        """The arrays, written now if they have not been yet."""
+        if not self._present:
+            self._write_first()
+        return self._present
+
+    @_matrices.setter
+    def _matrices(self, matrices: tuple[HeldMatrix, ...]) -> None:
+        for new, old in zip(matrices, self._present, strict=False):  # none at first
+            new.succeed(old)
+        self._present = matrices
+
+    def _written(self) -> tuple[HeldMatrix, ...]:
+        return self._present
+
     @property
     def seed(self) -> int:
         """The chip."""
-        return self._matrices[0].seed if "_matrices" in vars(self) else self._seed
+        return self._present[0].seed if self._present else self._seed
 
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the variables into new arrays: at once, or when they are first used if they have no values yet."""
@@ -199,9 +208,7 @@ class AnalogLayer(ArrayLayer):
 
     def _has_values(self) -> bool:
         """False before the layer is built, and while Keras works out the shapes of a model that is being built."""
-        return "_matrices" in vars(self) or (
-            self.built and all(variable._value is not None for variable in self.weights)
-        )
+        return bool(self._present) or (self.built and all(weight._value is not None for weight in self.weights))
 
     def _held(self, layout: Layout, hardware: MatrixHardware, seed: int, name: str) -> HeldMatrix:
         return HeldMatrix(self, layout, hardware, seed, name)

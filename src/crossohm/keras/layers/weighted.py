@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from crossohm.backends import Array, backend_of
+from crossohm.keras.arrays.compiled import tensor_of
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.layout import Layout
 
@@ -56,7 +57,7 @@ class WeightedLayer(AnalogLayer):
         if self.use_bias and not self.analog_bias:
             shape = [1] * len(y.shape)
             shape[channels] = -1
-            bias = keras.ops.reshape(keras.ops.convert_to_tensor(self.bias), shape)
+            bias = keras.ops.reshape(tensor_of(self.bias), shape)
             y = keras.ops.add(y, keras.ops.cast(bias, _dtype(y)))
         return y if self.activation is None else self.activation(y)
 

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self, final
+from functools import cache
+from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.layers.array_layer import checked_rows
+from crossohm.layers.gates import Gates, State
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
-from crossohm.layers.layouts import dense, recurrent
+from crossohm.layers.layouts import CellParameters, dense
+from crossohm.layers.recurrence import RecurrentCell, Step
 from crossohm.torch.arrays.held import HeldMatrix
-from crossohm.torch.layers.gates import Gates, State
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.layers.sequence import Step
 
 #: Matrix columns that hold a bias: one number, or one per layer.
 BiasRows = int | Sequence[int]
 
-
-@final
-@dataclass(frozen=True)
-class RecurrentCell:
-    """One cell of a recurrent layer.
-
-    Attributes:
-        suffix: How the names of its parameters end, e.g. ``_l0_reverse``.
-        bias_ih_rows: Matrix columns that hold its ``bias_ih``.
-        bias_hh_rows: Matrix columns that hold its ``bias_hh``.
-    """
-
-    suffix: str
-    bias_ih_rows: int
-    bias_hh_rows: int
+#: How torch calls what belongs to the inputs, and to the state.
+_KINDS = ("ih", "hh")
 
 
 class AnalogRecurrent(AnalogLayer):
@@ -135,7 +121,7 @@ class AnalogRecurrent(AnalogLayer):
 
     def _checked_rows(self, rows: Any) -> tuple[tuple[int, ...], ...]:
         return tuple(
-            self._checked_per_layer(f"bias_{kind}_rows", given) for kind, given in zip(("ih", "hh"), rows, strict=True)
+            self._checked_per_layer(f"bias_{kind}_rows", given) for kind, given in zip(_KINDS, rows, strict=True)
         )
 
     def _checked_per_layer(self, argument: str, rows: Any) -> tuple[int, ...]:
@@ -148,9 +134,12 @@ class AnalogRecurrent(AnalogLayer):
 
     # --- matrices -----------------------------------------------------------------------------------------------------
 
-    def _cells(self, rows: tuple[tuple[int, ...], ...]) -> Iterator[RecurrentCell]:
+    def _cells(self, rows: tuple[tuple[int, ...], ...]) -> Iterator[tuple[str, RecurrentCell]]:
+        """Each cell, behind how the names of its parameters end."""
         for suffix, number in self._suffixes():
-            yield RecurrentCell(suffix, *(kind[number] if self.bias else 0 for kind in rows))
+            inputs, hidden = (self._part(f"weight_{kind}", suffix).shape[1] for kind in _KINDS)
+            columns = (rows[0][number], rows[1][number])
+            yield suffix, _cell(self._gates(), (self.hidden_size, inputs, hidden), suffix, self.bias, columns)
 
     @property
     def _projects(self) -> bool:
@@ -159,23 +148,17 @@ class AnalogRecurrent(AnalogLayer):
 
     def layouts(self, rows: Any) -> dict[str, Layout]:
         """A matrix per cell, followed by its projection if it has one."""
-        found = {}
-        for cell in self._cells(rows):
-            name = cell.suffix.replace("_", ".", 1)
-            found[name] = self._layout(cell)
+        found: dict[str, Layout] = {}
+        for suffix, cell in self._cells(rows):
+            name = suffix.replace("_", ".", 1)
+            found |= {name + end: layout for end, layout in cell.layouts().items()}
             if self._projects:
-                projection = self._part("weight_hr", cell)
-                found[f"{name}.projection"] = dense(*projection.shape, weight=f"weight_hr{cell.suffix}")
+                projection = self._part("weight_hr", suffix)
+                found[f"{name}.projection"] = dense(*projection.shape, weight=f"weight_hr{suffix}")
         return found
 
-    def _layout(self, cell: RecurrentCell) -> Layout:
-        gates, inputs, hidden = self._gates(), self._part("weight_ih", cell), self._part("weight_hh", cell)
-        sizes = (self.hidden_size, inputs.shape[1], hidden.shape[1])
-        columns = (cell.bias_ih_rows, cell.bias_hh_rows)
-        return recurrent(sizes, gates.blocks, gates.of_input, gates.of_hidden, columns, cell.suffix)
-
-    def _part(self, name: str, cell: RecurrentCell) -> nn.Parameter:
-        return getattr(self, name + cell.suffix)
+    def _part(self, name: str, suffix: str) -> nn.Parameter:
+        return getattr(self, name + suffix)
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
         """The parameters as the arrays hold them, in torch's shapes; digital ones are themselves, missing ones None.
@@ -196,29 +179,10 @@ class AnalogRecurrent(AnalogLayer):
     def _steps(self) -> Iterator[Step]:
         """The step function of every cell; parameters are looked at once for all time steps."""
         matrices = iter(self.matrices)
-        for cell in self._cells(self._rows):
-            multiply = _multiplier(next(matrices), cell.bias_ih_rows + cell.bias_hh_rows)
-            yield self._step(cell, multiply, _multiplier(next(matrices)) if self._projects else None)
-
-    def _step(self, cell: RecurrentCell, multiply: Any, project: Any) -> Step:
-        gates, digital = self._gates(), self._digital_bias(cell)
-        lines = cell.bias_ih_rows + cell.bias_hh_rows
-
-        def step(x: Tensor, state: State) -> State:
-            ones = [x.new_ones(x.shape[0], lines)] if lines else []
-            sums = multiply(torch.cat([x, state[0], *ones], dim=1))
-            state = gates.advance(sums if digital is None else sums + digital, state)
-            return state if project is None else (project(state[0]), *state[1:])
-
-        return step
-
-    def _digital_bias(self, cell: RecurrentCell) -> Tensor | None:
-        gates, parts = self._gates(), []
-        if self.bias and not cell.bias_ih_rows:
-            parts.append(gates.place_input(self._part("bias_ih", cell)))
-        if self.bias and not cell.bias_hh_rows:
-            parts.append(gates.place_hidden(self._part("bias_hh", cell)))
-        return sum(parts[1:], parts[0]) if parts else None
+        for _, cell in self._cells(self._rows):
+            products = [_multiplier(next(matrices), cell.ones) for _ in cell.gates.matrices]
+            project = _multiplier(next(matrices)) if self._projects else None
+            yield cell.stepping(products, self.parameter_values(cell.digital_biases), project)
 
     def _states(self, given: Any, leading: tuple[int, ...], like: Tensor) -> State:
         """Initial states ``(*leading, size)`` from what the caller gave; zeros for None."""
@@ -239,3 +203,13 @@ class AnalogRecurrent(AnalogLayer):
 
 def _multiplier(matrix: HeldMatrix, ones: int = 0) -> Callable[[Tensor], Tensor]:
     return matrix.multiplier(Dense(matrix.built.shape[1], ones))
+
+
+@cache  # asked for in every forward pass
+def _cell(
+    gates: Gates, sizes: tuple[int, int, int], suffix: str, biases: bool, bias_columns: tuple[int, int]
+) -> RecurrentCell:
+    """A cell whose parameters have names that end in ``suffix``."""
+    weights = (f"weight_ih{suffix}", f"weight_hh{suffix}")
+    names = (f"bias_ih{suffix}", f"bias_hh{suffix}") if biases else (None, None)
+    return RecurrentCell(gates, sizes, CellParameters(weights, names), bias_columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from crossohm.torch.layers.gates import State
-
-#: Next state for inputs ``(batch, features)`` and the present state.
-Step = Callable[[Tensor, State], State]
+from crossohm.layers.gates import State
+from crossohm.layers.recurrence import Step
 
 
 @final
