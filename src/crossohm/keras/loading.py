@@ -80,7 +80,7 @@ def _described(place: Path, read: Callable[[Path], str]) -> dict[str, Any]:
         found = json.loads(read(place))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{place}: holds no description of a network, or a damaged one ({_first_line(error)}). Files of "
+            f"{place}: holds no description of a network, or a damaged one ({first_line(error)}). Files of "
             "save_weights hold weights only: build the network and call load_weights"
         ) from error
     if not isinstance(found, dict) or "class_name" not in found:
@@ -95,7 +95,7 @@ def _rewritten(place: Path, found: Cleaned, write: Callable[[Path, Path, str], N
     try:
         write(place, copy, json.dumps(found.config))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{place}: damaged ({_first_line(error)}). Fetch it again") from error
+        raise DataError(f"{place}: damaged ({first_line(error)}). Fetch it again") from error
     return copy
 
 
@@ -104,7 +104,7 @@ def _loaded(file: Path, place: Path, custom: dict[str, Any]) -> Any:
         return keras.saving.load_model(file, custom_objects=custom, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file, or a layer of anyone's, fails in any way
         raise DataError(
-            f"{place}: Keras cannot rebuild the network ({type(error).__name__}: {_first_line(error)}). The file is "
+            f"{place}: Keras cannot rebuild the network ({type(error).__name__}: {first_line(error)}). The file is "
             "damaged, or was written by a version of Keras that this one does not understand"
         ) from error
 
@@ -133,5 +133,6 @@ def _write_hdf5(place: Path, copy: Path, config: str) -> None:
         file.attrs[_HDF5_ENTRY] = config
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, without its details."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
