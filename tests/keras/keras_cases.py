@@ -42,6 +42,7 @@ class Case:
 
 _LAST, _FIRST = {"data_format": "channels_last"}, {"data_format": "channels_first"}
 _PER_GROUP = {"grouping": "per_group"}
+_ANY = {"recurrent_initializer": "zeros"}  # PyTorch makes no orthogonal matrices in half precision on CPUs
 LAYERS = {
     "dense": Case(keras.layers.Dense, {"units": 4}, ((5, 3),)),
     "dense-activation": Case(keras.layers.Dense, {"units": 4, "activation": "tanh"}, ((5, 3),), variant=True),
@@ -116,6 +117,72 @@ LAYERS = {
     ),
     "conv3d-transpose": Case(
         keras.layers.Conv3DTranspose, {"filters": 2, "kernel_size": 2, **_LAST}, ((2, 2, 3, 2, 3),), variant=True
+    ),
+    "separable1d": Case(
+        keras.layers.SeparableConv1D, {"filters": 3, "kernel_size": 3, "depth_multiplier": 2, **_LAST}, ((2, 7, 3),)
+    ),
+    "separable2d": Case(
+        keras.layers.SeparableConv2D,
+        {"filters": 3, "kernel_size": 2, "strides": 2, "padding": "same", **_LAST},
+        ((2, 5, 6, 3),),
+        variant=True,
+    ),
+    "separable2d-per-group": Case(
+        keras.layers.SeparableConv2D,
+        {"filters": 3, "kernel_size": 2, **_LAST},
+        ((2, 5, 4, 3),),
+        _PER_GROUP,
+        variant=True,
+    ),
+    "simple-rnn": Case(keras.layers.SimpleRNN, {"units": 3, **_ANY}, ((2, 4, 5),), rounding=8),
+    "simple-rnn-backwards": Case(
+        keras.layers.SimpleRNN,
+        {"units": 3, **_ANY, "go_backwards": True, "return_sequences": True, "use_bias": False},
+        ((2, 4, 5),),
+        rounding=8,
+        variant=True,
+    ),
+    "lstm": Case(
+        keras.layers.LSTM,
+        {"units": 3, **_ANY, "return_sequences": True, "return_state": True},
+        ((2, 4, 5),),
+        rounding=8,
+    ),
+    "lstm-unrolled": Case(
+        keras.layers.LSTM, {"units": 3, **_ANY, "unroll": True}, ((2, 4, 5),), rounding=8, variant=True
+    ),
+    "gru": Case(keras.layers.GRU, {"units": 3, **_ANY, "return_sequences": True}, ((2, 4, 5),), rounding=8),
+    "gru-early-reset": Case(keras.layers.GRU, {"units": 3, **_ANY, "reset_after": False}, ((2, 4, 5),), rounding=8),
+    "einsum": Case(
+        keras.layers.EinsumDense,
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"},
+        ((2, 4, 5),),
+    ),
+    "einsum-elided": Case(
+        keras.layers.EinsumDense,
+        {"equation": "...x,yx->...y", "output_shape": 3, "bias_axes": "y", "activation": "tanh"},
+        ((2, 4, 5),),
+        variant=True,
+    ),
+    "einsum-no-bias": Case(
+        keras.layers.EinsumDense, {"equation": "abc,bcd->ad", "output_shape": 3}, ((2, 4, 5),), variant=True
+    ),
+    "attention": Case(
+        keras.layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 3}, ((2, 4, 5), (2, 3, 5)), rounding=16
+    ),
+    "attention-gate": Case(
+        keras.layers.MultiHeadAttention,
+        {"num_heads": 2, "key_dim": 3, "value_dim": 2, "output_shape": 4, "use_gate": True, "use_bias": False},
+        ((2, 4, 5), (2, 3, 5)),
+        rounding=16,
+        variant=True,
+    ),
+    "attention-groups": Case(
+        keras.layers.GroupQueryAttention,
+        {"num_query_heads": 4, "num_key_value_heads": 2, "head_dim": 3},
+        ((2, 4, 5), (2, 3, 5)),
+        rounding=16,
+        variant=True,
     ),
 }
 

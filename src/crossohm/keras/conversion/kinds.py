@@ -20,6 +20,7 @@ from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.layers.kinds import Kinds
 
 Kind = TypeVar("Kind", bound=type[AnalogLayer])
@@ -34,6 +35,8 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogConv3DTranspose,
     AnalogDepthwiseConv1D,
     AnalogDepthwiseConv2D,
+    AnalogSeparableConv1D,
+    AnalogSeparableConv2D,
     AnalogSimpleRNN,
     AnalogLSTM,
     AnalogGRU,

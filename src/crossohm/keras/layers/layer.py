@@ -296,6 +296,9 @@ class AnalogLayer(ArrayLayer):
             chip = SavedChip.from_bytes(np.asarray(store[CHIP], dtype=np.uint8).tobytes(), source)
             rows = self._checked_rows(chip.rows)
             matrices = chip.matrices(self, self.layouts(rows).values(), HeldMatrix)
+            for matrix in matrices:
+                if not matrix.is_written():
+                    matrix.await_parameters()  # Keras loads those of inner layers next, and looks at `core` meanwhile
             self._matrices, self._params, self._rows, self._core_name = matrices, chip.params, rows, chip.name
 
 
