@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from crossohm.keras.conversion.convert import (
+    analog_layers,
+    convertible_layers,
+    from_keras,
+    inconvertible_layers,
+    reinitialize,
+    synchronize,
+    to_keras,
+)
+from crossohm.keras.conversion.kinds import register
+from crossohm.keras.conversion.report import conversion_report
 from crossohm.keras.layers.conv import (
     AnalogConv1D,
     AnalogConv1DTranspose,
@@ -14,6 +25,7 @@ from crossohm.keras.layers.conv import (
 )
 from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.layer import AnalogLayer
+from crossohm.keras.loading import load_model
 
 __all__ = [
     "AnalogConv1D",
@@ -26,4 +38,14 @@ __all__ = [
     "AnalogDepthwiseConv1D",
     "AnalogDepthwiseConv2D",
     "AnalogLayer",
+    "analog_layers",
+    "conversion_report",
+    "convertible_layers",
+    "from_keras",
+    "inconvertible_layers",
+    "load_model",
+    "register",
+    "reinitialize",
+    "synchronize",
+    "to_keras",
 ]
