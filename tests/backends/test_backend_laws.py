@@ -364,18 +364,6 @@ def test_limits_with_room_for_rounding(scale: float) -> None:
     assert high - 2 * scale < 1e-4 * scale
 
 
-# --- cutting ----------------------------------------------------------------------------------------------------------
-
-
-@EVERY
-def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
-    x = np.arange(24, dtype=np.float32).reshape(2, 12)
-    value = LIBRARIES[library](x)
-    parts = backend_of(value).parted(value, 3)
-    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
-    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)
-
-
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 DTYPES = ["float16", "bfloat16", "float32", "float64", "int8", "int32", "int64", "bool"]
@@ -442,3 +430,15 @@ def test_digests_of_what_is_differentiated() -> None:
 
     for library in ("torch", "jax", "tensorflow"):
         assert np.isin(gradient(product, X, library), (0, 1)).all()
+
+
+# --- cutting ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+    value = LIBRARIES[library](x)
+    parts = backend_of(value).parted(value, 3)
+    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
+    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)

@@ -150,7 +150,7 @@ class TensorflowBackend:
         return tf.concat([_band(top, bottom, shape[1], cast) for top, bottom in pairwise(edges)], axis=0)
 
     def parted(self, x: Array, count: int) -> list[Array]:
-        return list(tf.split(x, count, axis=-1))
+        return tf.split(x, count, axis=-1)  # type: ignore[no-any-return]
 
     def root(self, x: Array) -> Array:
         positive = x > 0
@@ -211,11 +211,11 @@ class TensorflowBackend:
             found = zip(work(*values), dtypes, strict=True)
             return [np.asarray(value, dtype.as_numpy_dtype) for value, dtype in found]
 
-        def renew() -> list[Array]:
+        def anew() -> tuple[Array, ...]:
             found = tf.numpy_function(called, list(inputs), dtypes)
-            return [tf.ensure_shape(new, old.shape) for new, old in zip(found, kept, strict=True)]
+            return tuple(tf.ensure_shape(value, own.shape) for value, own in zip(found, kept, strict=True))
 
-        return tuple(tf.cond(stale, renew, lambda: list(kept)))
+        return tuple(tf.cond(stale, anew, lambda: kept))
 
     def stream(self, rng: Any) -> GeneratorStream | SeedStream:
         if rng is None:

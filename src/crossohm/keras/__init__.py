@@ -13,6 +13,8 @@ from crossohm.keras.conversion.convert import (
 )
 from crossohm.keras.conversion.kinds import register
 from crossohm.keras.conversion.report import conversion_report
+from crossohm.keras.layers.attention import AnalogGroupQueryAttention, AnalogMultiHeadAttention
+from crossohm.keras.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogSimpleRNNCell
 from crossohm.keras.layers.conv import (
     AnalogConv1D,
     AnalogConv1DTranspose,
@@ -24,7 +26,10 @@ from crossohm.keras.layers.conv import (
     AnalogDepthwiseConv2D,
 )
 from crossohm.keras.layers.dense import AnalogDense
+from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
+from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.keras.loading import load_model
 
 __all__ = [
@@ -37,7 +42,18 @@ __all__ = [
     "AnalogDense",
     "AnalogDepthwiseConv1D",
     "AnalogDepthwiseConv2D",
+    "AnalogEinsumDense",
+    "AnalogGRU",
+    "AnalogGRUCell",
+    "AnalogGroupQueryAttention",
+    "AnalogLSTM",
+    "AnalogLSTMCell",
     "AnalogLayer",
+    "AnalogMultiHeadAttention",
+    "AnalogSeparableConv1D",
+    "AnalogSeparableConv2D",
+    "AnalogSimpleRNN",
+    "AnalogSimpleRNNCell",
     "analog_layers",
     "conversion_report",
     "convertible_layers",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from crossohm.keras.layers.attention import AnalogGroupQueryAttention, AnalogMultiHeadAttention
+from crossohm.keras.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogSimpleRNNCell
 from crossohm.keras.layers.conv import (
     AnalogConv1D,
     AnalogConv1DTranspose,
@@ -15,7 +17,10 @@ from crossohm.keras.layers.conv import (
     AnalogDepthwiseConv2D,
 )
 from crossohm.keras.layers.dense import AnalogDense
+from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
+from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.layers.kinds import Kinds
 
 Kind = TypeVar("Kind", bound=type[AnalogLayer])
@@ -30,6 +35,17 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogConv3DTranspose,
     AnalogDepthwiseConv1D,
     AnalogDepthwiseConv2D,
+    AnalogSeparableConv1D,
+    AnalogSeparableConv2D,
+    AnalogSimpleRNN,
+    AnalogLSTM,
+    AnalogGRU,
+    AnalogSimpleRNNCell,
+    AnalogLSTMCell,
+    AnalogGRUCell,
+    AnalogMultiHeadAttention,
+    AnalogGroupQueryAttention,
+    AnalogEinsumDense,
 )
 #: Analog layer kinds by the exact Keras type they stand for.
 ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, _KINDS)
