@@ -297,7 +297,7 @@ class AnalogLayer(ArrayLayer):
             rows = self._checked_rows(chip.rows)
             matrices = chip.matrices(self, self.layouts(rows).values(), HeldMatrix)
             for matrix in matrices:
-                if not matrix.is_written():
+                if any("." in name for name in matrix.layout.parameters):
                     matrix.await_parameters()  # Keras loads those of inner layers next, and looks at `core` meanwhile
             self._matrices, self._params, self._rows, self._core_name = matrices, chip.params, rows, chip.name
 
