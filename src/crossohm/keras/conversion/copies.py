@@ -181,6 +181,7 @@ def _same_chip(layer: AnalogLayer) -> AnalogLayer:
     if layer.built:
         original: Any = layer
         twin.build_from_config(original.get_build_config())
+        _take_state(layer, twin)  # inner layers have weights as well
         store: dict[str, Any] = {}
         layer.save_own_variables(store)
         twin.load_own_variables({key: np.array(keras.ops.convert_to_numpy(value)) for key, value in store.items()})
