@@ -152,7 +152,9 @@ LAYERS = {
         keras.layers.LSTM, {"units": 3, **_ANY, "unroll": True}, ((2, 4, 5),), rounding=8, variant=True
     ),
     "gru": Case(keras.layers.GRU, {"units": 3, **_ANY, "return_sequences": True}, ((2, 4, 5),), rounding=8),
-    "gru-early-reset": Case(keras.layers.GRU, {"units": 3, **_ANY, "reset_after": False}, ((2, 4, 5),), rounding=8),
+    "gru-early-reset": Case(
+        keras.layers.GRU, {"units": 3, **_ANY, "reset_after": False}, ((2, 4, 5),), rounding=8, variant=True
+    ),
     "einsum": Case(
         keras.layers.EinsumDense,
         {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"},
