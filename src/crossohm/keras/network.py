@@ -16,11 +16,12 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
 from crossohm.errors import UnsupportedError
 from crossohm.keras.batches import answer, inputs_of
+from crossohm.keras.conversion.batchnorm import fold_batchnorm
 from crossohm.keras.conversion.convert import from_keras
 from crossohm.keras.conversion.copies import copy_of
+from crossohm.keras.conversion.dataflow import DataFlow
 from crossohm.keras.conversion.places import analog_places, is_layer, matrix_places, places, sites
 from crossohm.keras.conversion.report import require_layers
-from crossohm.keras.graph import DataFlow
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.layers.weighted import WeightedLayer
 from crossohm.keras.noise import seeded
@@ -146,6 +147,7 @@ class KerasNetwork:
             self._folded(),
             chosen[""] if one else chosen,
             bias_rows if isinstance(bias_rows, int) else bias_rows[""] if one else dict(bias_rows),
+            fuse_batchnorm=False,
             seed=seed,
             grouping=self.grouping,
         )
@@ -173,7 +175,7 @@ class KerasNetwork:
         return self._with(self._folded(), self.seed)
 
     def _folded(self) -> Any:
-        return copy_of(self.module)
+        return fold_batchnorm(self.module) if self.fold_batchnorm else copy_of(self.module)
 
     def with_bias_bits(self, bits: int) -> KerasNetwork:
         """A copy, BatchNorm folded, whose convertible layers have biases of ``2**bits`` levels over their range."""
