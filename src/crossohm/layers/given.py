@@ -63,8 +63,8 @@ def warn_of_edits(given: Mapping[str, Given]) -> None:
 
 
 def users_level() -> int:
-    """Stack level of the user's line, counted from the caller: the first that is neither in this package nor torch."""
+    """Stack level of the user's line, counted from the caller: the first outside this package and frameworks."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("crossohm", "torch"):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("crossohm", "torch", "keras"):
         frame, level = frame.f_back, level + 1
     return level

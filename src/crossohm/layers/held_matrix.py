@@ -57,6 +57,7 @@ class HeldArrays:
 
     _core: AnalogCore
     _written: tuple[int, ...]
+    _passing: tuple[int, ...] = ()
     _copy: tuple[Any, Any, Array] | None
     #: Values of the parameters that somebody handed over; None: the layer is asked for them.
     _given: Mapping[str, Array] | None = None
@@ -231,6 +232,10 @@ class HeldArrays:
         self._written = self._stamps()
         self._copy = None
 
+    def await_parameters(self) -> None:
+        """Let the arrays be until other parameters are here than now: those they hold are about to be loaded."""
+        self._passing = self._stamps()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
 
@@ -269,7 +274,11 @@ class HeldArrays:
 
     def _changed(self) -> list[int]:
         """Which of the stored parameters have other values than those written."""
-        pairs = zip_longest(self._stamps(), self._written)
+        present = self._stamps()
+        if self._passing == present:
+            return []
+        self._passing = ()
+        pairs = zip_longest(present, self._written)
         return [index for index, (now, then) in enumerate(pairs) if now != then]
 
     # --- the product --------------------------------------------------------------------------------------------------

@@ -323,7 +323,7 @@ class LayerContract:
         analog, other = self.make(params, 1), self.make(params, 1, seed=2)
         self.assert_same_chip(self.make(params, 1), analog)
         for (formed, held), matrix in zip(_matrices(analog), analog.matrices, strict=True):
-            core = AnalogCore(numbers(formed), params, seed=1, name=matrix.name, row_groups=analog.row_groups)
+            core = AnalogCore(numbers(formed), params, seed=1, name=matrix.name, row_groups=matrix.layout.row_groups)
             np.testing.assert_array_equal(core.get_matrix(), numbers(held))
         for (_, held), (_, elsewhere) in zip(_matrices(analog), _matrices(other), strict=True):
             assert (numbers(held) != numbers(elsewhere)).all()

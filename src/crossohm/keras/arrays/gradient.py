@@ -12,9 +12,14 @@ from crossohm.layers.product import DifferentiableContraction
 
 
 def programmed_product(
-    multiply: Callable[[Array], Array], contraction: DifferentiableContraction, matrix: Array, held: Array, x: Array
+    multiply: Callable[[Array, Any], Array],
+    contraction: DifferentiableContraction,
+    matrix: Array,
+    held: Array,
+    x: Array,
+    draws: Any,
 ) -> Array:
-    """``multiply(x)`` with the derivatives of the ideal product.
+    """``multiply(x, draws)`` with the derivatives of the ideal product.
 
     Converters, clipping, programming errors and noise are passed straight through: the gradient of the inputs uses the
     weights that the arrays hold, that of the matrix the inputs before conversion.
@@ -25,14 +30,17 @@ def programmed_product(
         matrix: The ideal matrix, an expression of the parameters.
         held: The matrix that arrays hold.
         x: ``(batch, features, *positions)``.
+        draws: What random draws are made from; in a loop it is another one in each turn, and so no constant of the
+            product.
     """
 
-    def product(matrix: Array, x: Array) -> tuple[Array, Callable[..., tuple[Array, Array]]]:
-        def gradient(*results: Array, upstream: Any = None) -> tuple[Array, Array]:
+    def product(matrix: Array, x: Array, *draws: Any) -> tuple[Array, Callable[..., tuple[Array, ...]]]:
+        def gradient(*results: Array, upstream: Any = None) -> tuple[Any, ...]:
             (grad,) = results if upstream is None else (upstream,)
-            return contraction.matrix_gradient(grad, x), contraction.input_gradient(grad, held, x.shape)
+            by_matrix, by_inputs = contraction.matrix_gradient(grad, x), contraction.input_gradient(grad, held, x.shape)
+            return by_matrix, by_inputs, *(None for _ in draws)
 
-        return multiply(x), gradient
+        return multiply(x, *draws) if draws else multiply(x, None), gradient
 
-    backend = backend_of(x)
-    return keras.ops.custom_gradient(product)(backend.astype(matrix, backend.dtype_name(x)), x)
+    backend, given = backend_of(x), () if draws is None else (draws,)
+    return keras.ops.custom_gradient(product)(backend.astype(matrix, backend.dtype_name(x)), x, *given)

@@ -80,6 +80,9 @@ class ConvolutionLayer(WeightedLayer):
 
     def contraction(self, layout: Layout) -> Convolution | GroupedConvolution:
         """A convolution; margins are added before."""
+        return self._convolution(layout)
+
+    def _convolution(self, layout: Layout) -> Convolution | GroupedConvolution:
         channels, groups = self._channels
         steps = (tuple(self.kernel_size), tuple(self._kernel_strides), tuple(self.dilation_rate))
         whole = Convolution(channels, *steps, layout.bias_columns, groups)
@@ -91,9 +94,13 @@ class ConvolutionLayer(WeightedLayer):
             return super().call(inputs)  # type: ignore[misc]
         last = self.data_format == "channels_last"
         x = keras.ops.moveaxis(inputs, -1, 1) if last else inputs
-        y = self._through_arrays(self._surrounded(x))
+        y = self._convolved(x)
         y = keras.ops.moveaxis(y, 1, -1) if last else y
         return self._finished(y, -1 if last else 1)
+
+    def _convolved(self, x: Array) -> Array:
+        """All products, for ``(batch, channels, *size)``."""
+        return self._through_arrays(self._surrounded(x))
 
     def _size(self, x: Array) -> tuple[int, ...]:
         """Of the positions of an input ``(batch, channels, *size)``."""

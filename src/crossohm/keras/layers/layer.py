@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import keras
@@ -29,6 +30,8 @@ from crossohm.layers.saved_chip import SavedChip
 
 #: Entry of a layer's saved variables that holds its chip.
 CHIP = "chip"
+#: What is ``seed`` in layers of Keras that draw dropout themselves: here it is that of the chip.
+DROPOUT_SEED = "dropout_seed"
 #: Ends of configuration keys whose values are objects: they are passed on, whether Keras' registry knows them or not.
 _OBJECTS = ("activation", "_initializer", "_regularizer", "_constraint")
 
@@ -51,7 +54,7 @@ class AnalogLayer(ArrayLayer):
             name of the layer.
         sync: What happens when variables have changed since the arrays were written, see `sync`.
         gradient: Which derivative training uses, see `gradient`.
-        **layer: What the Keras layer takes.
+        **layer: What the Keras layer takes; ``dropout_seed`` is what it calls ``seed``.
 
     Raises:
         ParameterError: the hardware is impossible, or a choice is none.
@@ -66,7 +69,7 @@ class AnalogLayer(ArrayLayer):
     variable_dtype: str
     weights: list[Any]
 
-    _own = (*ArrayLayer._own, "_seed", "_present")
+    _own = (*ArrayLayer._own, "_seed", "_present", DROPOUT_SEED)
     _present: tuple[HeldMatrix, ...]
 
     def __init__(
@@ -80,6 +83,8 @@ class AnalogLayer(ArrayLayer):
         gradient: Gradient = "programmed",
         **layer: Any,
     ) -> None:
+        if DROPOUT_SEED in layer:
+            layer["seed"] = layer.pop(DROPOUT_SEED)
         super().__init__(**layer)
         self.sync, self.gradient = sync, gradient
         self._present, self._rows = (), self._checked_rows(bias_rows)
@@ -92,6 +97,7 @@ class AnalogLayer(ArrayLayer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """What an analog layer has beyond the Keras layer is not looked through for variables."""
+        name = DROPOUT_SEED if name == "seed" else name  # Keras' own one: ours is part of the chip
         if name in self._own:
             object.__setattr__(self, name, value)
         else:
@@ -105,7 +111,7 @@ class AnalogLayer(ArrayLayer):
 
     def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
         """Variables, or the expressions that stand for them, by name."""
-        return {name: tensor_of(getattr(self, name)) for name in names}
+        return {name: tensor_of(attrgetter(name)(self)) for name in names}
 
     # --- conversion ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class AnalogLayer(ArrayLayer):
                 f"got {type(layer).__name__}; convert a whole model with crossohm.keras.from_keras"
             )
         hardware = {"params": params, "bias_rows": bias_rows, "seed": seed, "core_name": core_name}
-        analog = cls(**_configuration(layer), **hardware, **choices)
+        analog = cls(**_own_names(_configuration(layer), layer), **hardware, **choices)
         _take_weights(analog, layer)
         if analog.built:
             analog.matrices  # noqa: B018 # written now, so that impossible hardware is found here
@@ -159,11 +165,13 @@ class AnalogLayer(ArrayLayer):
         config = _configuration(self)
         for name in self._choices():
             del config[name]
+        if DROPOUT_SEED in config:
+            config["seed"] = config.pop(DROPOUT_SEED)
         layer = self.digital_type(**config)
         _take_weights(layer, self)
         if physical_weights:
             for name, value in self._held_values().items():
-                getattr(layer, name).assign(value)
+                attrgetter(name)(layer).assign(value)
         return layer
 
     # --- the arrays ---------------------------------------------------------------------------------------------------
@@ -232,7 +240,7 @@ class AnalogLayer(ArrayLayer):
     def get_core_weights(self) -> list[Any]:
         """The weights as the arrays hold them, in Keras' shapes and order; digital ones are themselves."""
         held = self._held_values()
-        names = {id(getattr(self, name)): name for name in held}
+        names = {id(attrgetter(name)(self)): name for name in held}
         return [held[names[id(weight)]] if id(weight) in names else weight for weight in self.weights]
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
@@ -262,7 +270,7 @@ class AnalogLayer(ArrayLayer):
     def get_config(self) -> dict[str, Any]:
         """That of the Keras layer, with the hardware as data."""
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        return {**config, **self._choices()}
+        return {**_own_names(config, self), **self._choices()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -273,6 +281,9 @@ class AnalogLayer(ArrayLayer):
         """The weights, and the chip as bytes that run no code when they are read."""
         super().save_own_variables(store)  # type: ignore[misc]
         if self._has_values():
+            if self.sync == "auto":
+                for matrix in self.matrices:
+                    matrix.core  # noqa: B018 # written now: Keras looks at properties while it saves, and again at loading
             store[CHIP] = np.frombuffer(SavedChip.of(self).to_bytes(), dtype=np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
@@ -288,6 +299,9 @@ class AnalogLayer(ArrayLayer):
             chip = SavedChip.from_bytes(np.asarray(store[CHIP], dtype=np.uint8).tobytes(), source)
             rows = self._checked_rows(chip.rows)
             matrices = chip.matrices(self, self.layouts(rows).values(), HeldMatrix)
+            for matrix, current in zip(matrices, chip.current, strict=True):
+                if current and not matrix.is_written():
+                    matrix.await_parameters()  # Keras loads those of inner layers next, and looks at `core` meanwhile
             self._matrices, self._params, self._rows, self._core_name = matrices, chip.params, rows, chip.name
 
 
@@ -296,6 +310,13 @@ def _configuration(layer: Any) -> dict[str, Any]:
     config: dict[str, Any] = layer.get_config()
     own = {key: getattr(layer, key) for key in config if key.endswith(_OBJECTS) and hasattr(layer, key)}
     return {**config, **own}
+
+
+def _own_names(config: dict[str, Any], layer: Any) -> dict[str, Any]:
+    """A configuration in which ``seed`` is left for the chip."""
+    if "seed" in config:
+        config[DROPOUT_SEED] = getattr(layer, DROPOUT_SEED, config.pop("seed"))
+    return config
 
 
 def _take_weights(layer: Any, source: Any) -> None:

@@ -1,0 +1,46 @@
+"""Layers with biases, which matrix columns may hold: how many do is one number for all of them."""
+
+from __future__ import annotations
+
+import keras
+
+from crossohm.backends import Array, backend_of
+from crossohm.keras.layers.layer import AnalogLayer
+
+
+class BiasedLayer(AnalogLayer):
+    """Base of the layers that may have biases."""
+
+    use_bias: bool
+    _rows: int
+
+    @property
+    def bias_rows(self) -> int:
+        """Matrix columns that hold each bias; 0: they are added digitally. Assignment rebuilds the arrays."""
+        return self._rows
+
+    @bias_rows.setter
+    def bias_rows(self, value: int) -> None:
+        self.install(self._params, value, self.seed, self._core_name)
+
+    @property
+    def analog_bias(self) -> bool:
+        """True if the arrays hold the biases."""
+        return self.use_bias and self._rows > 0
+
+    def _cast(self, y: Array) -> Array:
+        """What arrays return, in the dtype that Keras computes in."""
+        return keras.ops.cast(y, self.compute_dtype) if keras.backend.is_float_dtype(dtype_of(y)) else y
+
+
+def with_ones(x: Array, lines: int) -> Array:
+    """``(batch, features, *positions)`` with so many features of constant one behind them."""
+    if not lines:
+        return x
+    xp = backend_of(x).xp
+    return xp.concat([x, *[xp.ones_like(x[:, :1])] * lines], axis=1)
+
+
+def dtype_of(y: Array) -> str:
+    """As Keras spells it."""
+    return str(keras.backend.standardize_dtype(y.dtype))
