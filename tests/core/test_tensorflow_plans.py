@@ -199,31 +199,6 @@ def test_gradients_of_convolutions_while_traced(
 
 
 @pytest.mark.parametrize("traced", [False, True])
-def test_products_have_the_gradient_they_are_given(traced: bool) -> None:
-    x, counts, weight = tf.constant(X), tf.constant([1, 2]), tf.Variable(2.0)
-    backend = backend_of(x)
-
-    def product(x: Any) -> Any:
-        def forward(x: Any, none: None, counts: Any) -> Any:
-            return tf.round(x) * weight
-
-        def backward(grad: Any, kept: Any) -> tuple[Any, ...]:
-            return 3 * grad * kept, None, None
-
-        return backend.with_gradient(forward, backward, (x, None, counts), (x,))
-
-    def gradient(x: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = product(x)
-        return y, tape.gradient(y, x)
-
-    y, found = (tf.function(gradient, autograph=False) if traced else gradient)(x)
-    np.testing.assert_array_equal(y, 2 * np.round(X))
-    np.testing.assert_allclose(found, 3 * X, rtol=1e-6)
-
-
-@pytest.mark.parametrize("traced", [False, True])
 def test_what_is_stale_is_made_anew_on_the_host(traced: bool) -> None:
     called = []
 

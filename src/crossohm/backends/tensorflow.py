@@ -162,31 +162,6 @@ class TensorflowBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return tf.stop_gradient(value) + (surrogate - tf.stop_gradient(surrogate))
 
-    def differentiates(self, value: Array) -> bool:
-        return bool(value.dtype.is_floating or value.dtype.is_complex)  # no one knows whether a tape records it
-
-    def with_gradient(
-        self,
-        forward: Callable[..., Array],
-        backward: Callable[..., Sequence[Array | None]],
-        inputs: Sequence[Array | None],
-        kept: Sequence[Array | None],
-        batched: bool = False,
-    ) -> Array:
-        given = [place for place, value in enumerate(inputs) if value is not None]
-
-        def product(*values: Array) -> tuple[Array, Callable[..., Any]]:
-            placed = dict(zip(given, values, strict=True))
-
-            def gradient(grad: Array, variables: Sequence[Any] | None = None) -> Any:
-                every = backward(grad, *kept)
-                found = [_of_dtype(every[place], inputs[place]) for place in given]
-                return found if variables is None else (found, [None] * len(variables))
-
-            return forward(*map(placed.get, range(len(inputs)))), gradient
-
-        return tf.custom_gradient(product)(*(inputs[place] for place in given))
-
     def on_accelerator(self, value: Array) -> bool:
         return not self.is_traced(value) and "CPU" not in value.device
 
@@ -254,12 +229,6 @@ class TensorflowBackend:
             f"rng = {rng!r}: TensorFlow inputs take a tf.random.Generator, two integer seeds as a tensor of shape "
             "(2,), or None for the global generator (tf.random.set_global_generator)"
         )
-
-
-def _of_dtype(grad: Array | None, value: Array) -> Array | None:
-    """A gradient in the dtype of its input; None for integers, which have none."""
-    known = grad is not None and (value.dtype.is_floating or value.dtype.is_complex)
-    return tf.cast(grad, value.dtype) if known else None
 
 
 def _words(value: Array) -> Array:
