@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from crossohm.chain import AnalogCore, Contraction, Plan
 from crossohm.chain.lowering.following import Following, following, require_followed, slopes_of
 from crossohm.chain.programming.parts import Block
 from crossohm.chain.running.core_plan import CorePlan
+from crossohm.params import CrossSimParameters
 
 
 class DifferentiableContraction(Contraction, Protocol):
@@ -20,6 +22,59 @@ class DifferentiableContraction(Contraction, Protocol):
 
     def matrix_gradient(self, grad: Array, x: Array) -> Array:
         """Gradient of the matrix for that of the outputs."""
+
+
+def programmed_product(
+    multiply: Callable[[Array], Array],
+    contraction: DifferentiableContraction,
+    matrix: Array | None,
+    programmed: Callable[[], Array],
+    x: Array,
+    apart: bool = False,
+) -> Array:
+    """``multiply(x)`` with the derivatives of the ideal product.
+
+    Converters, clipping, programming errors and noise are passed straight through: the gradient of the inputs uses the
+    matrix that the arrays hold, that of the matrix the inputs before conversion.
+
+    Args:
+        multiply: The analog product.
+        contraction: How inputs meet the matrix.
+        matrix: The ideal matrix as an expression of the parameters, or None if these need no gradient.
+        programmed: The matrix that the arrays hold, for the gradient of the inputs; called only if there is one.
+        x: ``(batch, features, *positions)``.
+        apart: The inputs of a call have something in common, such as their range; see `in_common`.
+
+    Returns:
+        ``(batch, outputs, *positions)``.
+    """
+    backend = backend_of(x)
+    for_x, for_matrix = backend.differentiates(x), matrix is not None and backend.differentiates(matrix)
+    if not (for_x or for_matrix):
+        return multiply(x)
+    behind = x.shape[1:]
+
+    def gradients(grad: Array, x: Array | None, held: Array | None) -> tuple[Array | None, Array | None]:
+        dtype = backend.dtype_name(grad)
+        return (
+            None if x is None else contraction.matrix_gradient(grad, backend.astype(x, dtype)),
+            None
+            if held is None
+            else contraction.input_gradient(grad, backend.astype(held, dtype), (grad.shape[0], *behind)),
+        )
+
+    kept = x if for_matrix else None, programmed() if for_x else None
+    return backend.with_gradient(lambda _, x: multiply(x), gradients, (matrix, x), kept, batched=not apart)
+
+
+def in_common(core: AnalogCore) -> bool:
+    """True if the input range of ``core`` follows from all inputs of a call."""
+    return any(_has_common_range(block.params) for block in core.blocks)
+
+
+def _has_common_range(params: CrossSimParameters) -> bool:
+    mapping = params.core.mapping.inputs.mvm
+    return mapping.percentile is not None and mapping.percentile_scope != "vector"
 
 
 def chain_product(core: AnalogCore, contraction: Contraction, matrix: Array | None, x: Array, rng: Any = None) -> Array:

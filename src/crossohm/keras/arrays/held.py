@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -15,10 +16,9 @@ from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
 from crossohm.keras.arrays.compiled import CompiledArrays
-from crossohm.keras.arrays.gradient import programmed_product
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.layout import Layout
-from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings
+from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings, programmed_product
 
 #: A product with inputs ``(batch, features, *positions)``; ``rng``, if given, takes the place of the layer's draws.
 Multiply = Callable[..., Array]
@@ -80,12 +80,12 @@ class HeldMatrix(HeldArrays):
     def _present_product(self, contraction: DifferentiableContraction, matrix: Array) -> Multiply:
         """A product on the arrays themselves, whose parameters have values."""
         core, chain = self.core, self._layer.gradient == "chain"
-        held = None if chain else self.read_for_inputs(core)
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None else rng
-            if held is None:
+            if chain:
                 return chain_product(core, contraction, matrix, x, draws)
+            held = partial(self.read_for_inputs, core)
             return programmed_product(lambda v: core.apply(v, contraction, draws), contraction, matrix, held, x)
 
         return multiply
@@ -99,7 +99,7 @@ class HeldMatrix(HeldArrays):
             if how:
                 working = backend_of(x).astype(matrix, backend_of(x).dtype_name(x))
                 return followed(plan, how, working)(x, draws)
-            return programmed_product(lambda v: plan(v, draws), contraction, matrix, held, x)
+            return programmed_product(lambda v: plan(v, draws), contraction, matrix, lambda: held, x)
 
         return multiply
 
