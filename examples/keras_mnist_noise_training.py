@@ -4,8 +4,8 @@
 
 FOLDER holds MNIST's IDX files. The experiment of `mnist_noise_training.py` with ``model.fit``: a small convolutional
 network is trained as usual and put on arrays whose cells miss their conductance by 30 %; then it is fine-tuned on the
-arrays for one epoch, in which every step sees new programming errors. A constraint keeps weights within two standard
-deviations. Both networks are measured on the same chips, which training has not seen.
+arrays for one epoch, in which every step sees new programming errors. A constraint keeps weights within one and a half
+standard deviations. Both networks are measured on the same chips, which training has not seen.
 """
 
 from __future__ import annotations
@@ -69,13 +69,17 @@ def small_network(deviations: float | None = None) -> keras.Model:
     )
 
 
-def train(model: keras.Model, data: Dataset, epochs: int, rate: float) -> None:
-    """Adam whose rate falls to zero along a cosine."""
-    steps = epochs * -(-len(data) // 128)
+def train(model: keras.Model, data: Dataset, epochs: int, batch: int, rate: float = 5e-3) -> None:
+    """Adam whose rate rises to ``rate`` and falls to zero along a cosine."""
+    steps = epochs * -(-len(data) // batch)
+    rising = steps // 4
+    schedule = keras.optimizers.schedules.CosineDecay(
+        rate / 25, steps - rising, warmup_target=rate, warmup_steps=rising
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)), loss)
+    model.compile(keras.optimizers.Adam(schedule), loss)
     start = time.perf_counter()
-    history = model.fit(images_of(data), data.labels, batch_size=128, epochs=epochs, verbose=0)
+    history = model.fit(images_of(data), data.labels, batch_size=batch, epochs=epochs, verbose=0)
     seconds = (time.perf_counter() - start) / epochs
     print(f"  {epochs} epochs: last loss {history.history['loss'][-1]:.4f}, {seconds:.0f} s each", flush=True)
 
@@ -105,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Recover accuracy by training with programming errors in the loop.")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder with MNIST's IDX files")
     parser.add_argument("--error", type=float, default=0.3, help="relative standard deviation of conductances")
-    parser.add_argument("--chips", type=int, default=5, help="simulated chips to measure on")
+    parser.add_argument("--chips", type=int, default=10, help="simulated chips to measure on")
     parser.add_argument("--epochs", type=int, default=3, help="of usual training")
     parser.add_argument("--tuning", type=int, default=1, help="epochs on the arrays")
     parser.add_argument("--seed", type=int, default=1, help="of initialisation, shuffling and the training chip")
@@ -115,14 +119,14 @@ def main() -> None:
     params = hardware(options.error)
     print(f"usual training, Keras on {keras.backend.backend()}")
     usual = small_network()
-    train(usual, data, options.epochs, rate=2e-3)
+    train(usual, data, options.epochs, batch=128)
     digital, before = accuracy(usual, test), on_chips(usual, params, test, options.chips)
 
     print("fine-tuning on the arrays")
-    constrained = small_network(deviations=2.0)
+    constrained = small_network(deviations=1.5)
     constrained.set_weights(usual.get_weights())
     analog = from_keras(constrained, params, seed=options.seed)
-    train(analog, data, options.tuning, rate=5e-3)
+    train(analog, data, options.tuning, batch=32)
     tuned = to_keras(analog)
     after = on_chips(tuned, params, test, options.chips)
 

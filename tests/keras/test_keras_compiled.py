@@ -149,3 +149,17 @@ def test_other_hardware_is_never_answered_for_by_an_old_function():
         model.compile()
         found = predicted(model, IMAGES)
     np.testing.assert_allclose(found, expected, atol=np.abs(expected).max() / 50)
+
+
+def test_a_model_saved_after_training_answers_as_it_did(tmp_path):
+    """Its last step changed weights after they were written into the arrays."""
+    model = small_network(hardware(PROGRAMMING_ERROR))
+    model.fit(IMAGES, CLASSES, epochs=1, batch_size=32, verbose=0)
+    model.save(tmp_path / "net.keras")
+    again = keras.models.load_model(tmp_path / "net.keras")
+    expected = predicted(model, IMAGES)
+    np.testing.assert_allclose(predicted(again, IMAGES), expected, atol=1e-6)
+    for ours, theirs in zip((again.layers[0], again.layers[-1]), (model.layers[0], model.layers[-1]), strict=True):
+        np.testing.assert_array_equal(ours.matrices[0].built.get_matrix(), theirs.matrices[0].built.get_matrix())
+    ideal = keras.ops.convert_to_numpy(again.layers[0].form_matrix())
+    assert np.abs(again.layers[0].matrices[0].built.get_matrix() - ideal).max() < 0.5

@@ -28,7 +28,7 @@ from crossohm.keras.layers.conv import (
 from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
-from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN, AnalogSimpleRNN
 from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.keras.loading import load_model
 
@@ -50,6 +50,7 @@ __all__ = [
     "AnalogLSTMCell",
     "AnalogLayer",
     "AnalogMultiHeadAttention",
+    "AnalogRNN",
     "AnalogSeparableConv1D",
     "AnalogSeparableConv2D",
     "AnalogSimpleRNN",

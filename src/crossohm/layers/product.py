@@ -25,14 +25,15 @@ class DifferentiableContraction(Contraction, Protocol):
 
 
 def programmed_product(
-    multiply: Callable[[Array], Array],
+    multiply: Callable[[Array, Any], Array],
     contraction: DifferentiableContraction,
     matrix: Array | None,
     programmed: Callable[[], Array],
     x: Array,
-    apart: bool = False,
+    draws: Any = None,
+    in_common: bool = False,
 ) -> Array:
-    """``multiply(x)`` with the derivatives of the ideal product.
+    """``multiply(x, draws)`` with the derivatives of the ideal product.
 
     Converters, clipping, programming errors and noise are passed straight through: the gradient of the inputs uses the
     matrix that the arrays hold, that of the matrix the inputs before conversion.
@@ -43,7 +44,9 @@ def programmed_product(
         matrix: The ideal matrix as an expression of the parameters, or None if these need no gradient.
         programmed: The matrix that the arrays hold, for the gradient of the inputs; called only if there is one.
         x: ``(batch, features, *positions)``.
-        apart: The inputs of a call have something in common, such as their range; see `in_common`.
+        draws: What random draws are made from; in a loop it is another one in each turn, and so no constant of the
+            product.
+        in_common: The inputs of a call have something in common, see `has_common_range`.
 
     Returns:
         ``(batch, outputs, *positions)``.
@@ -51,28 +54,28 @@ def programmed_product(
     backend = backend_of(x)
     for_x, for_matrix = backend.differentiates(x), matrix is not None and backend.differentiates(matrix)
     if not (for_x or for_matrix):
-        return multiply(x)
+        return multiply(x, draws)
     behind = x.shape[1:]
 
-    def gradients(grad: Array, x: Array | None, held: Array | None) -> tuple[Array | None, Array | None]:
-        dtype = backend.dtype_name(grad)
-        return (
-            None if x is None else contraction.matrix_gradient(grad, backend.astype(x, dtype)),
-            None
-            if held is None
-            else contraction.input_gradient(grad, backend.astype(held, dtype), (grad.shape[0], *behind)),
-        )
+    def gradients(grad: Array, x: Array | None, held: Array | None) -> tuple[Array | None, ...]:
+        dtype, shape = backend.dtype_name(grad), (grad.shape[0], *behind)
+        by_matrix = None if x is None else contraction.matrix_gradient(grad, backend.astype(x, dtype))
+        by_x = None if held is None else contraction.input_gradient(grad, backend.astype(held, dtype), shape)
+        return by_matrix, None, by_x
+
+    def product(_: Array | None, draws: Any, x: Array) -> Array:
+        return multiply(x, draws)
 
     kept = x if for_matrix else None, programmed() if for_x else None
-    return backend.with_gradient(lambda _, x: multiply(x), gradients, (matrix, x), kept, batched=not apart)
+    return backend.with_gradient(product, gradients, (matrix, draws, x), kept, batched=not in_common)
 
 
-def in_common(core: AnalogCore) -> bool:
+def has_common_range(core: AnalogCore) -> bool:
     """True if the input range of ``core`` follows from all inputs of a call."""
-    return any(_has_common_range(block.params) for block in core.blocks)
+    return any(_takes_common_range(block.params) for block in core.blocks)
 
 
-def _has_common_range(params: CrossSimParameters) -> bool:
+def _takes_common_range(params: CrossSimParameters) -> bool:
     mapping = params.core.mapping.inputs.mvm
     return mapping.percentile is not None and mapping.percentile_scope != "vector"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -69,7 +68,7 @@ class HeldMatrix(HeldArrays):
     def multiplier(self, contraction: DifferentiableContraction) -> Multiply:
         """`product` for several inputs in a row: parameters are looked at only once."""
         matrix = self.form()
-        traced = any(backend_of(value).is_traced(value) for value in self._stored())
+        traced = any(backend_of(value).is_traced(value) for value in self._values().values())
         multiply = (self._compiled_product if traced else self._present_product)(contraction, matrix)
 
         def product(x: Array, rng: Any = None) -> Array:
@@ -79,14 +78,17 @@ class HeldMatrix(HeldArrays):
 
     def _present_product(self, contraction: DifferentiableContraction, matrix: Array) -> Multiply:
         """A product on the arrays themselves, whose parameters have values."""
-        core, chain = self.core, self._layer.gradient == "chain"
+        with self._backend.eager():  # also in a function that is compiled for other things than the parameters
+            core, chain = self.core, self._layer.gradient == "chain"
+        held = None if chain else self.read_for_inputs(core)
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None else rng
-            if chain:
+            if held is None:
                 return chain_product(core, contraction, matrix, x, draws)
-            held = partial(self.read_for_inputs, core)
-            return programmed_product(lambda v: core.apply(v, contraction, draws), contraction, matrix, held, x)
+            return programmed_product(
+                lambda v, rng: core.apply(v, contraction, rng), contraction, matrix, lambda: held, x, draws
+            )
 
         return multiply
 
@@ -99,7 +101,7 @@ class HeldMatrix(HeldArrays):
             if how:
                 working = backend_of(x).astype(matrix, backend_of(x).dtype_name(x))
                 return followed(plan, how, working)(x, draws)
-            return programmed_product(lambda v: plan(v, draws), contraction, matrix, lambda: held, x)
+            return programmed_product(plan, contraction, matrix, lambda: held, x, draws)
 
         return multiply
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, final
 
@@ -126,7 +127,7 @@ def _of_configuration(layer: Any) -> Any:
     """A layer of the same class and configuration, built if Keras knows how."""
     try:
         twin = _made_anew(layer)
-        if layer.built and not twin.built:
+        if (layer.built and not twin.built) or len(twin.weights) < len(layer.weights):
             twin.build_from_config(layer.get_build_config())
     except CrossOhmError:
         raise
@@ -136,7 +137,9 @@ def _of_configuration(layer: Any) -> Any:
 
 
 def _made_anew(layer: Any) -> Any:
-    config, kind = layer.get_config(), type(layer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # it is taken as it is
+        config, kind = layer.get_config(), type(layer)
     own = {key: getattr(layer, key) for key in config if key.endswith(_OBJECTS) and hasattr(layer, key)}
     if kind is keras.layers.Lambda:
         own |= {"mask": layer.mask, "output_shape": layer._output_shape, "arguments": layer.arguments}
@@ -166,9 +169,9 @@ def _take_state(layer: Any, twin: Any) -> None:
 
 def _not_rebuilt(layer: Any, reason: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{type(layer).__name__} {layer.name!r} cannot be made anew from its configuration ({reason}). Let get_config() "
-        "return all arguments of its __init__, and get_build_config() those of build(); or make the model a functional "
-        "one; or write it with analog layers (crossohm.keras.AnalogDense, ...)"
+        f"{type(layer).__name__} {layer.name!r} cannot be made anew from its configuration ({reason}). Let get_config "
+        "return all arguments of __init__, and get_build_config those of build; or make the model a functional one; or "
+        "write it with analog layers (crossohm.keras.AnalogDense, ...)"
     )
 
 
@@ -197,8 +200,8 @@ def _exchange(owner: Any, old: Any, new: Any) -> None:
             found += 1
     if not found:
         raise UnsupportedError(
-            f"{type(owner).__name__} {owner.name!r} keeps its layer {old.name!r} where it cannot be exchanged; keep it in "
-            "an attribute, a list or a dictionary"
+            f"{type(owner).__name__} {owner.name!r} keeps its layer {old.name!r} where it cannot be exchanged; keep it "
+            "in an attribute, a list or a dictionary"
         )
     if keras.backend.backend() == "torch" and owner.built:
         owner._track_variables()

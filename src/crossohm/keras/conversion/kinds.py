@@ -19,7 +19,7 @@ from crossohm.keras.layers.conv import (
 from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.einsum import AnalogEinsumDense
 from crossohm.keras.layers.layer import AnalogLayer
-from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogSimpleRNN
+from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN, AnalogSimpleRNN
 from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.layers.kinds import Kinds
 
@@ -37,6 +37,7 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogDepthwiseConv2D,
     AnalogSeparableConv1D,
     AnalogSeparableConv2D,
+    AnalogRNN,
     AnalogSimpleRNN,
     AnalogLSTM,
     AnalogGRU,

@@ -6,8 +6,8 @@ from typing import Any, final
 
 import keras
 
-from crossohm.keras.layers.recurrent import GRU_ORDER, AnalogRecurrent
-from crossohm.layers.gates import Gates, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
+from crossohm.errors import UnsupportedError
+from crossohm.keras.layers.recurrent import AnalogRecurrent
 
 
 class AnalogCell(AnalogRecurrent):
@@ -16,6 +16,20 @@ class AnalogCell(AnalogRecurrent):
     @property
     def _variables(self) -> Any:
         return self
+
+    def get_dropout_mask(self, step_input: Any) -> Any:
+        """What Keras asks for before its loop over time; this class does so by another way.
+
+        Raises:
+            UnsupportedError: the loop would be compiled, where no arrays can be looked after.
+        """
+        if keras.backend.backend() != "torch":
+            raise UnsupportedError(
+                f"{type(self).__name__} {self.name!r} in a loop of {keras.backend.backend()}: a cell looks at its arrays "
+                "in every step, which compiled loops do not allow. Convert a keras.layers.RNN of one cell, or use "
+                f"{type(self).__name__.removesuffix('Cell')}"
+            )
+        return super().get_dropout_mask(step_input)  # type: ignore[misc]
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, Any]:
         """Output and state after one time step.
@@ -40,9 +54,6 @@ class AnalogSimpleRNNCell(AnalogCell, keras.layers.SimpleRNNCell):
 
     digital_type = keras.layers.SimpleRNNCell
 
-    def _gates(self) -> Gates:
-        return rnn_gates(self.activation)
-
 
 @final
 @keras.saving.register_keras_serializable("crossohm")
@@ -51,9 +62,6 @@ class AnalogLSTMCell(AnalogCell, keras.layers.LSTMCell):
 
     digital_type = keras.layers.LSTMCell
 
-    def _gates(self) -> Gates:
-        return lstm_gates(self.activation, self.recurrent_activation)
-
 
 @final
 @keras.saving.register_keras_serializable("crossohm")
@@ -61,11 +69,3 @@ class AnalogGRUCell(AnalogCell, keras.layers.GRUCell):
     """`keras.layers.GRUCell` whose products run on analog arrays; see `AnalogRecurrent` for the matrices."""
 
     digital_type = keras.layers.GRUCell
-
-    def _gates(self) -> Gates:
-        kind = gru_gates if self.reset_after else early_reset_gru_gates
-        return kind(self.activation, self.recurrent_activation, GRU_ORDER)
-
-    @property
-    def _two_biases(self) -> bool:  # type: ignore[override]
-        return bool(self.reset_after)

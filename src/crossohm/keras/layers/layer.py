@@ -281,6 +281,9 @@ class AnalogLayer(ArrayLayer):
         """The weights, and the chip as bytes that run no code when they are read."""
         super().save_own_variables(store)  # type: ignore[misc]
         if self._has_values():
+            if self.sync == "auto":
+                for matrix in self.matrices:
+                    matrix.core  # noqa: B018 # written now: Keras looks at properties while it saves, and again at loading
             store[CHIP] = np.frombuffer(SavedChip.of(self).to_bytes(), dtype=np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
@@ -296,8 +299,8 @@ class AnalogLayer(ArrayLayer):
             chip = SavedChip.from_bytes(np.asarray(store[CHIP], dtype=np.uint8).tobytes(), source)
             rows = self._checked_rows(chip.rows)
             matrices = chip.matrices(self, self.layouts(rows).values(), HeldMatrix)
-            for matrix in matrices:
-                if not matrix.is_written():
+            for matrix, current in zip(matrices, chip.current, strict=True):
+                if current and not matrix.is_written():
                     matrix.await_parameters()  # Keras loads those of inner layers next, and looks at `core` meanwhile
             self._matrices, self._params, self._rows, self._core_name = matrices, chip.params, rows, chip.name
 

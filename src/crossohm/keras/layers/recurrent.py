@@ -10,13 +10,26 @@ import keras
 
 from crossohm.backends import Array, backend_of
 from crossohm.keras.layers.biased import BiasedLayer
-from crossohm.layers.gates import Gates, State
+from crossohm.layers.gates import Gates, State, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import CellParameters
 from crossohm.layers.recurrence import RecurrentCell, Step
 
 #: Which of reset, update and new each gate of a GRU's parameters is.
-GRU_ORDER = (1, 0, 2)
+_GRU_ORDER = (1, 0, 2)
+
+
+def _gates_of_gru(cell: Any) -> Gates:
+    kind = gru_gates if cell.reset_after else early_reset_gru_gates
+    return kind(cell.activation, cell.recurrent_activation, _GRU_ORDER)
+
+
+#: By the cell of Keras.
+CELL_GATES: dict[type[Any], Callable[[Any], Gates]] = {
+    keras.layers.SimpleRNNCell: lambda cell: rnn_gates(cell.activation),
+    keras.layers.LSTMCell: lambda cell: lstm_gates(cell.activation, cell.recurrent_activation),
+    keras.layers.GRUCell: _gates_of_gru,
+}
 
 
 class AnalogRecurrent(BiasedLayer):
@@ -35,18 +48,16 @@ class AnalogRecurrent(BiasedLayer):
     #: Where the variables are, as their names begin.
     _where: str = ""
 
-    # --- what a kind supplies -----------------------------------------------------------------------------------------
-
     @property
     def _variables(self) -> Any:
         """The cell of Keras that has the variables."""
         raise NotImplementedError
 
-    def _gates(self) -> Gates:
-        raise NotImplementedError
-
-    #: True if inputs and state have biases of their own.
-    _two_biases = False
+    @property
+    def _cell_type(self) -> Any:
+        """What kind of cell it is."""
+        own = type(self._variables)
+        return getattr(own, "digital_type", own)
 
     # --- matrices -----------------------------------------------------------------------------------------------------
 
@@ -57,9 +68,10 @@ class AnalogRecurrent(BiasedLayer):
     def _recurrent_cell(self, rows: int) -> RecurrentCell:
         own, bias = self._variables, f"{self._where}bias" if self.use_bias else None
         names = (f"{self._where}kernel", f"{self._where}recurrent_kernel")
-        parameters = CellParameters(names, (bias, bias if self._two_biases else None), inputs_first=True)
+        of_state = bias if getattr(own, "reset_after", False) else None
+        parameters = CellParameters(names, (bias, of_state), inputs_first=True)
         sizes = (own.units, own.kernel.shape[0], own.recurrent_kernel.shape[0])
-        return RecurrentCell(self._gates(), sizes, parameters, (rows, rows))
+        return RecurrentCell(CELL_GATES[self._cell_type](own), sizes, parameters, (rows, rows))
 
     # --- the product --------------------------------------------------------------------------------------------------
 
@@ -92,7 +104,8 @@ class AnalogRecurrent(BiasedLayer):
         own = self._variables
         if not training or not (own.dropout or own.recurrent_dropout):
             return None
-        masks = own.get_dropout_mask(x), own.get_recurrent_dropout_mask(state[0])
+        kind = self._cell_type
+        masks = kind.get_dropout_mask(own, x), kind.get_recurrent_dropout_mask(own, state[0])
         factors = [_first(mask, like) for mask, like in zip(masks, (x, state[0]), strict=True)]
         ones = self._recurrent_cell(self._rows).ones
         return keras.ops.concatenate([*factors, *[keras.ops.ones_like(x[:, :1])] * ones], axis=1)

@@ -8,8 +8,7 @@ from typing import Any, final
 import keras
 
 from crossohm.backends import Array
-from crossohm.keras.layers.recurrent import GRU_ORDER, AnalogRecurrent
-from crossohm.layers.gates import Gates, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
+from crossohm.keras.layers.recurrent import CELL_GATES, AnalogRecurrent
 
 
 class AnalogSequenceLayer(AnalogRecurrent):
@@ -76,13 +75,33 @@ class AnalogSequenceLayer(AnalogRecurrent):
 
 @final
 @keras.saving.register_keras_serializable("crossohm")
+class AnalogRNN(AnalogSequenceLayer, keras.layers.RNN):
+    """`keras.layers.RNN` with a cell of Keras, whose products run on analog arrays; see `AnalogRecurrent`."""
+
+    digital_type = keras.layers.RNN
+
+    def __init__(self, cell: Any, **layer: Any) -> None:
+        if isinstance(cell, dict):  # of a configuration
+            cell = keras.saving.deserialize_keras_object(cell)
+        super().__init__(cell=cell, **layer)
+
+    @classmethod
+    def converts(cls, layer: Any) -> bool:
+        """True if ``layer`` is a plain `keras.layers.RNN` with one cell of Keras."""
+        return super().converts(layer) and type(layer.cell) in CELL_GATES
+
+    @property
+    def use_bias(self) -> bool:  # type: ignore[override]
+        """True if the cell has a bias."""
+        return bool(self.cell.use_bias)
+
+
+@final
+@keras.saving.register_keras_serializable("crossohm")
 class AnalogSimpleRNN(AnalogSequenceLayer, keras.layers.SimpleRNN):
     """`keras.layers.SimpleRNN` whose products run on analog arrays; see `AnalogRecurrent` for the matrix."""
 
     digital_type = keras.layers.SimpleRNN
-
-    def _gates(self) -> Gates:
-        return rnn_gates(self.cell.activation)
 
 
 @final
@@ -92,9 +111,6 @@ class AnalogLSTM(AnalogSequenceLayer, keras.layers.LSTM):
 
     digital_type = keras.layers.LSTM
 
-    def _gates(self) -> Gates:
-        return lstm_gates(self.cell.activation, self.cell.recurrent_activation)
-
 
 @final
 @keras.saving.register_keras_serializable("crossohm")
@@ -102,11 +118,3 @@ class AnalogGRU(AnalogSequenceLayer, keras.layers.GRU):
     """`keras.layers.GRU` whose products run on analog arrays; see `AnalogRecurrent` for the matrices."""
 
     digital_type = keras.layers.GRU
-
-    def _gates(self) -> Gates:
-        kind = gru_gates if self.cell.reset_after else early_reset_gru_gates
-        return kind(self.cell.activation, self.cell.recurrent_activation, GRU_ORDER)
-
-    @property
-    def _two_biases(self) -> bool:  # type: ignore[override]
-        return bool(self.cell.reset_after)

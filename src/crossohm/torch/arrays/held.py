@@ -15,7 +15,7 @@ from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.convolution import Convolution, with_all_cells
 from crossohm.layers.held_matrix import HeldArrays
-from crossohm.layers.product import DifferentiableContraction, chain_product, in_common, programmed_product
+from crossohm.layers.product import DifferentiableContraction, chain_product, has_common_range, programmed_product
 from crossohm.layers.wires import through_wires
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import refuse_transforms
@@ -74,8 +74,11 @@ class HeldMatrix(HeldArrays):
     def _programmed(
         self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
     ) -> Tensor:
-        multiply, held = partial(self.multiply, core, contraction), partial(self.read_for_inputs, core)
-        return programmed_product(multiply, contraction, matrix, held, x, in_common(core))
+        def multiply(x: Tensor, _: None) -> Tensor:
+            return self.multiply(core, contraction, x)
+
+        held = partial(self.read_for_inputs, core)
+        return programmed_product(multiply, contraction, matrix, held, x, in_common=has_common_range(core))
 
     def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
         """What the arrays of ``core`` return, without gradient."""
