@@ -129,3 +129,14 @@ def test_factors_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensitivity, "FACTOR_RESIDUAL", -1.0)
     with pytest.raises(CrossOhmError, match=r"5 outputs x 7 inputs with Wires\(input=0\.02.*residual"):
         DisturbedNetwork(g, WIRES[0]).first_order(read, v)
+
+
+@pytest.mark.parametrize("signs", [1, 2])
+@pytest.mark.parametrize("wires", WIRES)
+def test_the_gradient_is_that_of_the_elimination(signs: int, wires: Wires) -> None:
+    torch = pytest.importorskip("torch")
+    (g, _, _), grad = case(signs, 1, 0.0), RNG.normal(size=(5, 7))
+    leaf = torch.tensor(g, requires_grad=True)
+    effective_matrix(leaf, wires).backward(torch.tensor(grad))
+    found = DisturbedNetwork(g, wires).matrix_gradient(grad)
+    np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -64,6 +65,20 @@ def test_a_single_layer_is_a_model():
     assert type(to_torch(analog)) is nn.Linear
     per_array = from_torch(layer, [hardware({"core.rows_max": 5})] * 2, seed=1)
     assert len(per_array.params) == 2
+
+
+def test_lists_and_dictionaries_of_layers_are_copied_as_what_they_are():
+    class Tags(list):
+        pass
+
+    layer = nn.Linear(3, 2)
+    layer.tags, layer.places = Tags(["a"]), OrderedDict(b=1)
+    analog = from_torch(layer, CrossSimParameters(), seed=1)
+    for name in ("tags", "places"):
+        ours, theirs = getattr(analog, name), getattr(layer, name)
+        assert type(ours) is type(theirs)
+        assert ours == theirs
+        assert ours is not theirs
 
 
 def test_attributes_of_layers_survive():

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from crossohm import AnalogCore, CrossSimParameters, UnsupportedError
+from crossohm.layers.wires import through_wires
 from crossohm.testing.hardware import PLAIN, STYLES
 from crossohm.torch import from_torch
-from crossohm.torch.arrays.wires import through_wires
 
 RNG = np.random.default_rng(5)
 MATRIX = RNG.uniform(-0.9, 0.9, (5, 7))

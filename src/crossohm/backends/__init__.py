@@ -132,6 +132,39 @@ class Backend(Protocol):
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         """``value`` itself, with the gradient of ``surrogate`` (finite, same shape and dtype)."""
 
+    def differentiates(self, value: Array) -> bool:
+        """True if what is computed of ``value`` may be asked for its derivative by ``value``."""
+
+    def with_gradient(
+        self,
+        forward: Callable[..., Array],
+        backward: Callable[..., Sequence[Array | None]],
+        inputs: Sequence[Array | None],
+        kept: Sequence[Array | None],
+        batched: bool = False,
+    ) -> Array:
+        """``forward(*inputs)``, one array, whose derivative is what ``backward`` says; no second derivative.
+
+        Args:
+            forward: Free of gradients of its own.
+            backward: Gets the gradient of the result, then ``kept``; returns the gradient of each input, None where
+                there is none. It may be called often, or never.
+            inputs: Of floats or integers; None where an input is left out.
+            kept: What ``backward`` uses of inputs and other arrays. Name all of it here: a function that is traced or
+                transformed hands over other arrays than those that a closure would find.
+            batched: Samples lie along the first axis of the last input, of what is kept of it, and of the result, and
+                know nothing of each other: PyTorch's vmap then passes all its samples at once, not one by one.
+
+        Raises:
+            UnsupportedError: PyTorch's vmap over another input than the last.
+        """
+
+    def pulled_back(self, function: Callable[[Array], Array], value: np.ndarray, grad: np.ndarray, like: Array) -> Any:
+        """Gradient of ``value`` for ``grad``, that of ``function(value)``, computed on the device of ``like``.
+
+        A host array, or None where the library differentiates compiled functions only, not one operation after another.
+        """
+
     def on_accelerator(self, value: Array) -> bool:
         """True if ``value`` lives on a device of its own that long float64 computations should use."""
 

@@ -113,6 +113,22 @@ class CupyBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return value
 
+    def differentiates(self, value: Array) -> bool:
+        return False
+
+    def with_gradient(
+        self,
+        forward: Callable[..., Array],
+        backward: Callable[..., Sequence[Array | None]],
+        inputs: Sequence[Array | None],
+        kept: Sequence[Array | None],
+        batched: bool = False,
+    ) -> Array:
+        return forward(*inputs)
+
+    def pulled_back(self, function: Callable[[Array], Array], value: np.ndarray, grad: np.ndarray, like: Array) -> Any:
+        return None
+
     def on_accelerator(self, value: Array) -> bool:
         return True
 

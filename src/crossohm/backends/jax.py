@@ -122,6 +122,31 @@ class JaxBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
 
+    def differentiates(self, value: Array) -> bool:
+        return self.is_traced(value)
+
+    def with_gradient(
+        self,
+        forward: Callable[..., Array],
+        backward: Callable[..., Sequence[Array | None]],
+        inputs: Sequence[Array | None],
+        kept: Sequence[Array | None],
+        batched: bool = False,
+    ) -> Array:
+        def value(inputs: tuple[Any, ...], kept: tuple[Any, ...]) -> Array:
+            return forward(*inputs)
+
+        def gradient(left: tuple[Any, Any], grad: Array) -> tuple[Any, None]:
+            (inputs, kept) = left
+            return tuple(map(_of_dtype, backward(grad, *kept), inputs)), None
+
+        product = jax.custom_vjp(value)
+        product.defvjp(lambda inputs, kept: (forward(*inputs), (inputs, kept)), gradient)
+        return product(tuple(inputs), tuple(kept))
+
+    def pulled_back(self, function: Callable[[Array], Array], value: np.ndarray, grad: np.ndarray, like: Array) -> Any:
+        return None
+
     def on_accelerator(self, value: Array) -> bool:
         if self.is_traced(value) or not jax.config.jax_enable_x64:
             return False
@@ -200,6 +225,12 @@ class JaxBackend:
         if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
             rng = jax.random.wrap_key_data(jnp.asarray(rng, jnp.uint32), impl="threefry2x32")
         return JaxStream(rng)
+
+
+def _of_dtype(grad: Array | None, value: Array | None) -> Array | None:
+    """A gradient in the dtype of its input; None for integers, which have none."""
+    known = grad is not None and value is not None and jnp.issubdtype(value.dtype, jnp.inexact)
+    return grad.astype(value.dtype) if known else None  # type: ignore[union-attr]
 
 
 def _digest(value: Array) -> Array:

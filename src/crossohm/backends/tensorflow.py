@@ -162,6 +162,33 @@ class TensorflowBackend:
     def straight_through(self, value: Array, surrogate: Array) -> Array:
         return tf.stop_gradient(value) + (surrogate - tf.stop_gradient(surrogate))
 
+    def differentiates(self, value: Array) -> bool:
+        return True  # which tapes record is not to be known
+
+    def with_gradient(
+        self,
+        forward: Callable[..., Array],
+        backward: Callable[..., Sequence[Array | None]],
+        inputs: Sequence[Array | None],
+        kept: Sequence[Array | None],
+        batched: bool = False,
+    ) -> Array:
+        present = [index for index, value in enumerate(inputs) if value is not None]
+
+        def product(*values: Array) -> tuple[Array, Callable[[Array], list[Array | None]]]:
+            given = dict(zip(present, values, strict=True))
+
+            def gradient(grad: Array) -> list[Array | None]:
+                found = backward(grad, *kept)
+                return [None if found[i] is None else tf.cast(found[i], given[i].dtype) for i in present]
+
+            return forward(*map(given.get, range(len(inputs)))), gradient
+
+        return tf.custom_gradient(product)(*(tf.convert_to_tensor(inputs[index]) for index in present))
+
+    def pulled_back(self, function: Callable[[Array], Array], value: np.ndarray, grad: np.ndarray, like: Array) -> Any:
+        return None
+
     def on_accelerator(self, value: Array) -> bool:
         return not self.is_traced(value) and "CPU" not in value.device
 

@@ -17,6 +17,7 @@ from crossohm.backends import Array, beyond
 from crossohm.backends.convolution import Steps
 from crossohm.backends.quantile import between
 from crossohm.backends.torch_fingerprint import digest, fingerprint
+from crossohm.backends.torch_gradient import WithGradient, is_transforming
 from crossohm.errors import InputError, UnsupportedError
 
 #: By number of axes of positions.
@@ -156,6 +157,26 @@ class TorchBackend:
         if not surrogate.requires_grad:
             return value
         return value.detach() + (surrogate - surrogate.detach())
+
+    def differentiates(self, value: Array) -> bool:
+        return (value.requires_grad and torch.is_grad_enabled()) or is_transforming()
+
+    def with_gradient(
+        self,
+        forward: Callable[..., Array],
+        backward: Callable[..., Sequence[Array | None]],
+        inputs: Sequence[Array | None],
+        kept: Sequence[Array | None],
+        batched: bool = False,
+    ) -> Array:
+        return WithGradient.apply(forward, backward, len(inputs), batched, *inputs, *kept)
+
+    def pulled_back(self, function: Callable[[Array], Array], value: np.ndarray, grad: np.ndarray, like: Array) -> Any:
+        leaf, wanted = (torch.as_tensor(given, device=like.device) for given in (value, grad))
+        with torch.enable_grad():
+            result = function(leaf.requires_grad_())
+        (found,) = torch.autograd.grad(result, leaf, wanted)
+        return found.cpu().numpy()
 
     def on_accelerator(self, value: Array) -> bool:
         return value.is_cuda  # type: ignore[no-any-return]

@@ -221,6 +221,21 @@ def is_folded(layer: Any) -> bool:
     return bool(getattr(layer, "batchnorm_folded", False))
 
 
+class BiasRows(ArrayLayer):
+    """A mixin of the kinds for which one number says how many matrix columns hold each bias."""
+
+    _rows: int
+
+    @property
+    def bias_rows(self) -> int:
+        """Matrix columns that hold each bias; 0: they are added digitally. Assignment rebuilds the arrays."""
+        return self._rows
+
+    @bias_rows.setter
+    def bias_rows(self, value: int) -> None:
+        self.install(self._params, value, self.seed, self._core_name)
+
+
 def checked_rows(argument: str, rows: Any) -> int:
     """A number of matrix columns that hold a bias, or an error."""
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:

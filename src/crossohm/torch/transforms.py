@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch.autograd import forward_ad
-
+from crossohm.backends.torch_gradient import is_transforming
 from crossohm.errors import UnsupportedError
-
-
-def is_transforming() -> bool:
-    """True inside `torch.func.grad`, `vmap`, `jvp` and the like, and inside forward-mode differentiation."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def refuse_transforms(gradient: str) -> None:

@@ -38,6 +38,8 @@ FACTOR_RESIDUAL = 1e-12
 MOST_STEPS = 24
 #: Cells above which the factors would fill gigabytes, and `exact` eliminates every vector directly.
 MOST_CELLS = 1 << 18
+#: Cell voltages held at once for a gradient (128 MB of float64).
+GRADIENT_ELEMENTS = 1 << 24
 #: Node voltages solved for at once: they stay in the processor's cache.
 BLOCK_ELEMENTS = 1 << 16
 
@@ -88,6 +90,31 @@ class DisturbedNetwork:
         for index in np.flatnonzero(~solved):
             currents[index] = effective_matrix(read[index], self.wires) @ v[index]
         return currents
+
+    def matrix_gradient(self, grad: np.ndarray) -> np.ndarray:
+        """Gradient of the programmed conductances for that of the array's effective matrix.
+
+        Cell k feeds output line l with ``g_k w_kj`` per unit source j; the adjoint voltages of all lines at once, each
+        ammeter driven with ``grad_lj``, give ``sum_j a_kj w_kj``.
+
+        Args:
+            grad: Of the effective matrix, ``(M, N)``.
+
+        Returns:
+            ``(signs, M, N)``.
+
+        Raises:
+            CrossOhmError: the factorisation failed its residual check; names the size and the resistances.
+        """
+        signs, outputs, inputs = self.g.shape
+        found = np.zeros(self.g.size)
+        size = max(1, GRADIENT_ELEMENTS // self.g.size)
+        for first in range(0, inputs, size):
+            sources = slice(first, first + size)
+            lines = np.broadcast_to(grad[np.newaxis, :, np.newaxis, sources], (*self.g.shape, len(grad[0, sources])))
+            driven = lines.reshape(self.g.size, -1)
+            found += (self._start(np.eye(inputs)[sources]) * self._step(driven, self._cells, driven)).sum(axis=1)
+        return found.reshape(signs, outputs, inputs)
 
     def _iterated(self, deviation: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Output currents after steps until all vectors converge, and which of them did."""

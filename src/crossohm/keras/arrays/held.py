@@ -15,10 +15,9 @@ from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
 from crossohm.keras.arrays.compiled import CompiledArrays
-from crossohm.keras.arrays.gradient import programmed_product
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.layout import Layout
-from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings
+from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings, programmed_product
 
 #: A product with inputs ``(batch, features, *positions)``; ``rng``, if given, takes the place of the layer's draws.
 Multiply = Callable[..., Array]
@@ -88,7 +87,7 @@ class HeldMatrix(HeldArrays):
             if held is None:
                 return chain_product(core, contraction, matrix, x, draws)
             return programmed_product(
-                lambda v, rng: core.apply(v, contraction, rng), contraction, matrix, held, x, draws
+                lambda v, rng: core.apply(v, contraction, rng), contraction, matrix, lambda: held, x, draws
             )
 
         return multiply
@@ -102,7 +101,7 @@ class HeldMatrix(HeldArrays):
             if how:
                 working = backend_of(x).astype(matrix, backend_of(x).dtype_name(x))
                 return followed(plan, how, working)(x, draws)
-            return programmed_product(plan, contraction, matrix, held, x, draws)
+            return programmed_product(plan, contraction, matrix, lambda: held, x, draws)
 
         return multiply
 

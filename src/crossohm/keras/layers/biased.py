@@ -6,22 +6,13 @@ import keras
 
 from crossohm.backends import Array, backend_of
 from crossohm.keras.layers.layer import AnalogLayer
+from crossohm.layers.array_layer import BiasRows
 
 
-class BiasedLayer(AnalogLayer):
+class BiasedLayer(BiasRows, AnalogLayer):
     """Base of the layers that may have biases."""
 
     use_bias: bool
-    _rows: int
-
-    @property
-    def bias_rows(self) -> int:
-        """Matrix columns that hold each bias; 0: they are added digitally. Assignment rebuilds the arrays."""
-        return self._rows
-
-    @bias_rows.setter
-    def bias_rows(self, value: int) -> None:
-        self.install(self._params, value, self.seed, self._core_name)
 
     @property
     def analog_bias(self) -> bool:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from crossohm.backends import backend_of
+from crossohm.backends.torch_gradient import is_transforming
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.convolution import Convolution, with_all_cells
 from crossohm.layers.held_matrix import HeldArrays
-from crossohm.layers.product import DifferentiableContraction, chain_product
-from crossohm.torch.arrays.gradient import differentiable_product
-from crossohm.torch.arrays.wires import through_wires
+from crossohm.layers.product import DifferentiableContraction, chain_product, has_common_range, programmed_product
+from crossohm.layers.wires import through_wires
 from crossohm.torch.tracing import untraced
-from crossohm.torch.transforms import is_transforming, refuse_transforms
+from crossohm.torch.transforms import refuse_transforms
 
 
 @final
@@ -66,9 +66,19 @@ class HeldMatrix(HeldArrays):
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
         matrix = self.form() if trained else None
         if self._layer.gradient == "wires":
-            matrix, contraction = None if matrix is None else through_wires(core, matrix), with_all_cells(contraction)
-        product = self._through_chain if self._layer.gradient == "chain" else partial(differentiable_product, self)
+            matrix, contraction = None if matrix is None else _through_wires(core, matrix), with_all_cells(contraction)
+        product = self._through_chain if self._layer.gradient == "chain" else self._programmed
         return partial(product, core, contraction, matrix)
+
+    @untraced
+    def _programmed(
+        self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
+    ) -> Tensor:
+        def multiply(x: Tensor, _: None) -> Tensor:
+            return self.multiply(core, contraction, x)
+
+        held = partial(self.read_for_inputs, core)
+        return programmed_product(multiply, contraction, matrix, held, x, in_common=has_common_range(core))
 
     def multiply(self, core: AnalogCore, contraction: DifferentiableContraction, x: Tensor) -> Tensor:
         """What the arrays of ``core`` return, without gradient."""
@@ -84,6 +94,11 @@ class HeldMatrix(HeldArrays):
         if matrix is None:
             x = x.clone()  # a layer without trained weights lets its input be changed afterwards
         return self._converted(core, x, _exactly(lambda working: chain_product(core, contraction, matrix, working)))
+
+
+def _through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
+    refuse_transforms("wires")
+    return through_wires(core, matrix)
 
 
 def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
+from crossohm.layers.array_layer import BiasRows
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
@@ -27,7 +28,7 @@ def _owns_weights(module: nn.MultiheadAttention) -> bool:
 
 
 @final
-class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
+class AnalogMultiheadAttention(BiasRows, AnalogLayer, nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention` whose projections run on analog arrays.
 
     There are four matrices, named ``query``, ``key``, ``value`` and ``out_proj`` behind the name of the layer. The
@@ -57,7 +58,6 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
 
     in_proj_weight: nn.Parameter | None
     in_proj_bias: nn.Parameter | None
-    _rows: int
 
     def __init__(
         self,
@@ -83,15 +83,6 @@ class AnalogMultiheadAttention(AnalogLayer, nn.MultiheadAttention):
         self.install(params, bias_rows, seed, name)
 
     # --- biases -------------------------------------------------------------------------------------------------------
-
-    @property
-    def bias_rows(self) -> int:
-        """Matrix columns that hold each bias; 0: they are added digitally. Assignment rebuilds the arrays."""
-        return self._rows
-
-    @bias_rows.setter
-    def bias_rows(self, value: int) -> None:
-        self.install(self._params, value, self.seed, self.name)
 
     @property
     def analog_bias(self) -> bool:

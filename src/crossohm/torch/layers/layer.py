@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from operator import attrgetter
 from typing import Any, ClassVar, Self
@@ -253,7 +254,7 @@ def _recast(layer: nn.Module, kind: Any) -> Any:
     """A layer of another class with the same parameters, buffers, hooks, flags and attributes."""
     twin = kind.__new__(kind)
     for name, value in vars(layer).items():
-        twin.__dict__[name] = value.copy() if isinstance(value, dict | set | list) else value
+        twin.__dict__[name] = copy(value) if isinstance(value, dict | set | list) else value
     for name, child in layer._modules.items():
         twin._modules[name] = None if child is None else _recast(child, type(child))
     return twin

@@ -5,28 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from crossohm.layers.array_layer import BiasRows
 from crossohm.layers.layout import Layout
 from crossohm.layers.product import DifferentiableContraction
 from crossohm.torch.layers.layer import AnalogLayer, owns
 
 
-class WeightedLayer(AnalogLayer):
+class WeightedLayer(BiasRows, AnalogLayer):
     """Base of the layers with a ``weight`` and a ``bias``; a kind supplies what raises NotImplementedError here."""
 
     weight: nn.Parameter
     bias: nn.Parameter | None
-    _rows: int
 
     convertible = staticmethod(owns("weight"))
-
-    @property
-    def bias_rows(self) -> int:
-        """Matrix columns that hold the bias; 0: it is added digitally. Assignment rebuilds the arrays."""
-        return self._rows
-
-    @bias_rows.setter
-    def bias_rows(self, value: int) -> None:
-        self.install(self._params, value, self.seed, self._core_name)
 
     @property
     def analog_bias(self) -> bool:
