@@ -47,6 +47,17 @@ class EquationLayer(BiasedLayer):
         return y if dense.activation is None else dense.activation(y)
 
 
+def _multiplies(layer: Any) -> bool:
+    """True if the equation of an EinsumDense is a product with one matrix, its kernel."""
+    if getattr(layer, "lora_enabled", False):
+        return False
+    try:
+        ProductEquation.of(layer.equation)
+    except UnsupportedError:
+        return False
+    return True
+
+
 @final
 @keras.saving.register_keras_serializable("crossohm")
 class AnalogEinsumDense(EquationLayer, keras.layers.EinsumDense):
@@ -56,17 +67,7 @@ class AnalogEinsumDense(EquationLayer, keras.layers.EinsumDense):
     """
 
     digital_type = keras.layers.EinsumDense
-
-    @classmethod
-    def converts(cls, layer: Any) -> bool:
-        """True if ``layer`` is exactly the layer this kind stands for, and its equation a product with one matrix."""
-        if not super().converts(layer) or getattr(layer, "lora_enabled", False):
-            return False
-        try:
-            ProductEquation.of(layer.equation)
-        except UnsupportedError:
-            return False
-        return True
+    convertible = staticmethod(_multiplies)
 
     @property
     def use_bias(self) -> bool:  # type: ignore[override]

@@ -63,6 +63,8 @@ class AnalogLayer(ArrayLayer):
 
     #: The Keras layer this kind stands for.
     digital_type: ClassVar[type[Any]]
+    #: What must hold of a layer of that type so that it can be converted.
+    convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda layer: True)
 
     name: str
     built: bool
@@ -119,8 +121,9 @@ class AnalogLayer(ArrayLayer):
 
     @classmethod
     def converts(cls, layer: Any) -> bool:
-        """True if ``layer`` is exactly the layer this kind stands for, in full precision."""
-        return type(layer) is cls.digital_type and getattr(layer, "quantization_mode", None) is None
+        """True if ``layer`` is exactly the layer this kind stands for, in full precision, and nothing forbids it."""
+        plain = type(layer) is cls.digital_type and getattr(layer, "quantization_mode", None) is None
+        return plain and cls.convertible(layer)
 
     @classmethod
     def from_keras(

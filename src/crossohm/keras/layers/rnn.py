@@ -79,16 +79,12 @@ class AnalogRNN(AnalogSequenceLayer, keras.layers.RNN):
     """`keras.layers.RNN` with a cell of Keras, whose products run on analog arrays; see `AnalogRecurrent`."""
 
     digital_type = keras.layers.RNN
+    convertible = staticmethod(lambda layer: type(layer.cell) in CELL_GATES)
 
     def __init__(self, cell: Any, **layer: Any) -> None:
         if isinstance(cell, dict):  # of a configuration
             cell = keras.saving.deserialize_keras_object(cell)
         super().__init__(cell=cell, **layer)
-
-    @classmethod
-    def converts(cls, layer: Any) -> bool:
-        """True if ``layer`` is a plain `keras.layers.RNN` with one cell of Keras."""
-        return super().converts(layer) and type(layer.cell) in CELL_GATES
 
     @property
     def use_bias(self) -> bool:  # type: ignore[override]
