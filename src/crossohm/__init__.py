@@ -7,8 +7,8 @@ Write a matrix into simulated hardware once, then multiply with it as if it were
     core = AnalogCore(matrix, CrossSimParameters())
     y = core @ x
 
-Importing this package is cheap: the names below are loaded on first use, and no framework (PyTorch, JAX, CuPy) is
-imported unless you pass one of its arrays or import its front end, such as `crossohm.torch`.
+Importing this package is cheap: the names below are loaded on first use, and no framework (PyTorch, JAX, TensorFlow,
+CuPy) is imported unless you pass one of its arrays or import its front end, such as `crossohm.torch`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import jax
@@ -381,16 +382,12 @@ def digest(x: Any) -> bytes:
     return host(found).tobytes()
 
 
-def supports(library: str, dtype: str) -> bool:
-    return not (library == "numpy" and dtype == "bfloat16")
-
-
-@EVERY
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("library", "dtype"),  # NumPy has no bfloat16
+    [pair for pair in product(LIBRARIES, DTYPES) if pair != ("numpy", "bfloat16")],
+)
 @pytest.mark.parametrize("count", [1, 7, 5000])
 def test_every_change_of_one_element_changes_the_digest(library: str, dtype: str, count: int) -> None:
-    if not supports(library, dtype):
-        return
     values = np.random.default_rng(count).integers(0, 2, count).astype("float32")
     before = digest(of_dtype(library, values, dtype))
     assert digest(of_dtype(library, values.copy(), dtype)) == before
@@ -425,11 +422,11 @@ def test_digests_are_the_same_while_traced(dtype: str) -> None:
 
 
 def test_digests_of_what_is_differentiated() -> None:
-    def product(x: Any) -> Any:
+    def total(x: Any) -> Any:
         return backend_of(x).xp.sum(x * backend_of(x).astype(backend_of(x).digest(x)[0] != 0, "float32"))
 
     for library in ("torch", "jax", "tensorflow"):
-        assert np.isin(gradient(product, X, library), (0, 1)).all()
+        assert np.isin(gradient(total, X, library), (0, 1)).all()
 
 
 # --- cutting ----------------------------------------------------------------------------------------------------------

@@ -159,9 +159,9 @@ CONVERTERS = [
 
 @pytest.mark.parametrize("converter", CONVERTERS, ids=["quantizer", "sign-magnitude", "offset"])
 def test_libraries_agree(converter):
-    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    torch, jax, tf = map(pytest.importorskip, ("torch", "jax", "tensorflow"))
     x = np.random.default_rng(0).uniform(-1.1, 1.1, (4, 5, 3)).astype("float32")
-    for make in (torch.from_numpy, jax.numpy.asarray):
+    for make in (torch.from_numpy, jax.numpy.asarray, tf.constant):
         y = converter.quantize(make(x))
         np.testing.assert_allclose(np.asarray(y), converter.quantize(x), atol=1e-6)
         if converter.sliced:

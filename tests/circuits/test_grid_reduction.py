@@ -185,6 +185,13 @@ def _loss_and_gradient(library: str, g: np.ndarray, wires: Wires, weight: np.nda
         loss = (torch.as_tensor(weight) * effective_matrix(cells, wires)).sum()
         loss.backward()
         return loss.item(), cells.grad.numpy()
+    if library == "tensorflow":
+        tf = pytest.importorskip("tensorflow")
+        cells = tf.constant(g)
+        with tf.GradientTape() as tape:
+            tape.watch(cells)
+            loss = tf.reduce_sum(weight * effective_matrix(cells, wires))
+        return float(loss), tape.gradient(loss, cells).numpy()
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
         function = jax.jit(jax.value_and_grad(lambda cells: (weight * effective_matrix(cells, wires)).sum()))
@@ -192,7 +199,7 @@ def _loss_and_gradient(library: str, g: np.ndarray, wires: Wires, weight: np.nda
         return float(loss), np.asarray(gradient)
 
 
-@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
 @pytest.mark.parametrize("lines", [1, 2])
 @pytest.mark.parametrize("wires", [ENDS, Wires(0.02), Wires(0, 0.03, 0.1, 0.2), Wires(0.02, 0, 0.1, 0.2)], ids=str)
 @pytest.mark.parametrize("shape", [(2, 4), (4, 2)])

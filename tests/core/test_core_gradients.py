@@ -1,4 +1,4 @@
-"""Gradients of a core's products by their inputs, where the array library has them: torch and JAX, in every dtype."""
+"""Gradients of a core's products by their inputs, in every dtype of the libraries that have them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from core_hardware import STYLES, core_on
 from covering import every_pair
@@ -69,9 +70,21 @@ def jax_gradient(function: Callable[[Any], Any], x: np.ndarray, upstream: np.nda
     return np.asarray(found, dtype=np.float64)
 
 
+def tensorflow_gradient(function: Callable[[Any], Any], x: np.ndarray, upstream: np.ndarray, dtype: str) -> np.ndarray:
+    given = tf.constant(x, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        y = function(given)
+    found = tape.gradient(y, given, output_gradients=tf.constant(upstream, y.dtype))
+    assert found.dtype == given.dtype
+    return np.asarray(found, dtype=np.float64)
+
+
 TORCH = {"torch-double": ("float64", 1e-4), "torch-single": ("float32", 1e-4), "torch-half": ("bfloat16", 1e-2)}
 JAX = {"jax-single": ("float32", 1e-4), "jax-half": ("bfloat16", 2e-2)}
+TENSORFLOW = {name.replace("torch", "tensorflow"): row for name, row in TORCH.items()}
 LIBRARIES = {name: (torch_gradient, *row) for name, row in TORCH.items()}
+LIBRARIES |= {name: (tensorflow_gradient, *row) for name, row in TENSORFLOW.items()}
 LIBRARIES |= {name: (jax_gradient, *row) for name, row in JAX.items()}
 EVERY_LIBRARY = pytest.mark.parametrize(("gradient", "dtype", "tolerance"), LIBRARIES.values(), ids=LIBRARIES)
 
@@ -79,12 +92,16 @@ EVERY_LIBRARY = pytest.mark.parametrize(("gradient", "dtype", "tolerance"), LIBR
 @pytest.mark.parametrize(
     ("style", "chain", "library"),
     # JAX takes a second to trace each of them.
-    [*every_pair(STYLES, CHAINS, TORCH), *every_pair(["offset", "sliced-digital-subtraction"], CHAINS, JAX)],
+    [
+        *every_pair(STYLES, CHAINS, TORCH | TENSORFLOW),
+        *every_pair(["offset", "sliced-digital-subtraction"], CHAINS, JAX),
+    ],
 )
 def test_fine_converters_have_the_gradient_of_the_stored_matrix(style, chain, library):
     gradient, dtype, tolerance = LIBRARIES[library]
     core = core_on(MATRIX.astype("float32"), RANGE, STYLES[style], CHAINS[chain])
-    rng = torch.Generator().manual_seed(1) if gradient is torch_gradient else jax.random.key(1)
+    generators = {torch_gradient: torch.Generator().manual_seed(1), jax_gradient: jax.random.key(1)}
+    rng = generators.get(gradient)
     exact = core.get_matrix().astype(np.float64)
     found = gradient(lambda x: core.matmul(x, rng=rng), X, UPSTREAM, dtype)
     assert np.abs(found - exact.T @ UPSTREAM).max() < tolerance * np.abs(exact.T @ UPSTREAM).max()

@@ -22,10 +22,12 @@ def states(dtype: str) -> np.ndarray:
 def in_library(library: str, g: np.ndarray) -> Any:
     if library == "torch":
         return pytest.importorskip("torch").as_tensor(g)
+    if library == "tensorflow":
+        return pytest.importorskip("tensorflow").constant(g)
     return pytest.importorskip("jax").numpy.asarray(g)
 
 
-LIBRARIES = [("torch", "float32"), ("torch", "float64"), ("jax", "float32")]
+LIBRARIES = [("torch", "float32"), ("torch", "float64"), ("jax", "float32"), ("tensorflow", "float32")]
 
 
 @pytest.mark.parametrize("dependence", DEPENDENCES)

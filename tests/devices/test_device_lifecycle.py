@@ -138,7 +138,7 @@ def test_clipping(clip: bool, infinite: bool) -> None:
     assert g.max() == 1.0 if clip else g.max() > 2
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "tensorflow"])
 def test_clip_conductance_in_every_library(library: str) -> None:
     g: Any = np.asarray([-0.5, 0.1, 0.6, 1.5], dtype="float32")
     if library != "numpy":
@@ -147,6 +147,8 @@ def test_clip_conductance_in_every_library(library: str) -> None:
         g = pytest.importorskip("torch").as_tensor(g)
     elif library == "jax":
         g = pytest.importorskip("jax").numpy.asarray(g)
+    elif library == "tensorflow":
+        g = pytest.importorskip("tensorflow").constant(g)
     params = parameters(Rmin=1.0, Rmax=4.0)
     kept = clip_conductance(g, params)
     params.clip_conductance = True
@@ -192,12 +194,13 @@ def test_a_write_out_of_range_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("role", ["programming_error", "drift_error"])
-@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
 def test_the_same_chip_in_every_library(role: str, library: str) -> None:
     params = parameters(role, time=2 if role == "drift_error" else 0)
     target: Any = TARGET.astype("float32")
     array = pytest.importorskip(library)
-    target = array.as_tensor(target) if library == "torch" else array.numpy.asarray(target)
+    make = {"torch": "as_tensor", "tensorflow": "constant"}.get(library)
+    target = getattr(array, make)(target) if make else array.numpy.asarray(target)
     g = write(target, params, draw())
     assert isinstance(g, type(target))
     np.testing.assert_allclose(np.asarray(g), written(params, TARGET.astype("float32")), rtol=0, atol=1e-6)

@@ -103,12 +103,16 @@ def _operation_draw(library: str) -> tuple[Any, OperationDraw]:
         torch = pytest.importorskip("torch")
         g = torch.full((N,), 0.5)
         return g, OperationDraw(backend_of(g), torch.Generator().manual_seed(4))
+    if library == "tensorflow":
+        tf = pytest.importorskip("tensorflow")
+        g = tf.fill((N,), 0.5)
+        return g, OperationDraw(backend_of(g), tf.random.Generator.from_seed(4))
     jax = pytest.importorskip("jax")
     g = jax.numpy.full((N,), 0.5)
     return g, OperationDraw(backend_of(g), jax.random.key(4))
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "tensorflow"])
 @pytest.mark.parametrize(
     ("name", "std"), [("NormalProportionalDevice", 0.025), ("UniformProportionalDevice", 0.0072169)]
 )

@@ -49,7 +49,7 @@ def assert_alike(layer: Any, *inputs: Any, **options: Any) -> None:
 @pytest.mark.parametrize("grouped", [False, True])
 def test_masks_and_scores_are_those_of_keras(options: dict[str, Any], grouped: bool) -> None:
     kinds = {
-        False: keras.layers.MultiHeadAttention(num_heads=2, key_dim=3, value_dim=4),
+        False: keras.layers.MultiHeadAttention(num_heads=2, key_dim=3),
         True: keras.layers.GroupQueryAttention(head_dim=3, num_query_heads=4, num_key_value_heads=2),
     }
     assert_alike(kinds[grouped], QUERY, VALUE, KEY, **options)

@@ -164,3 +164,22 @@ def test_equal_cells_are_equal_chips_in_pytorch() -> None:
     theirs.reinitialize(5)
     for one, other in zip(ours.core.blocks, theirs.core.blocks, strict=True):
         np.testing.assert_array_equal(one.record.conductance, other.record.conductance)
+
+
+def test_a_file_of_weights_that_arrays_do_not_hold_yet_has_them_written() -> None:
+    layer = from_keras(with_weights(keras.layers.LSTM(3)), hardware(PROGRAMMING_ERROR), seed=1)
+    layer.cell.kernel.assign(layer.cell.kernel * 2)
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    layer.load_own_variables({key: np.asarray(value) for key, value in store.items()})
+    layer(X)
+    assert layer.matrices[0].is_written()
+
+
+def test_copies_of_networks_keep_weights_of_cells_and_their_chip() -> None:
+    inputs = keras.Input((5, 4))
+    h = keras.layers.LSTM(3, return_sequences=True)(inputs)
+    model = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 3)(h, h))
+    analog = from_keras(model, hardware(PROGRAMMING_ERROR), seed=1)
+    with_more = from_keras(keras.Sequential([keras.Input((5, 4)), analog]), seed=2)
+    np.testing.assert_array_equal(with_more.predict(X, verbose=0), analog.predict(X, verbose=0))

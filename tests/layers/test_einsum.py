@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from crossohm.backends import backend_of
@@ -31,7 +32,12 @@ EQUATIONS = {
     "ab...,bd->ad...": 4,
     "ab,bc->ca": 2,
 }
-LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {"numpy": np.asarray, "torch": torch.tensor, "jax": jnp.asarray}
+LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
+    "numpy": np.asarray,
+    "torch": torch.tensor,
+    "jax": jnp.asarray,
+    "tensorflow": tf.constant,
+}
 
 
 def arrays_of(equation: str, rank: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +60,7 @@ def test_products_with_the_matrix_are_the_equation(equation: str, library: str) 
     matrix = product.layout(kernel.shape).matrix({"kernel": weight})
     vectors = product.vectors(inputs)
     assert vectors.shape[1] == matrix.shape[1]
-    found = product.outputs_of(vectors @ matrix.T, tuple(x.shape), kernel.shape)
+    found = product.outputs_of(vectors @ backend_of(matrix).transposed(matrix), tuple(x.shape), kernel.shape)
     np.testing.assert_allclose(backend_of(found).to_numpy(found), np.einsum(equation, x, kernel), rtol=1e-4, atol=1e-5)
 
 

@@ -30,6 +30,7 @@ def test_libraries_agree(dtype, shape, seed):
     jax = pytest.importorskip("jax")
     if dtype != "float64" or jax.config.jax_enable_x64:
         assert stamp(value) == stamp(jax.numpy.asarray(value))
+    assert stamp(value) == stamp(pytest.importorskip("tensorflow").constant(value))
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1, CHUNK])
@@ -47,8 +48,8 @@ def test_the_layout_in_memory_does_not_matter():
     assert stamp(value) == stamp(np.asfortranarray(value)) != stamp(value.T)
 
 
-def test_half_precision_of_jax_and_torch():
-    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+def test_half_precision_of_every_library():
+    torch, jax, tf = map(pytest.importorskip, ("torch", "jax", "tensorflow"))
     value = np.linspace(-2, 2, 13, dtype=np.float32)
     ours, theirs = torch.tensor(value).bfloat16(), jax.numpy.asarray(value, dtype="bfloat16")
-    assert stamp(ours) == stamp(theirs) != stamp(ours.half())
+    assert stamp(ours) == stamp(theirs) == stamp(tf.constant(value, tf.bfloat16)) != stamp(ours.half())

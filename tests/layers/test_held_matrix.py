@@ -24,7 +24,16 @@ def of_jax(value: np.ndarray) -> Any:
     return pytest.importorskip("jax").numpy.asarray(value)
 
 
-LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {"numpy": np.array, "torch": of_torch, "jax": of_jax}
+def of_tensorflow(value: np.ndarray) -> Any:
+    return pytest.importorskip("tensorflow").constant(value)
+
+
+LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
+    "numpy": np.array,
+    "torch": of_torch,
+    "jax": of_jax,
+    "tensorflow": of_tensorflow,
+}
 WEIGHT = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
 BIAS = np.random.default_rng(2).normal(size=4).astype(np.float32) / 10
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from crossohm.backends import backend_of
@@ -74,7 +75,12 @@ LAYOUTS: dict[str, Layout] = {
         ),
     ),
 }
-LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {"numpy": np.asarray, "torch": torch.tensor, "jax": jnp.asarray}
+LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
+    "numpy": np.asarray,
+    "torch": torch.tensor,
+    "jax": jnp.asarray,
+    "tensorflow": tf.constant,
+}
 
 
 def parameters(layout: Layout, seed: int = 1) -> dict[str, np.ndarray]:
@@ -120,7 +126,7 @@ def test_what_is_read_back_is_what_was_placed(name: str, library: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
 def test_every_library_forms_the_same_matrix(name: str, library: str) -> None:
     values = parameters(LAYOUTS[name])
     np.testing.assert_array_equal(matrix_of(LAYOUTS[name], values, library), matrix_of(LAYOUTS[name], values))

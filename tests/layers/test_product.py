@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossohm import AnalogCore
+from crossohm.backends import backend_of
 from crossohm.chain import Dense
 from crossohm.layers.product import chain_product
 from crossohm.testing.hardware import APART, CONVERTERS, PROGRAMMING_ERROR, STYLES, hardware
@@ -25,8 +26,8 @@ HARDWARE: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.filterwarnings("ignore:.*beyond the input range")
 @pytest.mark.parametrize("kind", HARDWARE)
-def test_jax_and_torch_follow_the_chain_alike(kind):
-    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+def test_libraries_follow_the_chain_alike(kind):
+    torch, jax, tf = map(pytest.importorskip, ("torch", "jax", "tensorflow"))
     params, contraction = hardware(*HARDWARE[kind]), Dense(6)
     weights = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4)
 
@@ -38,10 +39,16 @@ def test_jax_and_torch_follow_the_chain_alike(kind):
     same = AnalogCore(MATRIX, params, seed=1, name="core")
 
     def loss(matrix: Any, x: Any) -> Any:
-        return (chain_product(same, contraction, matrix, x) * weights).sum()
+        y = chain_product(same, contraction, matrix, x)
+        return backend_of(y).xp.sum(y * weights)
 
     found = jax.grad(loss, argnums=(0, 1))(*map(jax.numpy.asarray, (MATRIX, X)))
-    for ours, theirs in zip(found, leaves, strict=True):
-        np.testing.assert_allclose(np.asarray(ours), theirs.grad.numpy(), rtol=1e-4, atol=1e-5)
+    constants = [tf.constant(value) for value in (MATRIX, X)]
+    with tf.GradientTape() as tape:
+        tape.watch(constants)
+        total = loss(*constants)
+    for *ours, theirs in zip(found, tape.gradient(total, constants), leaves, strict=True):
+        for own in ours:
+            np.testing.assert_allclose(np.asarray(own), theirs.grad.numpy(), rtol=1e-4, atol=1e-5)
     if kind == "ideal":
         np.testing.assert_allclose(np.asarray(found[0]), weights.T @ X, rtol=1e-4, atol=1e-5)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from crossohm.backends import backend_of
@@ -28,8 +29,14 @@ ACTIVATIONS: dict[str, tuple[Any, Any]] = {
     "numpy": (np.tanh, sigmoid),
     "torch": (torch.tanh, torch.sigmoid),
     "jax": (jnp.tanh, jax.nn.sigmoid),
+    "tensorflow": (tf.tanh, tf.sigmoid),
 }
-LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {"numpy": np.asarray, "torch": torch.tensor, "jax": jnp.asarray}
+LIBRARIES: dict[str, Callable[[np.ndarray], Any]] = {
+    "numpy": np.asarray,
+    "torch": torch.tensor,
+    "jax": jnp.asarray,
+    "tensorflow": tf.constant,
+}
 EVERY = pytest.mark.parametrize("library", LIBRARIES)
 #: Matrix columns for the biases of inputs and state.
 HELD = pytest.mark.parametrize("columns", [(0, 0), (1, 0), (0, 2), (1, 1)])
@@ -55,7 +62,7 @@ def exact_step(cell: RecurrentCell, values: dict[str, np.ndarray], library: str,
     """The next state by exact products with the matrices of the cell."""
     own = {name: LIBRARIES[library](value) for name, value in values.items()}
     matrices = [layout.matrix(own) for layout in cell.layouts().values()]
-    step = cell.stepping([lambda v, m=matrix: v @ m.T for matrix in matrices], own)
+    step = cell.stepping([lambda v, m=matrix: v @ backend_of(m).transposed(m) for matrix in matrices], own)
     x, *state = (LIBRARIES[library](value) for value in states)
     return [backend_of(part).to_numpy(part) for part in step(x, tuple(state))]
 

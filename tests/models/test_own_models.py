@@ -225,8 +225,8 @@ def test_unknown_names_and_other_formats() -> None:
         load_model("resnet20_cifar")
     with pytest.raises(UnsupportedError, match=r"net\.onnx: there is no well-kept converter.*torch\.export"):
         load_model("net.onnx")
-    with pytest.raises(UnsupportedError, match="Keras front end"):
-        load_model("net.h5")
+    with pytest.raises(ParameterError, match="has its own weights"):
+        load_model("net.h5", checkpoint="w.h5")
     with pytest.raises(UnsupportedError, match="Pass it as checkpoint"):
         load_model("net.pth")
     with pytest.raises(ParameterError, match="has its own weights"):

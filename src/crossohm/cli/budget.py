@@ -35,7 +35,7 @@ def budget(
 
     loaded = load_study(study, overrides or ())
     executor = executor_for(workers, scheduler, resources)
-    options.use_threads(threads)
+    options.use_threads(threads, loaded.study.model.name)
     folder = folder_for(loaded, output, "-budget")
     with stoppable(folder), progress_bar(hidden=quiet or as_json) as progress:
         found = error_budget(loaded, folder, per_layer=per_layer, executor=executor, progress=progress)

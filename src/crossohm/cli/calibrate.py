@@ -30,7 +30,7 @@ def calibrate(
 
     loaded = load_study(study, overrides or ())
     require_writable_file(output)  # must not wait for the ranges
-    options.use_threads(threads)
+    options.use_threads(threads, loaded.study.model.name)
     with progress_bar(hidden=quiet) as progress:
         found = calibrate_study(loaded.without_sweep(), progress)
     found.save(output)

@@ -40,7 +40,7 @@ def hardware(
         refuse_options(context, {"study", "overrides", "threads", "as_json"})
         _of_study(study, overrides, threads, as_json)
         return
-    options.use_threads(threads)
+    options.use_threads(threads, model)
     loaded = study_of(
         dataset=dataset,
         data_dir=data_dir,
@@ -62,8 +62,9 @@ def hardware(
 def _of_study(study: Path, overrides: list[str] | None, threads: int | None, as_json: bool) -> None:
     from crossohm.studies import load_study
 
-    options.use_threads(threads)
-    _of(load_study(study, overrides or ()).without_sweep(), as_json)
+    loaded = load_study(study, overrides or ())
+    options.use_threads(threads, loaded.study.model.name)
+    _of(loaded.without_sweep(), as_json)
 
 
 def _of(loaded: LoadedStudy, as_json: bool) -> None:

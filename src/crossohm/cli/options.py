@@ -168,10 +168,10 @@ Resources = Annotated[
 ]
 
 
-def use_threads(threads: int | None) -> None:
-    """Limit the framework to a number of CPU threads."""
+def use_threads(threads: int | None, model: str | None) -> None:
+    """Limit the framework of a network to a number of CPU threads."""
     if threads is not None:
         from crossohm.layers.network import front_end
-        from crossohm.models import FRAMEWORK
+        from crossohm.models import framework_of
 
-        front_end(FRAMEWORK).use_threads(threads)
+        front_end(framework_of(model or "")).use_threads(threads)

@@ -73,7 +73,7 @@ def run(
         seed=seed,
         batch_size=batch_size,
     )
-    options.use_threads(threads)
+    options.use_threads(threads, model)
     folder = output or _free_name(dataset)
 
     carry_out(
@@ -91,7 +91,7 @@ def _run_study(
 
     loaded = load_study(study, overrides or ())
     folder = folder_for(loaded, output, "-run" if loaded.axes else "")
-    options.use_threads(threads)
+    options.use_threads(threads, loaded.study.model.name)
     carry_out(
         lambda: _computed(loaded.without_sweep(), folder, quiet or as_json),
         folder,

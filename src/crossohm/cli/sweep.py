@@ -31,7 +31,7 @@ def sweep(
 
     loaded = load_study(study, overrides or ())
     executor = executor_for(workers, scheduler, resources)
-    options.use_threads(threads)
+    options.use_threads(threads, loaded.study.model.name)
     folder = folder_for(loaded, output)
 
     def computed() -> Results:

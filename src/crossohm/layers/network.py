@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 #: Entry points that announce front ends: the package that their models come from, and a module that is a `FrontEnd`.
 GROUP = "crossohm.frontends"
 #: Those of ours, as ``pyproject.toml`` announces them: also found where crossohm is used without being installed.
-_OURS = {"torch": "crossohm.torch.front_end"}
+_OURS = {"torch": "crossohm.torch.front_end", "keras": "crossohm.keras.front_end"}
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -204,13 +204,20 @@ def network_of(model: Any) -> Calibratable:
     Raises:
         UnsupportedError: no front end is known for such a model.
     """
-    if isinstance(model, Calibratable):
-        return model
-    packages = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
+    return model if isinstance(model, Calibratable) else front_end_of(model).network(model)
+
+
+def front_end_of(model: Any) -> FrontEnd:
+    """The front end for a model.
+
+    Raises:
+        UnsupportedError: no front end is known for such a model.
+    """
     known = _front_ends()
-    for package in packages:
+    for kind in type(model).__mro__:
+        package = kind.__module__.partition(".")[0]
         if package in known:
-            return front_end(package).network(model)
+            return front_end(package)
     raise UnsupportedError(
         f"model of type {type(model).__module__}.{type(model).__qualname__}: there are front ends for models of "
         f"{', '.join(known)}, and for objects with the members of crossohm.layers.network.Calibratable"

@@ -5,20 +5,21 @@
     >>> model_card("digits_cnn").parameters
     6622
 
-A network of yours comes from a factory and a checkpoint, ``load_model("nets.py:make", checkpoint="net.pth")``, or from
-an exported program, ``load_model("net.pt2")``. The weights of ours are safetensors files in this package; the scripts
-that made them are ``examples/train_*.py``. PyTorch is imported when a network is built, not before.
+A network of yours comes from a factory and a checkpoint, ``load_model("nets.py:make", checkpoint="net.pth")``, from an
+exported program, ``load_model("net.pt2")``, or from a file of Keras, ``load_model("net.keras")``. The weights of ours
+are safetensors files in this package; the scripts that made them are ``examples/train_*.py``. PyTorch, or Keras, is
+imported when a network is built, not before.
 """
 
-from crossohm.models._load import FRAMEWORK, Pairing, architecture_names, load_model, model_pairing, trained_on
+from crossohm.models._load import Pairing, architecture_names, framework_of, load_model, model_pairing, trained_on
 from crossohm.models._registry import model_names
 from crossohm.models.card import ModelCard, model_card
 
 __all__ = [
-    "FRAMEWORK",
     "ModelCard",
     "Pairing",
     "architecture_names",
+    "framework_of",
     "load_model",
     "model_card",
     "model_names",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import Any, TypeVar, final
 
 from crossohm._names import load_function, names_function, unknown
 from crossohm.datasets import Preprocessing, read_preprocessing
@@ -14,19 +14,13 @@ from crossohm.errors import DataError, MissingDependencyError, ParameterError, U
 from crossohm.models._registry import load_shipped, model_names
 from crossohm.models.card import model_card
 
-if TYPE_CHECKING:
-    from torch import nn
-
-#: Front end of all networks that `load_model` makes, as `crossohm.layers.network.front_end` knows it.
-FRAMEWORK = "torch"
-
 _RESNETS = {f"resnet{depth}_cifar10": depth for depth in (14, 20, 32, 56)}
 _ATTRIBUTE = "crossohm_pairing"
+#: Files with networks, by their endings, and the package of their framework.
+_FORMATS = {".pt2": "torch", ".keras": "keras", ".h5": "keras", ".hdf5": "keras"}
 _OTHER_FORMATS = {
     ".onnx": "there is no well-kept converter from ONNX to PyTorch modules. Export the network with torch.export to a "
     ".pt2 file, or give its Python factory and a checkpoint",
-    ".h5": "Keras networks need the Keras front end, which does not exist yet",
-    ".keras": "Keras networks need the Keras front end, which does not exist yet",
 }
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
@@ -65,6 +59,14 @@ def trained_on(dataset: str, preprocessing: str | Mapping[str, Any] | Preprocess
     return declare
 
 
+def framework_of(name: str | os.PathLike[str]) -> str:
+    """The package of a network's framework, as `crossohm.layers.network.front_end` knows it, before it is loaded.
+
+    Of a function of yours it is not known; ``"torch"`` is what most return.
+    """
+    return _FORMATS.get(Path(name).suffix.lower(), "torch")
+
+
 def architecture_names() -> tuple[str, ...]:
     """Architectures that `load_model` builds for a checkpoint of yours."""
     return tuple(_RESNETS)
@@ -92,15 +94,16 @@ def load_model(
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
-) -> nn.Module:
+) -> Any:
     """A trained network, in eval mode, on the CPU.
 
     Args:
         name: A shipped network (`model_names`); an architecture (`architecture_names`), which needs a checkpoint;
-            ``"module:function"`` or ``"file.py:function"``, a function of yours that returns a ``torch.nn.Module``; or
-            a file ``.pt2`` written by ``torch.export.save``.
-        checkpoint: File with the weights (state dictionary): ``.safetensors``, or written by ``torch.save``. Read
-            without executing it. Not for shipped networks and exported programs, which have theirs.
+            ``"module:function"`` or ``"file.py:function"``, a function of yours that returns a ``torch.nn.Module`` or a
+            ``keras.Model``; a file ``.pt2`` written by ``torch.export.save``; or a file ``.keras`` or ``.h5`` of Keras.
+        checkpoint: File with the weights (state dictionary): ``.safetensors``, or written by ``torch.save``; for a
+            ``keras.Model`` one written by ``save_weights``. Read without executing it. Not for shipped networks and
+            files of networks, which have theirs.
         options: Keyword arguments for the function of yours.
 
     Raises:
@@ -108,7 +111,7 @@ def load_model(
         ParameterError: a checkpoint is missing, or has no use; options have no use.
         DataError: a file is damaged or belongs to another network, or a function fails; says what differs.
         UnsupportedError: a file format that cannot be read; says what can.
-        MissingDependencyError: PyTorch is not installed.
+        MissingDependencyError: PyTorch, or Keras, is not installed.
     """
     text = os.fspath(name)
     if options and not names_function(text):
@@ -117,6 +120,12 @@ def load_model(
         _refuse_checkpoint(text, checkpoint)
         return load_shipped(text)
     network = _build(text, checkpoint, dict(options or {}))
+    if _is_of("keras", network):
+        if checkpoint is not None:
+            from crossohm.models.keras.files import load_weights
+
+            load_weights(network, Path(checkpoint), text)
+        return network
     if checkpoint is not None:
         from crossohm.models.torch.checkpoint import load_checkpoint
 
@@ -124,18 +133,23 @@ def load_model(
     return network.eval()
 
 
-def _build(name: str, checkpoint: Any, options: dict[str, Any]) -> nn.Module:
+def _is_of(package: str, network: Any) -> bool:
+    """True if a class of a network comes from ``package``."""
+    return any(kind.__module__.partition(".")[0] == package for kind in type(network).__mro__)
+
+
+def _build(name: str, checkpoint: Any, options: dict[str, Any]) -> Any:
     """The network without the weights of the checkpoint."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError("PyTorch", "torch", f"The network {name!r}") from None
+    if framework_of(name) == "keras":
+        _refuse_checkpoint(name, checkpoint)
+        return _of_keras(name)
     if name in _RESNETS:
         if checkpoint is None:
             raise ParameterError(
                 "checkpoint", None, f"{name} is an architecture without weights of ours",
                 remedy="Give the file of its weights",
             )  # fmt: skip
+        _require_torch(name)
         from crossohm.models.torch.resnet_cifar10 import ResNetCifar10
 
         return ResNetCifar10(_RESNETS[name])
@@ -143,27 +157,41 @@ def _build(name: str, checkpoint: Any, options: dict[str, Any]) -> nn.Module:
         return _call(name, options)
     _file_format(name)
     _refuse_checkpoint(name, checkpoint)
+    _require_torch(name)
     from crossohm.models.torch.exported import read_exported
 
     return read_exported(Path(name))
 
 
-def _call(name: str, options: dict[str, Any]) -> nn.Module:
-    from torch import nn
+def _require_torch(name: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError("PyTorch", "torch", f"The network {name!r}") from None
 
+
+def _of_keras(name: str) -> Any:
+    try:
+        from crossohm.models.keras.files import read_network
+    except ImportError:
+        raise MissingDependencyError("Keras", "keras", f"The network {name!r}") from None
+    return read_network(Path(name))
+
+
+def _call(name: str, options: dict[str, Any]) -> Any:
     try:
         found = load_function(name)(**options)
     except DataError:
         raise
     except (Exception, SystemExit) as error:  # the function is anyone's and may raise anything
         raise DataError(f"model {name!r}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, nn.Module):
-        raise DataError(f"model {name!r}: returned a {type(found).__name__}, not a torch.nn.Module")
+    if not (_is_of("torch", found) or _is_of("keras", found)) or not callable(found):
+        raise DataError(f"model {name!r}: returned a {type(found).__name__}, not a torch.nn.Module or a keras.Model")
     return found
 
 
 def _file_format(name: str) -> None:
-    """Accept names of ``.pt2`` files.
+    """Accept names of files that hold networks.
 
     Raises:
         UnsupportedError: another known format.
@@ -174,7 +202,7 @@ def _file_format(name: str) -> None:
         raise UnsupportedError(f"{name}: {_OTHER_FORMATS[suffix]}")
     if suffix in (".pth", ".pt", ".safetensors"):
         raise UnsupportedError(f"{name}: holds weights, not a network. Pass it as checkpoint, and a factory as model")
-    if suffix != ".pt2":
+    if suffix not in _FORMATS:
         raise unknown("model", name, (*model_names(), *_RESNETS), "network")
 
 

@@ -70,7 +70,7 @@ class HeldMatrix(HeldArrays):
 
     def multiplier(self, contraction: DifferentiableContraction) -> Multiply:
         """`product` for several inputs in a row: parameters are looked at only once."""
-        matrix = self.form()
+        matrix, self._passing = self.form(), ()  # what was to be loaded is here
         traced = any(backend_of(value).is_traced(value) for value in self._values().values())
         multiply = (self._compiled_product if traced else self._present_product)(contraction, matrix)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.keras.conversion.batchnorm import fold_batchnorm
 from crossohm.keras.conversion.copies import copy_of
 from crossohm.keras.conversion.kinds import ANALOG_KINDS
 from crossohm.keras.conversion.places import analog_places, is_layer, places, sites
@@ -15,7 +16,14 @@ from crossohm.keras.conversion.report import conversion_report, require_layers
 from crossohm.keras.layers.conv import ConvolutionLayer
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.array_layer import Gradient, Sync
-from crossohm.layers.conversion import Conversion, HardwareChoice, conversions, hardware_of_layers
+from crossohm.layers.conversion import (
+    Conversion,
+    HardwareChoice,
+    conversions,
+    folding_obstacle,
+    hardware_of_layers,
+    known_foldings,
+)
 from crossohm.layers.given import users_level, warn_of_edits
 
 
@@ -23,6 +31,7 @@ def from_keras(
     model: Any,
     params: HardwareChoice = None,
     bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
+    fuse_batchnorm: bool | None = None,
     *,
     seed: int | None = None,
     sync: Sync = "auto",
@@ -41,6 +50,9 @@ def from_keras(
             model and a dot. An entry may be a list with one description per array, or, for layers with several
             matrices, a list with such a list for each. For a single layer, a list is such an entry.
         bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above.
+        fuse_batchnorm: Fold BatchNorm into the layer before it wherever the graph proves that the model stays the same
+            at inference; an identity takes its place. None: where the hardware was calibrated so (`crossohm.calibrate`
+            does by default), and nowhere else.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when variables have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -55,16 +67,17 @@ def from_keras(
         several times stays one layer, with one set of arrays. The model is not compiled.
 
     Raises:
-        ParameterError: ``model`` is no layer or model, a list has the wrong length, or the hardware description
-            contradicts itself.
+        ParameterError: ``model`` is no layer or model, a list has the wrong length, the hardware description
+            contradicts itself, or it was calibrated with BatchNorm folded and ``fuse_batchnorm`` is False.
         UnknownNameError: a pattern matches no layer.
         UnsupportedError: a class of one's own cannot be rebuilt; says what it lacks.
 
     Warns:
         RuntimeWarning: calibrated hardware lacks some layers of the model, or layers with matrix products stay digital
-            because no analog kind stands for them.
+            because no analog kind stands for them, or BatchNorm that should be folded stays digital.
     """
     require_layers(model)
+    model = _folded(model, params, fuse_batchnorm)
     found = sites(model)
     chosen = conversions(list(found), params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
@@ -153,6 +166,16 @@ def reinitialize(model: Any, seed: int | None = None, params: HardwareChoice = N
     warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
     for name, layer in layers.items():
         layer.reinitialize(seed, given.get(name))
+
+
+def _folded(model: Any, params: Any, fuse: bool | None) -> Any:
+    """The model with BatchNorm folded where the caller, or hardware that was calibrated so, asks for it."""
+    layers = sites(model)
+    known = known_foldings(list(layers), params, fuse)
+    if known is None:
+        return model
+    by_layer = {id(layer): known[name] for name, layer in layers.items()}
+    return fold_batchnorm(model, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
 
 
 def _listed(layers: Mapping[str, Any], expand_nested: bool) -> list[Any]:

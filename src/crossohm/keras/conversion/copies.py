@@ -14,6 +14,7 @@ from crossohm.errors import CrossOhmError, UnsupportedError
 from crossohm.keras.conversion.places import children
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.loading import first_line
+from crossohm.layers.array_layer import is_folded
 
 #: Given a layer, what takes its place in the copy, or None: a copy of it.
 Substitute = Callable[[Any], Any]
@@ -115,7 +116,8 @@ class _Copier:
 
 
 def _call(layer: Any, *arguments: Any, **options: Any) -> Any:
-    return layer(*arguments, **options)
+    """A call as in the original; an identity has no options."""
+    return layer(*arguments) if type(layer) is keras.layers.Identity else layer(*arguments, **options)
 
 
 def _is_functional(model: Any) -> bool:
@@ -165,6 +167,8 @@ def _take_state(layer: Any, twin: Any) -> None:
         own.assign(np.array(keras.ops.convert_to_numpy(given)))
     if hasattr(twin, "finalize_state"):
         twin.finalize_state()
+    if is_folded(layer):
+        twin.batchnorm_folded = True
 
 
 def _not_rebuilt(layer: Any, reason: str) -> UnsupportedError:
@@ -181,11 +185,10 @@ def _same_chip(layer: AnalogLayer) -> AnalogLayer:
     if layer.built:
         original: Any = layer
         twin.build_from_config(original.get_build_config())
+        _take_state(layer, twin)  # inner layers have weights as well
         store: dict[str, Any] = {}
         layer.save_own_variables(store)
         twin.load_own_variables({key: np.array(keras.ops.convert_to_numpy(value)) for key, value in store.items()})
-    if getattr(layer, "batchnorm_folded", False):
-        twin.batchnorm_folded = True
     return twin
 
 

@@ -25,9 +25,9 @@ class AnalogCell(AnalogRecurrent):
         """
         if keras.backend.backend() != "torch":
             raise UnsupportedError(
-                f"{type(self).__name__} {self.name!r} in a loop of {keras.backend.backend()}: a cell looks at its arrays "
-                "in every step, which compiled loops do not allow. Convert a keras.layers.RNN of one cell, or use "
-                f"{type(self).__name__.removesuffix('Cell')}"
+                f"{type(self).__name__} {self.name!r} in a loop of {keras.backend.backend()}: a cell looks at its "
+                "arrays in every step, which compiled loops do not allow. Convert a keras.layers.RNN of one cell, or "
+                f"use {type(self).__name__.removesuffix('Cell')}"
             )
         return super().get_dropout_mask(step_input)  # type: ignore[misc]
 

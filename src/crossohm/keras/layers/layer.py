@@ -15,7 +15,7 @@ from crossohm.chain.intake import chip_seed
 from crossohm.errors import UnsupportedError
 from crossohm.keras.arrays.compiled import tensor_of
 from crossohm.keras.arrays.held import HeldMatrix
-from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, is_folded
 from crossohm.layers.given import Given
 from crossohm.layers.hardware import (
     Hardware,
@@ -54,6 +54,7 @@ class AnalogLayer(ArrayLayer):
             name of the layer.
         sync: What happens when variables have changed since the arrays were written, see `sync`.
         gradient: Which derivative training uses, see `gradient`.
+        batchnorm_folded: A BatchNorm was folded into the weights, see `crossohm.keras.from_keras`.
         **layer: What the Keras layer takes; ``dropout_seed`` is what it calls ``seed``.
 
     Raises:
@@ -81,12 +82,13 @@ class AnalogLayer(ArrayLayer):
         core_name: str | None = None,
         sync: Sync = "auto",
         gradient: Gradient = "programmed",
+        batchnorm_folded: bool = False,
         **layer: Any,
     ) -> None:
         if DROPOUT_SEED in layer:
             layer["seed"] = layer.pop(DROPOUT_SEED)
         super().__init__(**layer)
-        self.sync, self.gradient = sync, gradient
+        self.sync, self.gradient, self.batchnorm_folded = sync, gradient, batchnorm_folded
         self._present, self._rows = (), self._checked_rows(bias_rows)
         self._params, self._given = own_hardware(params), Given(params)
         self._seed, self._core_name = chip_seed(seed), self.name if core_name is None else core_name
@@ -150,6 +152,7 @@ class AnalogLayer(ArrayLayer):
                 f"got {type(layer).__name__}; convert a whole model with crossohm.keras.from_keras"
             )
         hardware = {"params": params, "bias_rows": bias_rows, "seed": seed, "core_name": core_name}
+        hardware["batchnorm_folded"] = is_folded(layer)
         analog = cls(**_own_names(_configuration(layer), layer), **hardware, **choices)
         _take_weights(analog, layer)
         if analog.built:
@@ -168,6 +171,8 @@ class AnalogLayer(ArrayLayer):
         if DROPOUT_SEED in config:
             config["seed"] = config.pop(DROPOUT_SEED)
         layer = self.digital_type(**config)
+        if self.batchnorm_folded:
+            layer.batchnorm_folded = True
         _take_weights(layer, self)
         if physical_weights:
             for name, value in self._held_values().items():
@@ -265,6 +270,7 @@ class AnalogLayer(ArrayLayer):
             "core_name": self._core_name,
             "sync": self.sync,
             "gradient": self.gradient,
+            "batchnorm_folded": self.batchnorm_folded,
         }
 
     def get_config(self) -> dict[str, Any]:

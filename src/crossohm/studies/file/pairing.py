@@ -10,7 +10,7 @@ from crossohm.models import model_names, model_pairing
 from crossohm.models.pairing import model_for
 from crossohm.studies.file.sections import DatasetSection, Study
 
-_OWN_FILES = (".pt2", ".npz")
+_OWN_FILES = (".pt2", ".keras", ".h5", ".hdf5", ".npz")
 
 
 def network_name(study: Study, folder: Path) -> str:

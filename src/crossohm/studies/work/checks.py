@@ -20,7 +20,7 @@ from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
 from crossohm.layers.hardware import descriptions
 from crossohm.layers.network import front_end
-from crossohm.models import FRAMEWORK
+from crossohm.models import framework_of
 from crossohm.params import CoreStyle, CrossSimParameters
 from crossohm.studies.file.axes import combinations
 from crossohm.studies.file.idle_axes import IdleAxes, Layers
@@ -102,7 +102,8 @@ def check_study(loaded: LoadedStudy, session: Session | None = None, *, elsewher
     with _placed(loaded, "plugins"):
         session.start(loaded.study.plugins)
     with _placed(loaded, "run.device"):
-        front_end(FRAMEWORK).require_device(loaded.study.run.device, "run.device", here=not elsewhere)
+        framework = front_end(framework_of(loaded.study.model.name or ""))
+        framework.require_device(loaded.study.run.device, "run.device", here=not elsewhere)
     axes, impossible = IdleAxes(loaded.axes), dict[int, StudyError]()
     built: dict[str, CrossOhmError | None] = {}
     settings = list(combinations(loaded.axes))

@@ -17,8 +17,8 @@ from crossohm.calibration import Calibration, calibrate
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware
-from crossohm.layers.network import Network, Progress, front_end, silent
-from crossohm.models import FRAMEWORK, load_model
+from crossohm.layers.network import Network, Progress, front_end_of, silent
+from crossohm.models import load_model
 from crossohm.params import CrossSimParameters
 from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.file.sections import DatasetSection, Study
@@ -90,11 +90,10 @@ class Session:
         def load() -> Network:
             model, run = study.model, study.run
             device = self.device or run.device
-            framework = front_end(FRAMEWORK)
+            name = network_name(study, self.folder)
+            loaded = load_model(name, checkpoint=self._checkpoint(study), options=model.options)
+            framework = front_end_of(loaded)
             framework.require_device(device, "run.device")
-            loaded = load_model(
-                network_name(study, self.folder), checkpoint=self._checkpoint(study), options=model.options
-            )
             return framework.network(loaded, run.batch_size, fold_batchnorm=model.fold_batchnorm, device=device)
 
         return self._once("network", self._network_key(study), load)
