@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final
+from typing import Any, NoReturn, Protocol, final
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain import split
 from crossohm.chain.dtypes import joint_dtype
 from crossohm.chain.lowering.following import Following
+from crossohm.chain.lowering.wires import has_effective_matrix
 from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
 from crossohm.keras.arrays.compiled import CompiledArrays
+from crossohm.layers.convolution import with_all_cells
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.layout import Layout
 from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings, programmed_product
+from crossohm.layers.wires import through_wires
 
 #: A product with inputs ``(batch, features, *positions)``; ``rng``, if given, takes the place of the layer's draws.
 Multiply = Callable[..., Array]
@@ -81,6 +84,8 @@ class HeldMatrix(HeldArrays):
         with self._backend.eager():  # also in a function that is compiled for other things than the parameters
             core, chain = self.core, self._layer.gradient == "chain"
         held = None if chain else self.read_for_inputs(core)
+        if self._layer.gradient == "wires":
+            matrix, contraction = through_wires(core, matrix), with_all_cells(contraction)
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None else rng
@@ -95,6 +100,8 @@ class HeldMatrix(HeldArrays):
     def _compiled_product(self, contraction: DifferentiableContraction, matrix: Array) -> Multiply:
         """A product in a function that is being compiled."""
         plan, held, how = self._compiled_plan(contraction)
+        if self._layer.gradient == "wires" and any(has_effective_matrix(block.params) for block in self.built.blocks):
+            matrix = backend_of(matrix).with_gradient(_itself, _refused, (matrix,), ())
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None and plan.needs_draw else rng
@@ -170,3 +177,14 @@ class HeldMatrix(HeldArrays):
             return split((plan, np.zeros(0, like.dtype), followings(core, plan)))
         matrix = core.effective_matrix() if gradient == "wires" else core.get_matrix()
         return split((plan, np.asarray(matrix, like.dtype), ()))
+
+
+def _itself(matrix: Array) -> Array:
+    return matrix
+
+
+def _refused(grad: Array) -> NoReturn:
+    raise UnsupportedError(
+        "gradient = 'wires' in a function that is compiled: the networks are solved on the host; train on the PyTorch "
+        "backend, or on TensorFlow with model.compile(run_eagerly=True), or set layer.gradient = 'programmed'"
+    )
