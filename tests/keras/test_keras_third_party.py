@@ -1,4 +1,4 @@
-"""A network that others trained, from its HDF5 file: the published accuracy, kept on 8-bit hardware, on every backend."""
+"""A network that others trained, from its file: the published accuracy, kept on 8-bit hardware, on every backend."""
 
 from __future__ import annotations
 

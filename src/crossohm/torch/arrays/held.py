@@ -74,6 +74,9 @@ class HeldMatrix(HeldArrays):
     def _programmed(
         self, core: AnalogCore, contraction: DifferentiableContraction, matrix: Tensor | None, x: Tensor
     ) -> Tensor:
+        if matrix is None and not (x.requires_grad and torch.is_grad_enabled()) and not is_transforming():
+            return self.multiply(core, contraction, x)
+
         def multiply(x: Tensor, _: None) -> Tensor:
             return self.multiply(core, contraction, x)
 
