@@ -14,8 +14,8 @@ from crossohm import AnalogCore
 from crossohm.backends import backend_of
 from crossohm.chain import join, split
 from crossohm.errors import UnsupportedError
-from crossohm.layers.convolution import Convolution
-from crossohm.layers.grouped import GroupedConvolution
+from crossohm.layers.maps.convolution import Convolution
+from crossohm.layers.maps.grouped import GroupedConvolution
 from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE
 
 RNG = np.random.default_rng(5)

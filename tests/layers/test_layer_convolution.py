@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from crossohm import AnalogCore, CrossSimParameters
 from crossohm.backends import backend_of
 from crossohm.backends.convolution import Steps
-from crossohm.layers.convolution import Convolution, block_diagonal, diagonal_blocks
-from crossohm.layers.grouped import GroupedConvolution
+from crossohm.layers.maps.convolution import Convolution, block_diagonal, diagonal_blocks
+from crossohm.layers.maps.grouped import GroupedConvolution
 
 jax = pytest.importorskip("jax")
 NATIVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

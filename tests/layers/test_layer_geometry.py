@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from crossohm import ParameterError
 from crossohm.backends import backend_of
 from crossohm.backends.convolution import Steps
-from crossohm.layers.geometry import Margins, keras_margins, spread, torch_margins, transposed_margins
+from crossohm.layers.maps.geometry import Margins, keras_margins, spread, torch_margins, transposed_margins
 
 RNG = np.random.default_rng(5)
 

@@ -10,8 +10,8 @@ from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relat
 
 from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
 from crossohm.costs.occupancy import hardware_report
-from crossohm.layers.convolution import Convolution
-from crossohm.layers.grouped import GroupedConvolution
+from crossohm.layers.maps.convolution import Convolution
+from crossohm.layers.maps.grouped import GroupedConvolution
 from crossohm.torch import AnalogConv1d, AnalogConv2d, TorchNetwork, from_torch
 
 DEPTHWISE = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4}

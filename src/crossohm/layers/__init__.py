@@ -1,6 +1,5 @@
 """What analog layers are in every framework: where parameters lie, how products run, what users choose by name."""
 
-from crossohm.layers.einsum import ProductEquation
 from crossohm.layers.layout import Layout, Placement, View
 from crossohm.layers.layouts import (
     Blocks,
@@ -12,6 +11,7 @@ from crossohm.layers.layouts import (
     recurrent,
     shared,
 )
+from crossohm.layers.maps.einsum import ProductEquation
 
 __all__ = [
     "Blocks",

@@ -16,9 +16,9 @@ from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
 from crossohm.keras.arrays.compiled import CompiledArrays
-from crossohm.layers.convolution import with_all_cells
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.layout import Layout
+from crossohm.layers.maps.convolution import with_all_cells
 from crossohm.layers.product import DifferentiableContraction, chain_product, followed, followings, programmed_product
 from crossohm.layers.wires import through_wires
 

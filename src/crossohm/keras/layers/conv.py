@@ -9,11 +9,11 @@ import keras
 from crossohm.backends import Array
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.keras.layers.weighted import WeightedLayer
-from crossohm.layers.convolution import Convolution
-from crossohm.layers.geometry import Margins, keras_margins, keras_transposed_margins, spread
-from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_depths, kernel_of_taps, kernel_of_taps_transposed
+from crossohm.layers.maps.convolution import Convolution
+from crossohm.layers.maps.geometry import Margins, keras_margins, keras_transposed_margins, spread
+from crossohm.layers.maps.grouped import GroupedConvolution
 
 #: How the groups of a convolution can be stored.
 GROUPINGS = ("dense", "per_group")

@@ -10,8 +10,8 @@ from crossohm.backends import Array
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.keras.arrays.compiled import tensor_of
 from crossohm.keras.layers.biased import BiasedLayer, dtype_of, with_ones
-from crossohm.layers.einsum import ProductEquation
 from crossohm.layers.layout import Layout
+from crossohm.layers.maps.einsum import ProductEquation
 
 
 class EquationLayer(BiasedLayer):

@@ -8,10 +8,10 @@ import keras
 
 from crossohm.backends import Array
 from crossohm.keras.layers.conv import ConvolutionLayer
-from crossohm.layers.convolution import Convolution
-from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import convolutional, kernel_of_depths, kernel_of_taps
+from crossohm.layers.maps.convolution import Convolution
+from crossohm.layers.maps.grouped import GroupedConvolution
 
 
 class AnalogSeparableConvolution(ConvolutionLayer):

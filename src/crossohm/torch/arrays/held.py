@@ -13,8 +13,8 @@ from crossohm.backends import backend_of
 from crossohm.backends.torch_gradient import is_transforming
 from crossohm.chain import AnalogCore
 from crossohm.chain.dtypes import output_dtype
-from crossohm.layers.convolution import Convolution, with_all_cells
 from crossohm.layers.held_matrix import HeldArrays
+from crossohm.layers.maps.convolution import Convolution, with_all_cells
 from crossohm.layers.product import DifferentiableContraction, chain_product, has_common_range, programmed_product
 from crossohm.layers.wires import through_wires
 from crossohm.torch.tracing import untraced

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossohm.errors import ParameterError, ShapeError
-from crossohm.layers.convolution import Convolution
-from crossohm.layers.geometry import Margins, torch_margins
-from crossohm.layers.grouped import GroupedConvolution
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_outputs
+from crossohm.layers.maps.convolution import Convolution
+from crossohm.layers.maps.geometry import Margins, torch_margins
+from crossohm.layers.maps.grouped import GroupedConvolution
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]

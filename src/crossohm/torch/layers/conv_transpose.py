@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossohm.layers.geometry import spread, transposed_margins
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import View
 from crossohm.layers.layouts import kernel_of_inputs
+from crossohm.layers.maps.geometry import spread, transposed_margins
 from crossohm.torch.layers.conv import ConvolutionLayer, Size
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from crossohm.chain import Dense
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.layers.array_layer import checked_rows
-from crossohm.layers.gates import Gates, State
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import CellParameters, dense
-from crossohm.layers.recurrence import RecurrentCell, Step
+from crossohm.layers.recurrent.gates import Gates, State
+from crossohm.layers.recurrent.recurrence import RecurrentCell, Step
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.layers.layer import AnalogLayer
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from crossohm.layers.gates import State
-from crossohm.layers.recurrence import Step
+from crossohm.layers.recurrent.gates import State
+from crossohm.layers.recurrent.recurrence import Step
 
 
 @final

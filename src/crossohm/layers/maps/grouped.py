@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import final
 
 from crossohm.backends import Array, backend_of
-from crossohm.layers.convolution import Convolution, ConvolutionPiece
+from crossohm.layers.maps.convolution import Convolution, ConvolutionPiece
 
 
 @final

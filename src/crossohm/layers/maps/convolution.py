@@ -56,7 +56,7 @@ class Convolution:
 
     @property
     def row_groups(self) -> int:
-        """One: all groups share arrays (see `crossohm.layers.grouped` for arrays of their own)."""
+        """One: all groups share arrays (see `crossohm.layers.maps.grouped` for arrays of their own)."""
         return 1
 
     def row_group(self, index: int) -> Convolution:

@@ -1,0 +1,1 @@
+"""Recurrent cells: their gates, and a step of time."""
