@@ -439,3 +439,29 @@ def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
     parts = backend_of(value).parted(value, 3)
     assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
     np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)
+
+
+# --- calls of the host ------------------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("stale", [True, False])
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_host_is_called_where_something_is_stale_and_only_there(library: str, stale: bool, traced: bool) -> None:
+    """Also in functions that are compiled, once and for both cases."""
+    calls = []
+
+    def work(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        calls.append(x)
+        return (2 * np.asarray(x), np.arange(3, dtype=np.float32))
+
+    def renewed(flag: Any, x: Any) -> Any:
+        return backend_of(x).renewed(flag, (x, x[:3]), work, (x,))
+
+    flag, x = LIBRARIES[library](np.array(stale)), LIBRARIES[library](X)
+    compilers: dict[str, Callable[..., Any]] = {"jax": jax.jit, "tensorflow": tf.function}
+    run = compilers[library](renewed) if traced and library in compilers else renewed
+    first, second = run(flag, x)
+    np.testing.assert_array_equal(host(first), 2 * X if stale else X)
+    np.testing.assert_array_equal(host(second), np.arange(3) if stale else X[:3])
+    assert len(calls) == int(stale)

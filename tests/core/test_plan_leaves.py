@@ -253,3 +253,26 @@ def test_leaves_handed_out_are_not_written_on() -> None:
     core @ np.ones(6)
     core[1, 1] = 0.0
     assert all(map(np.array_equal, leaves, kept))
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_plan_moves_to_another_device_without_being_lowered_again(
+    style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Structure and shapes as they are, every leaf on the device of the inputs."""
+    matrix = np.random.default_rng(0).uniform(-1, 1, (5, 4))
+    core = core_on(matrix, STYLES[style], CONVERTERS, READ_NOISE)
+    structure, leaves = split(core.plan(torch.ones(4)))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("lowered again")
+
+    monkeypatch.setattr("crossohm.chain.lowering.lowered.lower", refuse)
+    again, moved = split(core.plan(torch.ones(4, device="meta")))
+    assert again == structure
+    assert [(leaf.shape, leaf.dtype) for leaf in moved] == [(leaf.shape, leaf.dtype) for leaf in leaves]
+    assert {leaf.device.type for leaf in moved} == {"meta"}
+    assert {leaf.device.type for leaf in leaves} == {"cpu"}

@@ -184,7 +184,10 @@ class Backend(Protocol):
         """
 
     def key(self, like: Array) -> tuple[Any, ...]:
-        """What a plan's numbers depend on: library, dtype and device of ``like``."""
+        """What a plan's numbers depend on: library, dtype and, where libraries tell them apart, device of ``like``."""
+
+    def move(self, value: Array, like: Array) -> Array:
+        """``value``, in its own dtype, on the device of ``like``."""
 
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         """The generator for one operation on ``x``: ``rng``, or the default where none is given.

@@ -10,7 +10,7 @@ import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 
-from crossohm.backends import Array, convolution
+from crossohm.backends import Array, Work, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint, halves
 from crossohm.backends.quantile import between
@@ -148,6 +148,10 @@ class CupyBackend:
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("cupy", like.dtype.name, like.device.id)
 
+    def move(self, value: Array, like: Array) -> Array:
+        with like.device:
+            return cupy.array(value)
+
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return int(host.integers(2**63)) if rng is None else rng
 
@@ -163,6 +167,12 @@ class CupyBackend:
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         return convolution.taps_of(xp, x, taps, steps)
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        if not stale:
+            return kept
+        found = work(*map(cupy.asnumpy, inputs))
+        return tuple(self.asarray(value, like) for value, like in zip(found, kept, strict=True))
 
     def stream(self, rng: Any) -> CupyStream:
         return CupyStream(cupy.random.default_rng(rng))

@@ -173,6 +173,9 @@ class JaxBackend:
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("jax", str(like.dtype))
 
+    def move(self, value: Array, like: Array) -> Array:
+        return value
+
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         if rng is None and not self.is_traced(x):
             return jax.random.key(int(host.integers(2**63)))

@@ -11,7 +11,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from crossohm.backends import Array, convolution
+from crossohm.backends import Array, Work, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint, halves
 from crossohm.backends.quantile import between
@@ -175,6 +175,9 @@ class NumpyBackend:
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("numpy", like.dtype)
 
+    def move(self, value: Array, like: Array) -> Array:
+        return value
+
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return host if rng is None else rng
 
@@ -190,6 +193,9 @@ class NumpyBackend:
 
     def taps_of(self, x: Array, taps: tuple[int, ...], steps: Steps) -> Array:
         return convolution.taps_of(xp, x, taps, steps)
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        return tuple(map(np.asarray, work(*inputs))) if stale else kept
 
     def stream(self, rng: Any) -> NumpyStream:
         return NumpyStream(np.random.default_rng(rng))

@@ -214,6 +214,9 @@ class TensorflowBackend:
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("tensorflow", like.dtype.name)
 
+    def move(self, value: Array, like: Array) -> Array:
+        return value
+
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return rng
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn import grad as gradients
 
-from crossohm.backends import Array, beyond
+from crossohm.backends import Array, Work, beyond
 from crossohm.backends.convolution import Steps
 from crossohm.backends.quantile import between
 from crossohm.backends.torch_fingerprint import digest, fingerprint
@@ -201,6 +201,9 @@ class TorchBackend:
     def key(self, like: Array) -> tuple[Any, ...]:
         return ("torch", like.dtype, like.device)
 
+    def move(self, value: Array, like: Array) -> Array:
+        return value.to(like.device)
+
     def operation_rng(self, rng: Any, host: np.random.Generator, x: Array) -> Any:
         return rng
 
@@ -222,6 +225,12 @@ class TorchBackend:
         for axis, (count, stride, step) in enumerate(zip(taps, steps.stride, steps.dilation, strict=True), start=2):
             x = x.unfold(axis, step * (count - 1) + 1, stride)[..., ::step]
         return x.movedim(1, 1 + len(taps))
+
+    def renewed(self, stale: Array, kept: tuple[Array, ...], work: Work, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        if not stale:
+            return kept
+        found = work(*(value.detach().cpu().numpy() for value in inputs))
+        return tuple(self.asarray(value, like) for value, like in zip(found, kept, strict=True))
 
     def stream(self, rng: Any) -> TorchStream:
         if isinstance(rng, torch.Tensor) and rng.shape == (2,) and not rng.is_floating_point():

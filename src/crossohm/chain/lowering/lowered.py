@@ -20,8 +20,11 @@ from crossohm.chain.programming.parts import Block
 from crossohm.chain.programming.record import Programmed
 from crossohm.chain.programming.state import CoreState
 from crossohm.chain.running.core_plan import CorePlan
+from crossohm.chain.running.leaves import join, split
 from crossohm.chain.running.plan import Plan
 
+#: Place of the device in what `Backend.key` says; libraries without devices of their own have none.
+_DEVICE = 2
 #: Makes the plan to run of the plan of a block.
 Amend = Callable[[Plan, Block], Plan]
 
@@ -72,7 +75,7 @@ class Lowered:
     ) -> CorePlan:
         """The plan for inputs of the library, dtype and device of ``like``; see `lower`."""
         key = (operation, contraction, tapped, solves, *backend_of(like).key(like))
-        known = self._plans.get(key)
+        known = self._plans.get(key) or self._moved(key, like)
         if known is None:
             state, axis = self.state, operation.axis
             with backend_of(like).eager():
@@ -90,6 +93,18 @@ class Lowered:
             )
             known = self._plans[key] = (plan, nothing)
         return known[0]
+
+    def _moved(self, key: tuple[Any, ...], like: Array) -> tuple[CorePlan, Array] | None:
+        """A plan that was lowered for another device of the same library, with its leaves on that of ``like``."""
+        backend = backend_of(like)
+        device = len(key) - len(backend.key(like)) + _DEVICE
+        for other, (plan, nothing) in self._plans.items():
+            if len(other) > device and other[:device] == key[:device]:
+                structure, leaves = split(plan)
+                moved = join(structure, [backend.move(leaf, like) for leaf in leaves])
+                self._plans[key] = (moved, backend.move(nothing, like))
+                return self._plans[key]
+        return None
 
     def _records(self, operation: Operation, like: Array, solves: bool) -> tuple[Programmed, ...]:
         """The arrays that are lowered: as programmed, or with their wires, a set-up that all other plans share."""
