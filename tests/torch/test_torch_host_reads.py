@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from crossohm.backends.torch import TorchBackend
+from crossohm.errors import ShapeError
 from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, STYLES, hardware
-from crossohm.torch import analog_modules, from_torch
+from crossohm.torch import analog_modules, from_torch, to_torch
 
 WITHIN = {"core.mapping.inputs.mvm.min": -4.0, "core.mapping.inputs.mvm.max": 4.0}
 SAR = {
@@ -45,7 +48,14 @@ class HostReads(TorchDispatchMode):
 
 @contextmanager
 def counted() -> Iterator[HostReads]:
-    with HostReads() as reads:
+    listed = torch.Tensor.tolist
+
+    def tolist(value: torch.Tensor) -> Any:  # which is no operation that is dispatched
+        reads.count += 1
+        return listed(value)
+
+    with HostReads() as reads, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "tolist", tolist)
         yield reads
 
 
@@ -90,3 +100,67 @@ def test_following_the_parameters_reads_each_of_them_once() -> None:
     with counted() as reads:
         analog(X)
     assert reads.count == len(list(analog.parameters()))
+
+
+# --- on an accelerator ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors on this machine's processor count as on an accelerator."""
+    monkeypatch.setattr(TorchBackend, "on_accelerator", lambda self, value: True)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_a_pass_on_an_accelerator_waits_once() -> None:
+    """Whatever the number of parameters; layers used by themselves look at theirs."""
+    analog = analog_of("balanced", "converters", "auto")
+    for _ in range(2):
+        with counted() as reads:
+            analog(X)
+        assert reads.count == 1
+    with counted() as reads:
+        analog[0](X)
+    assert reads.count == 2
+
+
+@pytest.mark.usefixtures("accelerated")
+@pytest.mark.parametrize("how", ["data", "in place", "exchanged", "during the pass"])
+def test_what_is_seen_together_is_what_each_layer_would_see(how: str) -> None:
+    """Changes between passes in any way, and during a pass by torch's own operations."""
+    analog, plain = analog_of("balanced", "ideal", "auto"), network()
+
+    def change(model: nn.Module) -> None:
+        weight = model[-1].weight
+        if how == "data":
+            weight.data.mul_(0.5)
+        elif how == "exchanged":
+            model[-1].weight = nn.Parameter(weight.detach() * 0.5)
+        else:
+            with torch.no_grad():
+                weight.mul_(0.5)
+
+    if how == "during the pass":
+        analog[0].register_forward_hook(lambda *_: change(analog))
+    else:
+        change(analog)
+    change(plain)
+    torch.testing.assert_close(analog(X), plain(X), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_looking_together_survives_copies_and_leaves_nothing_behind() -> None:
+    analog = analog_of("balanced", "ideal", "auto")
+    twin = copy.deepcopy(analog)
+    with torch.no_grad():
+        twin[0].weight.mul_(0.5)
+    assert not torch.equal(twin(X), analog(X))
+    with counted() as reads:
+        twin(X)
+    assert reads.count == 1
+    plain = to_torch(twin)
+    assert not plain._forward_pre_hooks
+    assert not plain._forward_hooks
+    with pytest.raises(ShapeError):
+        analog(X[:, :1])
+    assert all(matrix.glance is None for layer in analog_modules(analog) for matrix in layer.matrices)

@@ -5,6 +5,7 @@ Torch's version counter does not see changes through ``parameter.data``, so the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -22,11 +23,31 @@ def fingerprint(value: Tensor) -> int:
     return total if rest is None else (total * BASE + _weighted_sum(rest)) & MASK
 
 
+def fingerprints(values: Sequence[Tensor]) -> list[int]:
+    """Those of several tensors: the host waits once for all that lie on one device."""
+    sums = [_sums(value) for value in values]
+    numbers: dict[torch.device, Iterator[int]] = {}
+    for device in dict.fromkeys(value.device for value in values):
+        here = [one for value, own in zip(values, sums, strict=True) if value.device == device for one in own]
+        numbers[device] = iter(torch.stack(here).tolist())
+    return [_total(value, [next(numbers[value.device]) for _ in own]) for value, own in zip(values, sums, strict=True)]
+
+
+def _sums(value: Tensor) -> list[Tensor]:
+    words, rest = _words(value.reshape(-1))
+    return [_mixed_sum(chunk) for chunk in words.split(CHUNK)] + ([] if rest is None else [_mixed_sum(rest)])
+
+
+def _total(value: Tensor, sums: Sequence[int]) -> int:
+    total: int = value.numel() + _number_of(value.dtype)
+    for one in sums:
+        total = (total * BASE + (one & MASK)) & MASK
+    return total
+
+
 def digest(value: Tensor) -> Tensor:
     """A hash of the bits of a tensor, ``(2,)`` integers of 32 bits on its device; nothing waits for it."""
-    words, rest = _words(value.reshape(-1))
-    sums = [_mixed_sum(chunk) for chunk in words.split(CHUNK)] + ([] if rest is None else [_mixed_sum(rest)])
-    return _mixed_sum(torch.stack(sums)).reshape(1).view(torch.int32)
+    return _mixed_sum(torch.stack(_sums(value))).reshape(1).view(torch.int32)
 
 
 def _words(flat: Tensor) -> tuple[Tensor, Tensor | None]:

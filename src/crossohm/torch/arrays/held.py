@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -27,6 +27,23 @@ class HeldMatrix(HeldArrays):
 
     Products have the gradients that `AnalogLayer.gradient` asks for.
     """
+
+    #: Parameters as they were looked at with those of the whole model: each with its version then, and fingerprint.
+    glance: list[tuple[Tensor, int, int]] | None = None
+
+    def looked_at(self) -> list[Tensor]:
+        """What fingerprints are taken of: what the matrix holds of each parameter, with actual values."""
+        return [backend_of(value).concrete(value) for value in self._stored()]
+
+    def _stamps(self) -> tuple[int, ...]:
+        if self.glance is None:
+            return super()._stamps()
+        pairs = zip(self.looked_at(), self.glance, strict=True)
+        same = all(now.data_ptr() == then.data_ptr() and now._version == version for now, (then, version, _) in pairs)
+        return tuple(stamp for *_, stamp in self.glance) if same else super()._stamps()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "glance": None}
 
     @untraced
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:

@@ -24,6 +24,7 @@ from crossohm.layers.given import warn_of_edits
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
+from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
@@ -121,6 +122,7 @@ def from_torch(
         watch(analog)
     else:
         warn_of(analog, try_out(analog, example), of_unreached=True)
+    look_together(analog)
     return analog
 
 
@@ -164,6 +166,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
                 )  # hooks and attributes refer to the copy, not to ``model``
     follow(twin, table)
     unwatch(twin)
+    look_apart(twin)
     _restore_flags(twin)
     merge(twin)
     return twin
