@@ -19,6 +19,15 @@ from keras.src.backend.common import dtypes
 dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave laws that do not depend on the backend to the fast ones: on JAX they would take minutes of compilation."""
+    if keras.backend.backend() != "jax":
+        return
+    left_out = [item for item in items if item.get_closest_marker("plain_keras")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture
 def backend() -> str:
     """The backend of this process."""

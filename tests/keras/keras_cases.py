@@ -190,7 +190,7 @@ LAYERS = {
 
 
 #: On JAX every operation on arrays of another shape is compiled first: one kind of each mechanism.
-_ON_JAX = ("dense", "conv2d-same-stride", "depthwise2d-per-group", "lstm", "attention")
+_ON_JAX = ("dense", "conv2d-same-stride", "depthwise2d-per-group", "lstm")
 
 
 def of_backend() -> dict[str, Case]:

@@ -13,6 +13,8 @@ import pytest
 from crossohm import CrossSimParameters, ParameterError, calibrate
 from crossohm.keras import analog_layers, from_keras, to_keras
 
+pytestmark = pytest.mark.plain_keras
+
 layers = keras.layers
 BatchNorm = layers.BatchNormalization
 

@@ -25,7 +25,7 @@ from crossohm.keras import (
 )
 
 layers, ops = keras.layers, keras.ops
-pytestmark = pytest.mark.filterwarnings("ignore:.*lambda.*:UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:.*lambda.*:UserWarning"), pytest.mark.plain_keras]
 
 #: Largest deviation of an ideal analog model in single precision, relative to the largest output.
 ROUNDING = 1e-5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,6 +17,8 @@ from keras.src.backend.common import global_state
 
 from crossohm.errors import DataError, UnsupportedError
 from crossohm.keras.loading import load_model
+
+pytestmark = pytest.mark.plain_keras
 
 
 class Limit(keras.constraints.Constraint):
@@ -202,12 +203,11 @@ _PUBLISHED = {
 }
 
 
-@pytest.mark.skipif("CROSSOHM_SHARED" not in os.environ, reason="needs the published networks")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", _PUBLISHED)
-def test_published_networks_load(name: str) -> None:
+def test_published_networks_load(name: str, shared: Path) -> None:
     """Whole, with a constraint of their authors that nobody else has."""
-    model = load_model(Path(os.environ["CROSSOHM_SHARED"]) / "data" / "models" / name)
+    model = load_model(shared / "data" / "models" / name)
     assert model.count_params() == _PUBLISHED[name]
     answers = keras.ops.convert_to_numpy(model(np.zeros((1, *model.input_shape[1:]), "float32")))
     assert answers.shape == (1, 10) and np.isfinite(answers).all()

@@ -14,6 +14,8 @@ from crossohm.cli import app
 from crossohm.errors import DataError
 from crossohm.models import framework_of, load_model
 
+pytestmark = pytest.mark.plain_keras
+
 layers = keras.layers
 
 #: Of a network in a file, on calibrated converters, with two chips and a sweep.
