@@ -38,17 +38,15 @@ def inputs_of(model: Any, batch: Any) -> Any:
     if not isinstance(batch, list | tuple):
         if len(wanted) > 1:
             raise _lacks(f"a {type(batch).__name__}", f"{len(wanted)} inputs")
-        return _converted(batch, wanted[0] if wanted else None)
+        return _as_given(model, [_converted(batch, wanted[0] if wanted else None)])
     several = len(wanted) > 1
     if batch and (isinstance(batch[0], Mapping) or (several and isinstance(batch[0], list | tuple))):
         return inputs_of(model, batch[0])
     count = max(len(wanted), 1)
     if len(batch) < count:
         raise _lacks(f"a sequence of {len(batch)}", f"{count} inputs")
-    if not several:
-        return _converted(batch[0], wanted[0] if wanted else None)
-    parts = [_converted(part, like) for part, like in zip(batch[:count], wanted, strict=True)]
-    return keras.tree.pack_sequence_as(model._inputs_struct, parts)
+    likes = wanted or [None]
+    return _as_given(model, [_converted(part, like) for part, like in zip(batch[:count], likes, strict=True)])
 
 
 def answer(model: Any, inputs: Any) -> Any:
@@ -75,7 +73,13 @@ def _by_name(model: Any, wanted: list[Any], batch: Mapping[Any, Any]) -> Any:
     if missing or not names:
         raise _lacks(f"a table of {', '.join(map(str, batch))}", ", ".join(names) or "an array")
     found = {name: _converted(batch[name], like) for name, like in names.items()}
-    return keras.tree.pack_sequence_as(model._inputs_struct, list(found.values()))
+    return _as_given(model, list(found.values()))
+
+
+def _as_given(model: Any, parts: list[Any]) -> Any:
+    """The inputs in the structure that a functional model was made with; others take one input as it is."""
+    structure = getattr(model, "_inputs_struct", None)
+    return parts[0] if structure is None else keras.tree.pack_sequence_as(structure, parts)
 
 
 def _converted(value: Any, like: Any) -> np.ndarray:
