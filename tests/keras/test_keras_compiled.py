@@ -163,3 +163,13 @@ def test_a_model_saved_after_training_answers_as_it_did(tmp_path):
         np.testing.assert_array_equal(ours.matrices[0].built.get_matrix(), theirs.matrices[0].built.get_matrix())
     ideal = keras.ops.convert_to_numpy(again.layers[0].form_matrix())
     assert np.abs(again.layers[0].matrices[0].built.get_matrix() - ideal).max() < 0.5
+
+
+def test_another_gradient_takes_effect_when_the_model_is_compiled_again():
+    model = small_network(hardware(APART))
+    model.fit(IMAGES, CLASSES, epochs=1, batch_size=32, verbose=0)
+    for layer in (model.layers[0], model.layers[-1]):
+        layer.gradient = "chain"
+    model.compile(keras.optimizers.SGD(0.1), model.loss)
+    losses = model.fit(IMAGES, CLASSES, epochs=3, batch_size=32, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

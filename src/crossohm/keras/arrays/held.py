@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol, final
 
+import keras
 import numpy as np
 
 from crossohm.backends import Array, backend_of
@@ -50,6 +51,8 @@ class HeldMatrix(HeldArrays):
 
     _layer: Layer
     _compiled: CompiledArrays | None = None
+    #: The gradient that variables of compiled functions have been loaded for; None: they are behind the arrays.
+    _loaded_for: str | None = None
 
     @property
     def variables(self) -> list[Any]:
@@ -117,14 +120,13 @@ class HeldMatrix(HeldArrays):
     def mark_written(self) -> None:
         """Take the present values of the parameters for what the arrays hold; tell compiled functions."""
         super().mark_written()
-        if self._compiled is not None and self._given is None:
-            self._compiled.load(self, *self._lowered(), self._stored())
+        if self._given is None:
+            self._tell()
 
     def succeed(self, old: HeldMatrix) -> None:
         """Take the place of other arrays, also in functions that have been compiled."""
-        if old._compiled is not None:
-            self._compiled = old._compiled
-            self._compiled.load(self, *self._lowered(), self._stored())
+        self._compiled = old._compiled
+        self._tell()
 
     def renew(
         self, structure: Structure, contraction: DifferentiableContraction, values: Sequence[np.ndarray]
@@ -155,7 +157,19 @@ class HeldMatrix(HeldArrays):
         if self._compiled is None:
             with self._backend.eager():
                 self._compiled = CompiledArrays(self, *self._lowered(), self._stored())
+        elif self._loaded_for != self._layer.gradient:
+            with self._backend.eager():
+                self._compiled.load(self, *self._lowered(), self._stored())
         return self._compiled
+
+    def _tell(self) -> None:
+        """Let compiled functions know of other arrays or numbers.
+
+        Those of TensorFlow read variables when they run; JAX is handed all state before, and asks for `variables`.
+        """
+        self._loaded_for = None
+        if self._compiled is not None and keras.backend.backend() == "tensorflow":
+            self._for_compiled()
 
     def _compiled_plan(self, contraction: DifferentiableContraction) -> tuple[CorePlan, Array, tuple[Following, ...]]:
         """What `_plan` lowers, as leaves of the function, brought up to date."""
@@ -166,6 +180,7 @@ class HeldMatrix(HeldArrays):
         return self._for_compiled().joined(structure, contraction, present, self._stored(), follows)
 
     def _lowered(self) -> tuple[Structure, tuple[np.ndarray, ...]]:
+        self._loaded_for = self._layer.gradient
         return self._plan(self._layer.contraction(self.layout))
 
     def _plan(self, contraction: DifferentiableContraction) -> tuple[Structure, tuple[np.ndarray, ...]]:
