@@ -14,8 +14,8 @@ import torch
 
 from crossohm.backends import backend_of
 from crossohm.layers import CellParameters
-from crossohm.layers.recurrent.gates import Gates, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
-from crossohm.layers.recurrent.recurrence import RecurrentCell
+from crossohm.layers.recurrence.cell import RecurrentCell
+from crossohm.layers.recurrence.gates import Gates, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
 
 UNITS, INPUTS, BATCH = 3, 2, 4
 Values = dict[str, Any]

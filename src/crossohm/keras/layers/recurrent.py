@@ -12,8 +12,8 @@ from crossohm.backends import Array, backend_of
 from crossohm.keras.layers.biased import BiasedLayer
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import CellParameters
-from crossohm.layers.recurrent.gates import Gates, State, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
-from crossohm.layers.recurrent.recurrence import RecurrentCell, Step
+from crossohm.layers.recurrence.cell import RecurrentCell, Step
+from crossohm.layers.recurrence.gates import Gates, State, early_reset_gru_gates, gru_gates, lstm_gates, rnn_gates
 
 #: Which of reset, update and new each gate of a GRU's parameters is.
 _GRU_ORDER = (1, 0, 2)

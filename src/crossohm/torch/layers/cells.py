@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
-from crossohm.layers.recurrent.gates import Gates
+from crossohm.layers.recurrence.gates import Gates
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES
 from crossohm.torch.layers.layer import owns
 from crossohm.torch.layers.recurrent import AnalogRecurrent

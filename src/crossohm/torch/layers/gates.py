@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from crossohm.layers.recurrent.gates import gru_gates, lstm_gates, rnn_gates
+from crossohm.layers.recurrence.gates import gru_gates, lstm_gates, rnn_gates
 
 #: By the nonlinearity of the cell.
 RNN_GATES = {"tanh": rnn_gates(torch.tanh), "relu": rnn_gates(torch.relu)}

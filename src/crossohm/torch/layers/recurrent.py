@@ -14,8 +14,8 @@ from crossohm.layers.array_layer import checked_rows
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import CellParameters, dense
-from crossohm.layers.recurrent.gates import Gates, State
-from crossohm.layers.recurrent.recurrence import RecurrentCell, Step
+from crossohm.layers.recurrence.cell import RecurrentCell, Step
+from crossohm.layers.recurrence.gates import Gates, State
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.layers.layer import AnalogLayer
 

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from crossohm.errors import ShapeError
 from crossohm.layers.array_layer import checked_rows
 from crossohm.layers.hardware import Hardware
-from crossohm.layers.recurrent.gates import Gates, State
+from crossohm.layers.recurrence.gates import Gates, State
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES
 from crossohm.torch.layers.layer import owns, reshaped
 from crossohm.torch.layers.recurrent import AnalogRecurrent, BiasRows

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from crossohm.layers.recurrent.gates import State
-from crossohm.layers.recurrent.recurrence import Step
+from crossohm.layers.recurrence.cell import Step
+from crossohm.layers.recurrence.gates import State
 
 
 @final

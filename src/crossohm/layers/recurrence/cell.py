@@ -10,7 +10,7 @@ from typing import final
 from crossohm.backends import Array, backend_of
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import Blocks, CellParameters, recurrent
-from crossohm.layers.recurrent.gates import Gates, State
+from crossohm.layers.recurrence.gates import Gates, State
 
 #: Analog outputs ``(batch, rows)`` for inputs, what takes the place of the state, and ones, ``(batch, columns)``.
 Product = Callable[[Array], Array]
