@@ -46,13 +46,14 @@ _ANY = {"recurrent_initializer": "zeros"}  # PyTorch makes no orthogonal matrice
 LAYERS = {
     "dense": Case(keras.layers.Dense, {"units": 4}, ((5, 3),)),
     "dense-activation": Case(keras.layers.Dense, {"units": 4, "activation": "tanh"}, ((5, 3),), variant=True),
-    "dense-3d": Case(keras.layers.Dense, {"units": 2}, ((2, 4, 5),)),
+    "dense-3d": Case(keras.layers.Dense, {"units": 2}, ((2, 4, 5),), variant=True),
     "dense-no-bias": Case(keras.layers.Dense, {"units": 4, "use_bias": False}, ((5, 6),), variant=True),
     "conv1d": Case(keras.layers.Conv1D, {"filters": 4, "kernel_size": 3, **_LAST}, ((2, 9, 3),), variant=True),
     "conv1d-causal": Case(
         keras.layers.Conv1D,
         {"filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2, **_LAST},
         ((2, 9, 3),),
+        variant=True,
     ),
     "conv2d-same-stride": Case(
         keras.layers.Conv2D,
@@ -66,7 +67,11 @@ LAYERS = {
         keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),), variant=True
     ),
     "conv2d-per-group": Case(
-        keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),), _PER_GROUP
+        keras.layers.Conv2D,
+        {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST},
+        ((2, 5, 6, 4),),
+        _PER_GROUP,
+        variant=True,
     ),
     "conv2d-dilated": Case(
         keras.layers.Conv2D,
@@ -190,7 +195,7 @@ LAYERS = {
 
 
 #: On JAX every operation on arrays of another shape is compiled first: one kind of each mechanism.
-_ON_JAX = ("dense", "conv2d-same-stride", "depthwise2d-per-group", "lstm")
+_ON_JAX = ("dense", "conv2d-same-stride", "lstm")
 
 
 def of_backend() -> dict[str, Case]:
