@@ -37,6 +37,7 @@ def assert_alike(layer: Any, *inputs: Any, **options: Any) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.plain_keras
 @pytest.mark.parametrize(
     "options",
     [
@@ -55,6 +56,7 @@ def test_masks_and_scores_are_those_of_keras(options: dict[str, Any], grouped: b
     assert_alike(kinds[grouped], QUERY, VALUE, KEY, **options)
 
 
+@pytest.mark.plain_keras
 def test_a_padding_mask_travels_through_an_analog_network() -> None:
     words = keras.Input((5,), dtype="int32")
     x = keras.layers.Embedding(7, 6, mask_zero=True)(words)
@@ -64,6 +66,7 @@ def test_a_padding_mask_travels_through_an_analog_network() -> None:
     np.testing.assert_allclose(analog.predict(given, verbose=0), model.predict(given, verbose=0), atol=1e-5)
 
 
+@pytest.mark.plain_keras
 def test_attention_over_several_axes() -> None:
     layer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=3, attention_axes=(1, 2))
     assert_alike(layer, tensor(2, 3, 2, 4), tensor(2, 3, 2, 4))
@@ -85,6 +88,7 @@ def test_projections_have_errors_of_their_own_and_go_back() -> None:
         np.testing.assert_allclose(*numbers([ours, plain]), rtol=1e-6)
 
 
+@pytest.mark.plain_keras
 def test_what_multiplies_positions_by_matrices_of_their_own_stays_digital() -> None:
     x = keras.Input((4, 5))
     own = keras.layers.EinsumDense("abc,bcd->abd", output_shape=(4, 3), name="own")(x)
@@ -95,6 +99,7 @@ def test_what_multiplies_positions_by_matrices_of_their_own_stays_digital() -> N
     assert "own" in str(conversion_report(analog))
 
 
+@pytest.mark.plain_keras
 def test_a_bias_that_rows_share_cannot_lie_in_the_arrays() -> None:
     layer = keras.layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="e")
     layer.build((2, 4, 5))

@@ -51,6 +51,7 @@ class TestKerasNetwork(NetworkContract):
         return network
 
 
+@pytest.mark.plain_keras
 def test_channels_may_be_first_or_last() -> None:
     """Images of either form are the same images."""
     images = np.random.default_rng(0).normal(size=(3, 2, 6, 6)).astype("float32")
@@ -58,6 +59,7 @@ def test_channels_may_be_first_or_last() -> None:
     np.testing.assert_array_equal(network(_model()).outputs(np.moveaxis(images, 1, -1)), one)
 
 
+@pytest.mark.plain_keras
 def test_models_find_their_front_end() -> None:
     """Also of classes of one's own."""
     assert isinstance(network_of(_model()), KerasNetwork)
@@ -69,6 +71,7 @@ def test_models_find_their_front_end() -> None:
     assert isinstance(network_of(Own()), KerasNetwork)
 
 
+@pytest.mark.plain_keras
 def test_calibrated_hardware_fits_the_model() -> None:
     """Ranges found on the inputs keep the answers at eight bits, and belong to the layers they were found for."""
     model = _model()
@@ -81,6 +84,7 @@ def test_calibrated_hardware_fits_the_model() -> None:
     assert deviation < 0.2 * np.abs(wanted).max()
 
 
+@pytest.mark.plain_keras
 def test_floors_are_known_where_a_relu_follows() -> None:
     """As a layer, as an activation; not where the network answers."""
     model = keras.Sequential(
@@ -101,6 +105,7 @@ def test_floors_are_known_where_a_relu_follows() -> None:
     assert list(network(from_keras(model, bias_rows=1)).floors) == ["a", "b"]
 
 
+@pytest.mark.plain_keras
 def test_several_inputs_are_taken() -> None:
     """In order, by name, with labels."""
     x, y = keras.Input((3,), name="x"), keras.Input((3,), name="y")
@@ -114,6 +119,7 @@ def test_several_inputs_are_taken() -> None:
         model.take({"x": one})
 
 
+@pytest.mark.plain_keras
 def test_what_does_not_fit_is_said() -> None:
     """The shape, and what the network answers."""
     with pytest.raises(NetworkError, match=r"\(2, 5\)"):

@@ -51,6 +51,7 @@ def noisy() -> CrossSimParameters:
     return params
 
 
+@pytest.mark.plain_keras
 @pytest.mark.parametrize("kind", KINDS if keras.backend.backend() == "torch" else ["rnn", "early"])
 @pytest.mark.parametrize("bias_rows", [0, 1])
 def test_masks_states_and_directions_are_those_of_the_digital_layer(kind: str, bias_rows: int) -> None:
@@ -63,6 +64,7 @@ def test_masks_states_and_directions_are_those_of_the_digital_layer(kind: str, b
     assert_alike(analog, digital, X, mask=mask, initial_state=[keras.ops.convert_to_tensor(s) for s in states])
 
 
+@pytest.mark.plain_keras
 def test_a_stateful_layer_remembers() -> None:
     digital = with_weights(keras.layers.GRU(3, stateful=True))
     analog = from_keras(digital, seed=1)
@@ -110,6 +112,7 @@ def test_a_network_with_noise_in_both_matrices_of_a_cell_trains() -> None:
     assert all((was != now).any() for was, now in zip(before, analog.get_weights(), strict=True))
 
 
+@pytest.mark.plain_keras
 def test_what_is_dropped_scales_what_drives_the_arrays() -> None:
     """Dropout of inputs alone: the state at the end is that of the digital layer for inputs with the mask."""
     digital = with_weights(keras.layers.SimpleRNN(4, dropout=0.5, recurrent_dropout=0.25))
@@ -120,6 +123,7 @@ def test_what_is_dropped_scales_what_drives_the_arrays() -> None:
     assert_alike(analog, digital, X, training=True)
 
 
+@pytest.mark.plain_keras
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
 def test_a_cell_is_a_time_step(kind: str) -> None:
     cell = with_weights(getattr(keras.layers, f"{kind}Cell")(6), (3, 4))
@@ -141,6 +145,7 @@ def test_cells_cannot_look_after_their_arrays_in_a_compiled_loop(backend: str) -
         analog(X)
 
 
+@pytest.mark.plain_keras
 def test_both_directions_have_arrays_with_errors_of_their_own() -> None:
     model = keras.Sequential([keras.Input((5, 4)), keras.layers.Bidirectional(keras.layers.LSTM(3))])
     assert_alike(from_keras(model, seed=1), model, X)
@@ -166,6 +171,7 @@ def test_equal_cells_are_equal_chips_in_pytorch() -> None:
         np.testing.assert_array_equal(one.record.conductance, other.record.conductance)
 
 
+@pytest.mark.plain_keras
 def test_a_file_of_weights_that_arrays_do_not_hold_yet_has_them_written() -> None:
     layer = from_keras(with_weights(keras.layers.LSTM(3)), hardware(PROGRAMMING_ERROR), seed=1)
     layer.cell.kernel.assign(layer.cell.kernel * 2)
@@ -176,6 +182,7 @@ def test_a_file_of_weights_that_arrays_do_not_hold_yet_has_them_written() -> Non
     assert layer.matrices[0].is_written()
 
 
+@pytest.mark.plain_keras
 def test_copies_of_networks_keep_weights_of_cells_and_their_chip() -> None:
     inputs = keras.Input((5, 4))
     h = keras.layers.LSTM(3, return_sequences=True)(inputs)
