@@ -76,7 +76,7 @@ def test_a_batch_of_unknown_size(style: str, chain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "chain"), [(style, chain) for i, style in enumerate(STYLES) for chain in [*CHAINS][i % 3 :: 3]]
+    ("style", "chain"), [(style, chain) for i, style in enumerate(STYLES) for chain in [*CHAINS][i % 5 :: 5]]
 )
 def test_xla_computes_the_same(style: str, chain: str) -> None:
     plan = core_of(style, CHAINS[chain]).plan(tf.constant(X))
