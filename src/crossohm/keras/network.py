@@ -306,9 +306,7 @@ def _moved(model: Any, layers: Mapping[str, AnalogLayer], hardware: Sequence[Any
     def other(layer: Any) -> Any:
         if id(layer) not in chosen:
             return None
-        choices = {
-            name: getattr(layer, name) for name in ("core_name", "sync", "gradient", "grouping") if hasattr(layer, name)
-        }
+        choices = {name: getattr(layer, name) for name in _CHOICES if hasattr(layer, name)}
         return type(layer).from_keras(layer.to_keras(), chosen[id(layer)], layer.rows, seed=seed, **choices)
 
     return copy_of(model, other)

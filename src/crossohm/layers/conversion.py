@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from crossohm.errors import ParameterError
-from crossohm.layers.given import users_level
+from crossohm.layers.array_layer import ArrayLayer
+from crossohm.layers.given import users_level, warn_of_edits
 from crossohm.layers.hardware import CalibratedHardware, Hardware, calibrated_foldings
 from crossohm.layers.patterns import choice_of_layers
 
@@ -113,3 +114,17 @@ def _report_undescribed(params: HardwareChoice, names: Sequence[str]) -> None:
             "Calibrate this model, or pass a plain dict(...) if that is meant"
         )
         warnings.warn(message, RuntimeWarning, stacklevel=users_level())
+
+
+def reinitialize_layers(layers: Mapping[str, ArrayLayer], seed: int | None, params: HardwareChoice) -> None:
+    """Put layers on another chip, and on other hardware if some is given; see ``reinitialize`` of the front ends.
+
+    Args:
+        layers: By name.
+        seed: The chip; None: the one that follows.
+        params: One description, a list with one per layer, or a table of name patterns; None: each keeps its own.
+    """
+    given = hardware_of_layers(list(layers), params)
+    warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
+    for name, layer in layers.items():
+        layer.reinitialize(seed, given.get(name))

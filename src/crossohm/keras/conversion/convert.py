@@ -21,10 +21,10 @@ from crossohm.layers.conversion import (
     HardwareChoice,
     conversions,
     folding_obstacle,
-    hardware_of_layers,
     known_foldings,
+    reinitialize_layers,
 )
-from crossohm.layers.given import users_level, warn_of_edits
+from crossohm.layers.given import users_level
 
 
 def from_keras(
@@ -161,11 +161,7 @@ def reinitialize(model: Any, seed: int | None = None, params: HardwareChoice = N
     Warns:
         UserWarning: a description that was given has been edited since, without effect.
     """
-    layers = analog_places(model)
-    given = hardware_of_layers(list(layers), params)
-    warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
-    for name, layer in layers.items():
-        layer.reinitialize(seed, given.get(name))
+    reinitialize_layers(analog_places(model), seed, params)
 
 
 def _folded(model: Any, params: Any, fuse: bool | None) -> Any:

@@ -17,10 +17,9 @@ from crossohm.layers.conversion import (
     HardwareChoice,
     conversions,
     folding_obstacle,
-    hardware_of_layers,
     known_foldings,
+    reinitialize_layers,
 )
-from crossohm.layers.given import warn_of_edits
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
@@ -211,11 +210,7 @@ def reinitialize(model: nn.Module, seed: int | None = None, params: HardwareChoi
     Warns:
         UserWarning: a description that was given has been edited since, without effect.
     """
-    layers = analog_places(model)
-    given = hardware_of_layers(list(layers), params)
-    warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
-    for name, layer in layers.items():
-        layer.reinitialize(seed, given.get(name))
+    reinitialize_layers(analog_places(model), seed, params)
 
 
 def _converted(module: nn.Module, choice: Conversion, seed: int) -> AnalogLayer:
