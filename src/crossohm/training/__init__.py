@@ -1,0 +1,1 @@
+"""Training on arrays: every weight update is a physical write whose outcome depends on the device."""

@@ -1,0 +1,1 @@
+"""Update models: what a write does to a device."""
