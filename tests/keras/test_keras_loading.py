@@ -56,6 +56,15 @@ def _changed_hdf5(path: Path, change: Any) -> Path:
     return path
 
 
+def test_a_graph_with_values_in_calls_comes_back(tmp_path: Path) -> None:
+    """Tensors, arrays and slices among the arguments of calls are no classes to be known."""
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(4)(inputs) * np.full(4, 2, "float32")
+    model = keras.Model(inputs, keras.layers.Add()([hidden[:, 1:3], hidden[..., ::2]]))
+    model.save(tmp_path / "net.keras")
+    np.testing.assert_array_equal(_answers(load_model(tmp_path / "net.keras")), _answers(model))
+
+
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras on HDF5
 class TestFiles:

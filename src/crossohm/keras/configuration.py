@@ -33,6 +33,8 @@ _GONE: dict[str, tuple[Any, ...] | None] = {
     "input_length": None,
 }
 _MODELS = ("Functional", "Sequential", "Model")
+#: Values of arguments that Keras writes as objects without a class.
+_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__", "__typespec__")
 
 
 @final
@@ -125,6 +127,8 @@ def _holds_code(config: Any) -> bool:
 def _is_known(value: dict[str, Any]) -> bool:
     """True if Keras can find the class of an object."""
     name, module = value["class_name"], value.get("module")
+    if name in _VALUES:
+        return True
     if any(keras.saving.get_registered_object(key) for key in (value.get("registered_name"), name) if key):
         return True
     if "module" in value:
