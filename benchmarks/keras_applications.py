@@ -96,9 +96,7 @@ def row(name: str, side: int) -> str:
         rram.save(path)
         same = np.array_equal(load_model(path).predict(x, verbose=0), outputs)
     backend = keras.backend.backend()
-    return (
-        f"| {name} | {backend} | {on_arrays} | {difference:.1e} | {rounding:.1e} | {bool(np.isfinite(outputs).all())} | {exact} | {same} | {seconds:.1f} |"
-    )
+    return f"| {name} | {backend} | {on_arrays} | {difference:.1e} | {rounding:.1e} | {bool(np.isfinite(outputs).all())} | {exact} | {same} | {seconds:.1f} |"
 
 
 def main() -> None:
@@ -113,10 +111,17 @@ def main() -> None:
         for name, side in networks.items():
             print(row(name, side), flush=True)
         return
-    print("| network | backend | on arrays | ideal | rounding | rram-8bit | back | file | convert, s |\n|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| network | backend | on arrays | ideal | rounding | rram-8bit | back | file | convert, s |\n|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     for backend in (options.backend,) if options.backend else ("tensorflow", "jax", "torch"):
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run([sys.executable, __file__, "--here", *(["--network", options.network] if options.network else [])], env=environment, check=True)
+        subprocess.run(
+            [sys.executable, __file__, "--here", *(["--network", options.network] if options.network else [])],
+            env=environment,
+            check=True,
+        )
 
 
 if __name__ == "__main__":
