@@ -100,7 +100,8 @@ class Cells:
                 doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
                 self._run.write(state, *doubles, float(factor), False, *self._arguments(replica))
             else:
-                vectorised.write_outer(state, *operands, factor, *self._twin(replica), counted=self.counted)
+                model, devices, streams = self._twin(replica)
+                vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
 
     def write(self, requests: NDArray[np.floating]) -> None:
         """One write of all devices whose request is not zero.
@@ -178,7 +179,8 @@ class Cells:
             for replica, devices in enumerate(self.devices)
         ]
         for replica, streams in enumerate(self._streams):
-            streams[0].state.base[...] = values[f"streams/{replica}"]
+            for stream, state in zip(streams, values[f"streams/{replica}"], strict=True):
+                stream.state[...] = state
         self._ready = [None] * len(self.seeds)
 
 

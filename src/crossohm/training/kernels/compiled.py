@@ -5,8 +5,9 @@ both give the same states. Functions take numbers only: arrays that are passed o
 what a step costs.
 """
 
-# numba finds the types; mypy knows nothing of them.
+# numba finds the types; mypy knows nothing of them. The one loop is long because calls with arrays are dear.
 # mypy: ignore-errors
+# ruff: noqa: C901, PLR0915
 
 from __future__ import annotations
 

@@ -92,10 +92,11 @@ class AnalyticUpdate(UpdateModel):
         if not self.symmetric:
             reach = width / (1 - np.exp(-alpha))
             up = (reach + low - w) * (1 - np.exp(-alpha * np.maximum(d, 0) / width))
-            return np.where(d > 0, up, (low + width - reach - w) * (1 - np.exp(alpha * np.minimum(d, 0) / width)))
+            down = (low + width - reach - w) * (1 - np.exp(alpha * np.minimum(d, 0) / width))
+            return np.where(d > 0, up, down)
         a = width * (np.exp(alpha) + 1) / (np.exp(alpha) - 1)
         b = low - width / (np.exp(alpha) - 1)
-        return a / (1 + np.exp(-2 * alpha * d / width) * (a / (w - b) - 1)) - w + b
+        return np.asarray(a / (1 + np.exp(-2 * alpha * d / width) * (a / (w - b) - 1)) - w + b)
 
     def _deviation(self, w: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
         """Standard deviation of the noise of a write that changes states by ``change`` on average."""

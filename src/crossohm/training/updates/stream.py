@@ -44,7 +44,7 @@ class DrawStream:
         if law == "uniform":
             return self.uniform(count)
         pairs = self.uniform(2 * count).reshape(count, 2)
-        return np.sqrt(-2 * np.log(1 - pairs[:, 0])) * np.cos(2 * np.pi * pairs[:, 1])
+        return np.asarray(np.sqrt(-2 * np.log(1 - pairs[:, 0])) * np.cos(2 * np.pi * pairs[:, 1]))
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """The next ``count`` numbers uniform in [0, 1)."""
@@ -55,4 +55,4 @@ class DrawStream:
         z = (z ^ (z >> np.uint64(27))) * _SECOND
         z ^= z >> np.uint64(31)
         self.state[1] += np.uint64(count)
-        return (z >> np.uint64(11)) * _UNIT
+        return np.asarray((z >> np.uint64(11)) * _UNIT)
