@@ -93,7 +93,7 @@ class AnalyticUpdate(UpdateModel):
             reach = width / (1 - np.exp(-alpha))
             up = (reach + low - w) * (1 - np.exp(-alpha * np.maximum(d, 0) / width))
             down = (low + width - reach - w) * (1 - np.exp(alpha * np.minimum(d, 0) / width))
-            return np.where(d > 0, up, down)
+            return np.asarray(np.where(d > 0, up, down))
         a = width * (np.exp(alpha) + 1) / (np.exp(alpha) - 1)
         b = low - width / (np.exp(alpha) - 1)
         return np.asarray(a / (1 + np.exp(-2 * alpha * d / width) * (a / (w - b) - 1)) - w + b)

@@ -176,7 +176,7 @@ class LookupUpdate(UpdateModel):
     def _average(self, table: PulseTable) -> NDArray[np.float64]:
         """Mean step up and down over the columns from the one nearest to each end of the used range, inclusive."""
         first, last = (int(np.abs(table.g - end).argmin()) for end in self._ends)
-        return self._means(table)[:, first : last + 1].mean(axis=1)
+        return np.asarray(self._means(table)[:, first : last + 1].mean(axis=1))
 
     def step(
         self,
