@@ -4,8 +4,9 @@ Usage: ``python benchmarks/keras_applications.py [--network NAME] [--backend NAM
 
 Random weights, small inputs, ten classes; BatchNorm has the statistics of a batch, so that signals reach the outputs.
 A row says how many layers are on arrays, the largest difference from the digital network on ideal hardware (over the
-largest output) beside the digital network's own rounding (float32 against float64), whether ``rram-8bit`` gives finite outputs, whether the way back and a file are exact, and the seconds
-to convert. Every backend runs in a process of its own.
+largest output) beside the digital network's own rounding (float32 against float64), whether ``rram-8bit`` gives finite
+outputs, whether the way back and a file are exact, and the seconds to convert. Every backend runs in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -96,9 +97,8 @@ def row(name: str, side: int) -> str:
         rram.save(path)
         same = np.array_equal(load_model(path).predict(x, verbose=0), outputs)
     backend = keras.backend.backend()
-    return (
-        f"| {name} | {backend} | {on_arrays} | {difference:.1e} | {rounding:.1e} | {bool(np.isfinite(outputs).all())} | {exact} | {same} | {seconds:.1f} |"
-    )
+    cells = (name, backend, on_arrays, f"{difference:.1e}", f"{rounding:.1e}", np.isfinite(outputs).all(), exact, same)
+    return f"| {' | '.join(map(str, cells))} | {seconds:.1f} |"
 
 
 def main() -> None:
@@ -113,10 +113,12 @@ def main() -> None:
         for name, side in networks.items():
             print(row(name, side), flush=True)
         return
-    print("| network | backend | on arrays | ideal | rounding | rram-8bit | back | file | convert, s |\n|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| network | backend | on arrays | ideal | rounding | rram-8bit | back | file | convert, s |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    command = [sys.executable, __file__, "--here", *(["--network", options.network] if options.network else [])]
     for backend in (options.backend,) if options.backend else ("tensorflow", "jax", "torch"):
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run([sys.executable, __file__, "--here", *(["--network", options.network] if options.network else [])], env=environment, check=True)
+        subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

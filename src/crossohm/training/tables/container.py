@@ -51,6 +51,6 @@ def _device(path: Path, found: dict[str, np.ndarray], place: int, title: str) ->
             raise DataError(f"{path}: device {place} has no array '{place}/{name}' of floating-point numbers")
         parts.append(values)
     try:
-        return PulseTable(*parts, title)
+        return PulseTable(parts[0], parts[1], parts[2], parts[3], title)
     except DataError as error:
         raise DataError(f"{path}: device {place}: {error}") from error

@@ -36,7 +36,7 @@ def read_ramps(path: Path, *, read_voltage: float = 0.1, header_lines: int = 1, 
         DataError: the file is missing, or a cell is no number; the message says which.
     """
     if not (math.isfinite(read_voltage) and read_voltage > 0):
-        raise ParameterError("read_voltage", read_voltage, "not a voltage that currents can be read at", allowed="above 0")
+        raise ParameterError("read_voltage", read_voltage, "no voltage to read currents at", allowed="above 0")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
@@ -68,9 +68,7 @@ def _reading(path: Path, line: int, column: int, cell: str) -> float | None:
     if math.isinf(value) or "_" in text:
         raise DataError(f"{path}:{line}: column {column} has {text[:20]!r}; a current in ampere, or nothing, wanted")
     if value < 0:
-        raise DataError(
-            f"{path}:{line}: column {column} has the negative current {text[:20]}; give absolute values"
-        )
+        raise DataError(f"{path}:{line}: column {column} has the negative current {text[:20]}; give absolute values")
     return None if math.isnan(value) or value == 0 else value
 
 

@@ -58,7 +58,8 @@ class PulseTable:
         _require_grid("g", self.g)
         _require_grid("cdf", self.cdf)
         if self.cdf[0] != 0 or self.cdf[-1] != 1:
-            raise DataError(f"cdf of a pulse table goes from {self.cdf[0]:g} to {self.cdf[-1]:g}; it must go from 0 to 1")
+            first, last = self.cdf[0], self.cdf[-1]
+            raise DataError(f"cdf of a pulse table goes from {first:g} to {last:g}; it must go from 0 to 1")
         for name in ("increasing", "decreasing"):
             found, wanted = getattr(self, name).shape, (self.cdf.size, self.g.size)
             if found != wanted:
@@ -108,12 +109,12 @@ class PulseTable:
     @property
     def mean_up(self) -> NDArray[np.float64]:
         """Mean change of a SET pulse at each conductance, shape ``(nG,)``; the trapezoid rule over the quantiles."""
-        return np.trapezoid(self.increasing, self.cdf, axis=0)
+        return np.asarray(np.trapezoid(self.increasing, self.cdf, axis=0))
 
     @property
     def mean_down(self) -> NDArray[np.float64]:
         """Mean change of a RESET pulse at each conductance, shape ``(nG,)``."""
-        return np.trapezoid(self.decreasing, self.cdf, axis=0)
+        return np.asarray(np.trapezoid(self.decreasing, self.cdf, axis=0))
 
     def at(self, fraction: float) -> float:
         """The conductance at a fraction of the table's range."""

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossohm._content import ByContent
 from crossohm.errors import UnsupportedError
+from crossohm.training.updates.program import Program
+from crossohm.training.updates.stream import Law
 
 Devices = Mapping[str, NDArray[np.generic]]
 """What differs from device to device, by name: arrays of the shape of the states they belong to."""
@@ -66,10 +67,10 @@ class Moments:
     ``d * mean_down`` (usually negative) and variance ``d * variance_down``.
     """
 
-    mean_up: NDArray[np.floating]
-    variance_up: NDArray[np.floating]
-    mean_down: NDArray[np.floating]
-    variance_down: NDArray[np.floating]
+    mean_up: NDArray[np.float64]
+    variance_up: NDArray[np.float64]
+    mean_down: NDArray[np.float64]
+    variance_down: NDArray[np.float64]
 
 
 class UpdateModel(ByContent):
@@ -80,10 +81,15 @@ class UpdateModel(ByContent):
     Attributes:
         source: Where the model comes from (paper, equation, data set).
         draws: What one write of one device draws: ``"nothing"``, a number uniform in [0, 1), or a standard normal one.
+        levels: States that a device can have, equally spaced between its limits; 0: any.
+        stochastic_levels: Round to levels at random, up as often as the state is near the upper one; False: to the
+            nearest.
     """
 
     source: str = ""
-    draws: Literal["nothing", "uniform", "normal"] = "nothing"
+    draws: Law = "nothing"
+    levels: int = 0
+    stochastic_levels: bool = False
 
     @property
     def window(self) -> Window:
@@ -105,22 +111,26 @@ class UpdateModel(ByContent):
 
     def step(
         self,
-        w: NDArray[np.floating],
-        request: NDArray[np.floating],
-        drawn: NDArray[np.floating] | None,
+        w: NDArray[np.float64],
+        request: NDArray[np.float64],
+        drawn: NDArray[np.float64] | None,
         devices: Devices,
-    ) -> NDArray[np.floating]:
+    ) -> NDArray[np.float64]:
         """States after one write, before they are clipped to the limits.
 
         Args:
-            w: States, any shape, float32 or float64.
-            request: Wanted changes, the shape and dtype of ``w``, none of them zero.
+            w: States, any shape, float64.
+            request: Wanted changes, the shape of ``w``, none of them zero.
             drawn: One number of the law `draws` for each device; None if it draws nothing.
             devices: What differs from device to device, each array of the shape of ``w``.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what a write does; define step()")
 
-    def moments(self, w: NDArray[np.floating], devices: Devices) -> Moments:
+    def compiled(self) -> Program | None:
+        """The step as compiled loops take it; None: writes of this model are computed by NumPy."""
+        return None
+
+    def moments(self, w: NDArray[np.float64], devices: Devices) -> Moments:
         """Mean and variance of the change per unit of request at the states ``w``, for small requests.
 
         Raises:

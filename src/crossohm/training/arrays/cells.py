@@ -1,0 +1,202 @@
+"""One array of devices: their states, and writes in order."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm._random import chip_rng
+from crossohm.errors import DataError, MissingDependencyError, ParameterError, ShapeError
+from crossohm.training.checks import require_one_of
+from crossohm.training.kernels import available, vectorised
+from crossohm.training.updates.model import Devices, UpdateModel
+from crossohm.training.updates.program import Program
+from crossohm.training.updates.stream import LAWS, DrawStream
+
+#: How a request of part of a pulse, or of several, is written: as it is, or as whole pulses.
+PULSES = ("fractional", "counted")
+_NO_ROWS = np.zeros((1, 1))
+_DRAWN = ("writes", "rounding", "levels")
+
+
+@final
+class Cells:
+    """Devices in rows and columns, one replica for each seed.
+
+    A replica has the devices and draws the numbers that it has alone.
+
+    Args:
+        model: What a write does.
+        shape: Rows and columns.
+        seeds: The chips.
+        name: The array's name; with the seed it keys everything that is drawn.
+        dtype: Of the states, float32 or float64.
+        pulses: ``"fractional"``: a request is one write; ``"counted"``: it is as many whole pulses as it is worth,
+            rounded stochastically, one after the other.
+        compiled: Compute writes by numba; None: if it is installed and the model can be compiled.
+
+    Raises:
+        ParameterError: counted pulses of a model without pulses.
+        MissingDependencyError: ``compiled=True`` without numba.
+    """
+
+    def __init__(
+        self,
+        model: UpdateModel,
+        shape: tuple[int, int],
+        seeds: Sequence[int],
+        name: str,
+        *,
+        dtype: Any = np.float32,
+        pulses: str = "fractional",
+        compiled: bool | None = None,
+    ) -> None:
+        require_one_of("pulses", pulses, PULSES, "way to write")
+        if pulses == "counted" and not model.pulse:
+            raise ParameterError(
+                "pulses", pulses, f"{type(model).__name__} has no smallest change", allowed="fractional"
+            )
+        self.model, self.shape, self.seeds, self.name = model, shape, tuple(seeds), name
+        self.counted = pulses == "counted"
+        #: States, shape ``(replicas, rows, columns)``.
+        self.state: NDArray[np.floating] = np.full((len(self.seeds), *shape), model.window.middle, dtype=dtype)
+        self.devices: list[Devices] = [model.devices(shape, chip_rng(seed, name, "devices")) for seed in self.seeds]
+        self._streams = [_streams(seed, name) for seed in self.seeds]
+        self._run = _compiled_writes(model, compiled)
+        self._program = model.compiled() or Program(-1)
+        self._ready: list[tuple[Any, ...] | None] = [None] * len(self.seeds)
+        self.set(self.state)
+
+    @property
+    def compiled(self) -> bool:
+        """True if writes are compiled."""
+        return self._run is not None
+
+    def set(self, w: NDArray[np.floating]) -> None:
+        """Set all states exactly, but clipped to the limits of their devices.
+
+        Args:
+            w: ``(replicas, rows, columns)``, or what broadcasts to it.
+        """
+        for state, target, devices in zip(self.state, np.broadcast_to(w, self.state.shape), self.devices, strict=True):
+            state[...] = np.clip(target, *self.model.limits(devices))
+
+    def write_outer(self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float) -> None:
+        """Outer-product writes, one after the other: write ``b`` asks for ``factor * rows[b] * columns[b]``.
+
+        Args:
+            rows: Row operands ``(replicas, B, rows)``.
+            columns: Column operands ``(replicas, B, columns)``.
+            factor: Scale of the requests.
+        """
+        for replica in range(len(self.seeds)):
+            state, operands = self.state[replica], (rows[replica], columns[replica])
+            if self._run is not None:
+                doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
+                self._run.write(state, *doubles, float(factor), False, *self._arguments(replica))
+            else:
+                model, devices, streams = self._twin(replica)
+                vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
+
+    def write(self, requests: NDArray[np.floating]) -> None:
+        """One write of all devices whose request is not zero.
+
+        Args:
+            requests: ``(replicas, rows, columns)``.
+
+        Raises:
+            ShapeError: the requests are not those of these cells.
+        """
+        if requests.shape != self.state.shape:
+            raise ShapeError(f"requests of shape {requests.shape} for cells of shape {self.state.shape}")
+        for replica, request in enumerate(requests.astype(np.float64)):
+            state = self.state[replica]
+            if self._run is not None:
+                self._run.write(state, _NO_ROWS, request, 1.0, True, *self._arguments(replica))
+            else:
+                vectorised.write(state, request[:, None, :], *self._twin(replica), counted=self.counted)
+
+    def _twin(self, replica: int) -> tuple[UpdateModel, Devices, vectorised.Streams]:
+        """What NumPy's writes need to know of a replica."""
+        return self.model, self.devices[replica], self._streams[replica]
+
+    def _arguments(self, replica: int) -> tuple[Any, ...]:
+        """What compiled writes need to know of a replica, put together once."""
+        if self._ready[replica] is None:
+            self._ready[replica] = self._put_together(replica)
+        return self._ready[replica]  # type: ignore[return-value]
+
+    def _put_together(self, replica: int) -> tuple[Any, ...]:
+        program, devices = self._program, self.devices[replica]
+        fields = np.stack([devices[name] for name in program.fields]) if program.fields else np.zeros((1, 1, 1), "f4")
+        limits = (np.atleast_2d(np.asarray(limit, dtype=np.float64)) for limit in self.model.limits(devices))
+        return (
+            program.kind,
+            LAWS.index(self.model.draws),
+            program.scalars,
+            fields.astype(np.float32, copy=False),
+            devices[program.index] if program.index else np.zeros((1, 1), np.uint16),
+            program.grids,
+            program.means,
+            program.errors,
+            program.cdf,
+            program.guide,
+            *limits,
+            self.model.pulse if self.counted else 0.0,
+            self.model.levels,
+            self.model.stochastic_levels,
+            self._streams[replica][0].state.base,
+        )
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Everything that writes change and everything drawn once, as arrays; see `load_state_dict`."""
+        found: dict[str, NDArray[Any]] = {"state": self.state.copy()}
+        for replica, (devices, streams) in enumerate(zip(self.devices, self._streams, strict=True)):
+            found |= {f"devices/{replica}/{name}": np.array(of) for name, of in devices.items()}
+            found[f"streams/{replica}"] = np.stack([stream.state for stream in streams])
+        return found
+
+    def load_state_dict(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            DataError: it is not of such cells; nothing is changed.
+        """
+        mine = self.state_dict()
+        for name, of in mine.items():
+            other = values.get(name)
+            if other is None or other.shape != of.shape or other.dtype != of.dtype:
+                found = "nothing" if other is None else f"{other.dtype} of shape {other.shape}"
+                raise DataError(f"cells {self.name!r}: {name} is {found}; {of.dtype} of shape {of.shape} wanted")
+        self.state[...] = values["state"]
+        self.devices = [
+            {name: np.array(values[f"devices/{replica}/{name}"]) for name in devices}
+            for replica, devices in enumerate(self.devices)
+        ]
+        for replica, streams in enumerate(self._streams):
+            for stream, state in zip(streams, values[f"streams/{replica}"], strict=True):
+                stream.state[...] = state
+        self._ready = [None] * len(self.seeds)
+
+
+def _streams(seed: int, name: str) -> vectorised.Streams:
+    """The streams of a replica; their states are the rows of one array."""
+    streams = tuple(DrawStream(seed, name, what) for what in _DRAWN)
+    together = np.stack([stream.state for stream in streams])
+    for stream, state in zip(streams, together, strict=True):
+        stream.state = state
+    return streams  # type: ignore[return-value]
+
+
+def _compiled_writes(model: UpdateModel, wanted: bool | None) -> ModuleType | None:
+    """The compiled loops; None: NumPy writes."""
+    if wanted and not available():
+        raise MissingDependencyError("numba", "training", "compiled=True")
+    if wanted is False or model.compiled() is None or not available():
+        return None
+    return importlib.import_module("crossohm.training.kernels.compiled")
