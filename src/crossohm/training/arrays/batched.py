@@ -29,16 +29,28 @@ class _Sums(NamedTuple):
 
 
 def write_in_order(
-    cells: Cells, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float, arithmetic: str
+    cells: Cells,
+    rows: NDArray[np.floating],
+    columns: NDArray[np.floating],
+    factor: float | NDArray[np.floating],
+    arithmetic: str,
 ) -> None:
-    """Outer-product writes, see `Cells.write_outer`, computed as ``arithmetic`` says, see `ArraySettings`."""
+    """Outer-product writes, see `Cells.write_outer`, computed as ``arithmetic`` says, see `ArraySettings`.
+
+    Args:
+        cells: What is written.
+        rows: Row operands ``(replicas, B, rows)``.
+        columns: Column operands ``(replicas, B, columns)``.
+        factor: Scale of the requests, or one for each replica.
+        arithmetic: How writes are computed.
+    """
     model = cells.model
     at_once = arithmetic == "moments" or (arithmetic == "exact" and model.additive and not cells.counted)
     if rows.shape[1] == 1 or not at_once:
         cells.write_outer(rows, columns, factor)
         return
-    for replica in range(len(cells.seeds)):
-        p, x = rows[replica].astype(np.float64) * factor, columns[replica].astype(np.float64)
+    for replica, scale in enumerate(np.broadcast_to(factor, len(cells.seeds))):
+        p, x = rows[replica].astype(np.float64) * scale, columns[replica].astype(np.float64)
         _at_once(cells, replica, p, x)
 
 

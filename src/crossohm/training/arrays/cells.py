@@ -89,16 +89,18 @@ class Cells:
         for state, target, devices in zip(self.state, np.broadcast_to(w, self.state.shape), self.devices, strict=True):
             state[...] = np.clip(target, *self.model.limits(devices))
 
-    def write_outer(self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float) -> None:
+    def write_outer(
+        self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float | NDArray[np.floating]
+    ) -> None:
         """Outer-product writes, one after the other: write ``b`` asks for ``factor * rows[b] * columns[b]``.
 
         Args:
             rows: Row operands ``(replicas, B, rows)``.
             columns: Column operands ``(replicas, B, columns)``.
-            factor: Scale of the requests.
+            factor: Scale of the requests, or one for each replica.
         """
-        for replica in range(len(self.seeds)):
-            self.write_outer_of(replica, rows[replica], columns[replica], factor)
+        for replica, scale in enumerate(np.broadcast_to(factor, len(self.seeds))):
+            self.write_outer_of(replica, rows[replica], columns[replica], scale)
 
     def write_outer_of(
         self, replica: int, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float = 1.0

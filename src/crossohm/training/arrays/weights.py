@@ -97,14 +97,24 @@ class WeightArray(ABC):
         """Requests of all devices for those of the weights."""
 
     @final
-    def set(self, weights: Numbers) -> None:
-        """Set all weights exactly, but for the limits of the devices.
+    def set(self, weights: Numbers, where: NDArray[np.bool_] | None = None) -> None:
+        """Set weights exactly, but for the limits of the devices.
 
         Args:
             weights: ``(replicas, m, n)``, or what broadcasts to it.
+            where: Weights to set, ``(replicas, m, n)``; None: all.
         """
         v = np.broadcast_to(np.asarray(weights), (self.replicas, *self.shape)) * self.unit
-        self.cells.set(self._states(v))
+        states = self._states(v)
+        if where is not None:
+            states = np.where(self._requests(where.astype(np.float64)) != 0, states, self.cells.state)
+        self.cells.set(states)
+        self._changed()
+
+    @final
+    def shift(self, changes: Numbers) -> None:
+        """Change weights exactly by ``changes`` ``(replicas, m, n)``, but for the limits of the devices."""
+        self.cells.set(self.cells.state + self._requests(changes * self.unit))
         self._changed()
 
     @final
@@ -214,26 +224,51 @@ class WeightArray(ABC):
         return np.stack(found).astype(values.dtype)
 
     @final
-    def update(self, rows: Numbers, columns: Numbers, lr: float) -> None:
+    def update(self, rows: Numbers, columns: Numbers, lr: float | Numbers) -> None:
         """Outer-product writes, one after the other: write ``b`` asks for ``lr * rows[b] * columns[b]``.
 
         Args:
             rows: Errors, ``(replicas, B, m)``; writes add to the weights.
             columns: Inputs of the layer, ``(replicas, B, n)``.
-            lr: Learning rate; stretches the drive, and is not rounded.
+            lr: Learning rate, or one for each replica; stretches the drive, and is not rounded.
         """
         interfaces = self.settings.interfaces
         rows = self._converted(interfaces.row_update, rows)
-        columns = self._converted(interfaces.column_update, columns)
-        operands = self._operands(rows, columns)
-        write_in_order(self.cells, *operands, lr * self.unit, self.settings.arithmetic)
+        self.write_outer(rows, self._converted(interfaces.column_update, columns), lr)
+
+    @final
+    def write_outer(self, rows: Numbers, columns: Numbers, lr: float | Numbers) -> None:
+        """`update` past the interfaces."""
+        write_in_order(self.cells, *self._operands(rows, columns), lr * self.unit, self.settings.arithmetic)
         self._changed()
 
     @final
-    def burst(self, changes: Numbers, lr: float = 1.0) -> None:
+    def burst(self, changes: Numbers, lr: float | Numbers = 1.0) -> None:
         """One write of a full matrix of changes ``lr * changes``, ``(replicas, m, n)``."""
         changes = self._converted(self.settings.interfaces.burst, changes)
-        self.cells.write(self._requests(changes * (lr * self.unit)))
+        self.write(changes * np.reshape(lr, (-1, 1, 1)))
+
+    @final
+    def write(self, changes: Numbers) -> None:
+        """One write of a full matrix of changes, past the interfaces."""
+        self.cells.write(self._requests(changes * self.unit))
+        self._changed()
+
+    @final
+    def write_calibrated(self, changes: Numbers) -> None:
+        """`write` that asks each device for what changes it by ``changes`` on average at its state.
+
+        A device whose mean step has the wrong sign there is asked for the change itself.
+
+        Raises:
+            UnsupportedError: the model does not say its moments.
+        """
+        requests = self._requests(changes * self.unit)
+        for replica, (request, devices) in enumerate(zip(requests, self.cells.devices, strict=True)):
+            moments = self.settings.model.moments(self.cells.state[replica].astype(np.float64), devices)
+            per_unit = np.where(request > 0, moments.mean_up, -moments.mean_down)
+            requests[replica] = np.divide(request, per_unit, out=request.copy(), where=per_unit > 0)
+        self.cells.write(requests)
         self._changed()
 
     def _changed(self) -> None:
