@@ -11,6 +11,7 @@ from crossohm.cli.budget import budget
 from crossohm.cli.calibrate import calibrate
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
+from crossohm.cli.lut import lut
 from crossohm.cli.presets import presets
 from crossohm.cli.report import report
 from crossohm.cli.run import run
@@ -59,3 +60,4 @@ app.command()(hardware)
 app.command()(report)
 app.command()(presets)
 app.add_typer(study)
+app.add_typer(lut)
