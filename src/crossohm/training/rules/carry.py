@@ -150,5 +150,7 @@ class _CarryMatrix(RuleMatrix):
 
     def _noisy(self, array: WeightArray) -> Numbers:
         """All weights of an array, read column by column."""
-        eye = np.broadcast_to(np.eye(self.shape[1], dtype=array.cells.state.dtype), (self.replicas, *[self.shape[1]] * 2))
+        eye = np.broadcast_to(
+            np.eye(self.shape[1], dtype=array.cells.state.dtype), (self.replicas, *[self.shape[1]] * 2)
+        )
         return array.forward(eye).transpose(0, 2, 1)
