@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -104,7 +104,7 @@ class Cells:
         state, operands = self.state[replica], (rows, columns)
         if self.compiled:
             doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
-            _compiled_write()(state, *doubles, float(factor), False, *self._arguments(replica))
+            self._write(state, *doubles, float(factor), False, *self._arguments(replica))
         else:
             model, devices, streams = self._twin(replica)
             vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
@@ -127,7 +127,7 @@ class Cells:
         """`write` in one replica; requests ``(rows, columns)``."""
         state, wanted = self.state[replica], np.ascontiguousarray(requests, dtype=np.float64)
         if self.compiled:
-            _compiled_write()(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
+            self._write(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
         else:
             vectorised.write(state, wanted[:, None, :], *self._twin(replica), counted=self.counted)
 
@@ -145,6 +145,22 @@ class Cells:
         """What NumPy's writes need to know of a replica."""
         return self.model, self.devices[replica], self._streams[replica]
 
+    @cached_property
+    def _write(self) -> Callable[..., None]:
+        """The compiled loop for such devices; importing it imports numba."""
+        program, model = self._program, self.model
+        found: Callable[..., None] = importlib.import_module("crossohm.training.kernels.compiled").writer(
+            program.kind,
+            LAWS.index(model.draws),
+            nearest=program.nearest,
+            even=program.even,
+            nonlinear=program.nonlinear,
+            counted=self.counted,
+            levelled=model.levels > 0,
+            stochastic=model.stochastic_levels,
+        )
+        return found
+
     def _arguments(self, replica: int) -> tuple[Any, ...]:
         """What compiled writes need to know of a replica, put together once."""
         if self._ready[replica] is None:
@@ -156,8 +172,6 @@ class Cells:
         fields = np.stack([devices[name] for name in program.fields]) if program.fields else np.zeros((1, 1, 1), "f4")
         limits = (np.atleast_2d(np.asarray(limit, dtype=np.float64)) for limit in self.model.limits(devices))
         return (
-            program.kind,
-            LAWS.index(self.model.draws),
             program.scalars,
             fields.astype(np.float32, copy=False),
             devices[program.index] if program.index else np.zeros((1, 1), np.uint16),
@@ -165,11 +179,11 @@ class Cells:
             program.means,
             program.errors,
             program.cdf,
+            program.density,
             program.guide,
             *limits,
             self.model.pulse if self.counted else 0.0,
             self.model.levels,
-            self.model.stochastic_levels,
             self._streams[replica][0].state.base,
         )
 
@@ -227,13 +241,6 @@ def _compiled(model: UpdateModel, wanted: bool | None) -> bool:
     if wanted and not available():
         raise MissingDependencyError("numba", "training", "compiled=True")
     return wanted is not False and model.compiled() is not None and available()
-
-
-@cache
-def _compiled_write() -> Callable[..., None]:
-    """The compiled loop; importing it imports numba."""
-    found: Callable[..., None] = importlib.import_module("crossohm.training.kernels.compiled").write
-    return found
 
 
 def _steepness_of(model: UpdateModel, devices: Devices, shape: tuple[int, int]) -> float:
