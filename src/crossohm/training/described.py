@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +20,7 @@ from crossohm.training.rules import carry, mixed_precision, parallel, tiki_taka 
 from crossohm.training.rules.model import Rule
 from crossohm.training.rules.registry import RULES
 from crossohm.training.tables import read_tables
-from crossohm.training.updates import analytic, ideal, lookup  # noqa: F401 - they register themselves
+from crossohm.training.updates import analytic, ideal, lookup, pulsed  # noqa: F401 - they register themselves
 from crossohm.training.updates.model import UpdateModel
 from crossohm.training.updates.registry import UPDATE_MODELS
 
@@ -31,8 +34,8 @@ def update_model_of(description: Mapping[str, Any] | str, folder: Path | None = 
     """The update model that a description names.
 
     Args:
-        description: The registered name under ``"model"`` and the model's parameters; models that are made of tables of
-            pulses take ``"path"`` in their place. A text is the name alone.
+        description: The registered name, or that of a preset, under ``"model"``, and the model's parameters; models
+            that are made of tables of pulses take ``"path"`` in their place. A text is the name alone.
         folder: Where a relative path starts; None: the working directory.
 
     Raises:
@@ -40,12 +43,26 @@ def update_model_of(description: Mapping[str, Any] | str, folder: Path | None = 
         ParameterError: a parameter is out of its range.
         DataError: there are no tables at the path.
     """
-    kind, values = _named(UPDATE_MODELS, description, "device")
+    values = {NAME: description} if isinstance(description, str) else dict(description)
+    preset = _presets().get(str(values.get(NAME)), {})
+    kind, values = _named(UPDATE_MODELS, {**preset, **values, NAME: preset.get(NAME, values.get(NAME))}, "device")
     if is_dataclass(kind) and any(field.name == "tables" for field in fields(kind)):
         if PATH not in values:
             raise ParameterError(f"device.{PATH}", None, "no tables of pulses", remedy="Give the place of a table")
         values["tables"] = read_tables((folder or Path()) / str(values.pop(PATH)))
     return made(kind, values, "device")
+
+
+@cache
+def _presets() -> dict[str, dict[str, Any]]:
+    text = files("crossohm.training.updates").joinpath("presets.json").read_text("utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)
+    return found
+
+
+def device_presets() -> tuple[str, ...]:
+    """Names of published devices that `update_model_of` knows."""
+    return tuple(_presets())
 
 
 def rule_of(description: Mapping[str, Any] | str) -> Rule:
