@@ -56,7 +56,9 @@ class UpdateModelContract:
     ) -> NDArray[np.float64]:
         """Changes of many devices, each asked for the same."""
         rng = np.random.default_rng(3)
-        drawn = {"nothing": lambda n: None, "uniform": rng.random, "normal": rng.standard_normal}[model.draws](len(w))
+        drawn = None
+        if model.draws != "nothing":
+            drawn = rng.random(len(w)) if model.draws == "uniform" else rng.standard_normal(len(w))
         return model.step(w, np.full(w.shape, request), drawn, devices) - w
 
     def test_models_made_alike_are_equal(self) -> None:
