@@ -16,7 +16,7 @@ from crossohm.errors import ParameterError
 from crossohm.training.arrays.interfaces import Interface, Interfaces
 from crossohm.training.arrays.reads import ReadNoise
 from crossohm.training.arrays.settings import ArraySettings
-from crossohm.training.rules import carry, mixed_precision, parallel, tiki_taka  # noqa: F401 - they register themselves
+from crossohm.training.rules import buffered, carry, mixed_precision, parallel, tiki_taka  # noqa: F401 - they register themselves
 from crossohm.training.rules.model import Rule
 from crossohm.training.rules.registry import RULES
 from crossohm.training.tables import read_tables
