@@ -11,11 +11,13 @@ from crossohm.cli.budget import budget
 from crossohm.cli.calibrate import calibrate
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
+from crossohm.cli.lut import lut
 from crossohm.cli.presets import presets
 from crossohm.cli.report import report
 from crossohm.cli.run import run
 from crossohm.cli.study import check, schema
 from crossohm.cli.sweep import sweep
+from crossohm.cli.train import train
 
 __all__ = ["app"]
 
@@ -56,6 +58,8 @@ app.command()(sweep)
 app.command()(budget)
 app.command()(calibrate)
 app.command()(hardware)
+app.command()(train)
 app.command()(report)
 app.command()(presets)
 app.add_typer(study)
+app.add_typer(lut)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm._npz import UNREADABLE
 from crossohm.datasets.raw import Raw, check_labels, existing_folder
 from crossohm.errors import DataError
-
-#: What NumPy and the libraries below it raise at damaged archives; headers of arrays are Python text.
-UNREADABLE = (
-    OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, MemoryError, RuntimeError, SyntaxError,
-    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
-)  # fmt: skip
 
 
 def read_npz(path: Path, split: str) -> tuple[NDArray[Any], NDArray[Any]]:

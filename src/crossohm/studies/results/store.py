@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.datasets.npz import UNREADABLE
+from crossohm._npz import UNREADABLE
 from crossohm.errors import DataError, WriteError
 from crossohm.studies.results.sealed import PART, read_sealed, write_sealed, write_whole
 

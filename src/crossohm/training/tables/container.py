@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from crossohm._npz import read_arrays
 from crossohm.errors import DataError
 from crossohm.training.tables.table import PulseTable
 
 _ARRAYS = ("g", "cdf", "increasing", "decreasing")
 
 
-def write_tables(tables: Sequence[PulseTable], path: Path) -> None:
+def write_npz(tables: Sequence[PulseTable], path: Path) -> None:
     """Write one or several devices to a ``.npz``; every number is read back as it is."""
     entries = {f"{place}/{name}": getattr(table, name) for place, table in enumerate(tables) for name in _ARRAYS}
     titles = np.array([table.title for table in tables], dtype=np.str_)
@@ -29,17 +28,15 @@ def read_npz(path: Path) -> tuple[PulseTable, ...]:
     Raises:
         DataError: the file is missing or damaged, or no pulse tables.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged, or not a .npz file ({error})") from error
+    found = read_arrays(path)
     titles = found.get("titles")
     if titles is None or titles.dtype.kind != "U" or titles.ndim != 1 or not titles.size:
         raise DataError(f"{path}: no pulse tables: 'titles', one text per device, is missing")
-    return tuple(_device(path, found, place, str(title)) for place, title in enumerate(titles))
+    try:
+        texts: list[str] = titles.tolist()
+    except ValueError as error:
+        raise DataError(f"{path}: 'titles' are no texts ({error})") from error
+    return tuple(_device(path, found, place, text) for place, text in enumerate(texts))
 
 
 def _device(path: Path, found: dict[str, np.ndarray], place: int, title: str) -> PulseTable:

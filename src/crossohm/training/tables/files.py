@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from crossohm.errors import DataError
-from crossohm.training.tables.container import read_npz
+from crossohm.training.tables.container import read_npz, write_npz
 from crossohm.training.tables.table import PulseTable
-from crossohm.training.tables.text import read_pair
+from crossohm.training.tables.text import read_pair, write_pair
 
 _UP, _DOWN = "dG_increasing", "dG_decreasing"
 
@@ -47,6 +48,25 @@ def read_table(path: str | os.PathLike[str]) -> PulseTable:
     if len(found) > 1:
         raise DataError(f"{path}: {len(found)} devices where one is wanted; give the files of one of them")
     return found[0]
+
+
+def write_tables(tables: Sequence[PulseTable], path: str | os.PathLike[str]) -> None:
+    """Write devices where `read_tables` finds them; every number is read back as it is. Files of the name are replaced.
+
+    Args:
+        tables: The devices.
+        path: A ``.npz`` for all of them; anything else is a folder for the pair of text files of one device, or for
+            the folders ``1``, ``2``, ... of several.
+    """
+    place = Path(path)
+    if place.suffix == ".npz":
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(tables, place)
+        return
+    folders = [place] if len(tables) == 1 else [place / str(number) for number in range(1, len(tables) + 1)]
+    for table, folder in zip(tables, folders, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_pair(table, folder / f"{_UP}.txt", folder / f"{_DOWN}.txt")
 
 
 def _in_folder(folder: Path) -> tuple[PulseTable, ...]:

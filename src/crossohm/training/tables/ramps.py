@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.errors import DataError, ParameterError
+from crossohm.errors import DataError
+from crossohm.training.checks import require_count, require_number
+from crossohm.training.tables.table import MOST
 
 Ramp = NDArray[np.float64]
 """Conductances after successive pulses, siemens."""
@@ -26,26 +28,23 @@ def read_ramps(path: Path, *, read_voltage: float = 0.1, header_lines: int = 1, 
     Args:
         path: The file.
         read_voltage: Voltage at which the currents were read, V; 1 if the file has conductances.
-        header_lines: Lines before the first pulse.
+        header_lines: Lines before the first pulse; 0 if there are no names.
         skip_footer: Lines after the last pulse.
 
     Returns:
         One array per column that has at least two readings; empty, NaN and zero cells are left out.
 
     Raises:
-        DataError: the file is missing, or a cell is no number; the message says which.
+        DataError: the file is missing or no CSV, or a cell is no number; the message says which.
     """
-    if not (math.isfinite(read_voltage) and read_voltage > 0):
-        raise ParameterError("read_voltage", read_voltage, "no voltage to read currents at", allowed="above 0")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV text file ({error})") from error
+    require_number("read_voltage", read_voltage, above=0)
+    require_count("header_lines", header_lines)
+    require_count("skip_footer", skip_footer)
+    rows = _rows(path)
+    if header_lines and rows and _numeric(rows[0][1]):
+        raise DataError(f"{path}:1: numbers where the names of the ramps are wanted; say so if there are no names")
     columns: dict[int, list[float]] = {}
-    for line, row in enumerate(rows[header_lines : len(rows) - skip_footer], start=header_lines + 1):
+    for line, row in rows[header_lines : max(len(rows) - skip_footer, 0)]:
         for column, cell in enumerate(row):
             value = _reading(path, line, column + 1, cell)
             if value is not None:
@@ -54,6 +53,28 @@ def read_ramps(path: Path, *, read_voltage: float = 0.1, header_lines: int = 1, 
     if not ramps:
         raise DataError(f"{path}: no ramp; a line of names, then a column of at least two currents per ramp wanted")
     return ramps
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Cells of a CSV file, with the number of the line on which a row ends."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            return [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not a CSV file ({error})") from error
+
+
+def _numeric(row: Sequence[str]) -> bool:
+    """True if a row has nothing but readings."""
+    try:
+        return all([float(cell) >= 0 for cell in row if cell.strip()]) and any(cell.strip() for cell in row)
+    except ValueError:
+        return False
 
 
 def _reading(path: Path, line: int, column: int, cell: str) -> float | None:
@@ -65,7 +86,7 @@ def _reading(path: Path, line: int, column: int, cell: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.inf
-    if math.isinf(value) or "_" in text:
+    if abs(value) > MOST or "_" in text:
         raise DataError(f"{path}:{line}: column {column} has {text[:20]!r}; a current in ampere, or nothing, wanted")
     if value < 0:
         raise DataError(f"{path}:{line}: column {column} has the negative current {text[:20]}; give absolute values")

@@ -17,6 +17,10 @@ SAME_GRID = 1e-6
 REGULAR = 1e-4
 #: Range of conductances, as fractions of the table's, over which the direction of the pulses is checked.
 USED = (0.1, 0.9)
+#: No number of a device is larger, in whichever unit: sums of squares stay finite.
+MOST = 1e100
+#: Larger conductances are in another unit than siemens: no memory cell conducts so well.
+_SIEMENS = 0.01
 
 
 @final
@@ -53,13 +57,12 @@ class PulseTable:
             values = np.array(getattr(self, name), dtype=np.float64)
             if not np.isfinite(values).all():
                 raise DataError(f"{name} of a pulse table: not all numbers are finite; leave out what was not measured")
+            if np.abs(values).max(initial=0) > MOST:
+                raise DataError(f"{name} of a pulse table has numbers beyond {MOST:g}; give them in a usual unit")
             values.setflags(write=False)
             object.__setattr__(self, name, values)
-        _require_grid("g", self.g)
-        _require_grid("cdf", self.cdf)
-        if self.cdf[0] != 0 or self.cdf[-1] != 1:
-            first, last = self.cdf[0], self.cdf[-1]
-            raise DataError(f"cdf of a pulse table goes from {first:g} to {last:g}; it must go from 0 to 1")
+        require_conductances(self.g)
+        require_probabilities(self.cdf)
         for name in ("increasing", "decreasing"):
             found, wanted = getattr(self, name).shape, (self.cdf.size, self.g.size)
             if found != wanted:
@@ -107,6 +110,11 @@ class PulseTable:
         return all(np.ptp(np.diff(grid)) < REGULAR * np.diff(grid).max() for grid in (self.g, self.cdf))
 
     @property
+    def siemens(self) -> bool:
+        """True if the numbers look like conductances of memory cells in siemens."""
+        return bool(self.g[-1] <= _SIEMENS)
+
+    @property
     def mean_up(self) -> NDArray[np.float64]:
         """Mean change of a SET pulse at each conductance, shape ``(nG,)``; the trapezoid rule over the quantiles."""
         return np.asarray(np.trapezoid(self.increasing, self.cdf, axis=0))
@@ -124,6 +132,22 @@ class PulseTable:
         """Grid columns from the one nearest to the fraction ``low`` of the range to that nearest to ``high``."""
         first, last = (int(np.abs(self.g - self.at(fraction)).argmin()) for fraction in (low, high))
         return slice(first, last + 1)
+
+
+def require_conductances(values: NDArray[np.float64]) -> None:
+    """Raise `DataError` unless these can be the conductances of a table."""
+    _require_grid("g", values)
+    if values[0] < 0:
+        raise DataError(f"g of a pulse table begins with {values[0]:g}; conductances are not negative")
+    if values[-1] - values[0] < 1 / MOST:
+        raise DataError(f"g of a pulse table ends at {values[-1]:g}; give conductances in a usual unit")
+
+
+def require_probabilities(values: NDArray[np.float64]) -> None:
+    """Raise `DataError` unless these can be the cumulative probabilities of a table."""
+    _require_grid("cdf", values)
+    if values[0] != 0 or values[-1] != 1:
+        raise DataError(f"cdf of a pulse table goes from {values[0]:g} to {values[-1]:g}; it must go from 0 to 1")
 
 
 def _require_grid(name: str, values: NDArray[np.float64]) -> None:

@@ -7,14 +7,14 @@ conductance. Numbers are separated by commas, with blanks or tabs around them; b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import DataError
-from crossohm.training.tables.table import SAME_GRID, PulseTable
+from crossohm.training.tables.table import MOST, SAME_GRID, PulseTable, require_conductances, require_probabilities
 
 #: Columns of a part of a table: conductances, probabilities, changes.
 _Part = tuple[str, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -52,28 +52,49 @@ def write_pair(table: PulseTable, increasing: Path, decreasing: Path) -> None:
 def _read(path: Path) -> _Part:
     """One file of a pair."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
-    if not lines:
-        raise DataError(f"{path}: empty; a title, conductances, probabilities and changes wanted")
+    if _numeric(lines[0]):
+        raise DataError(f"{path}:1: numbers where the title is wanted; conductances come second")
     rows = list(_rows(path, lines))
     if len(rows) < 3:
         raise DataError(
             f"{path}: {len(rows)} lines of numbers after the title; conductances, probabilities and one line of "
             "changes for each probability wanted"
         )
-    (_, g), (_, cdf), *changes = rows
+    (g_line, g), (cdf_line, cdf), *changes = rows
+    _require(path, g_line, require_conductances, g)
+    _require(path, cdf_line, require_probabilities, cdf)
     for line, row in changes:
         if len(row) != len(g):
             raise DataError(
                 f"{path}:{line}: {len(row)} numbers; one for each of the {len(g)} conductances of the first line wanted"
             )
     if len(changes) != len(cdf):
-        raise DataError(f"{path}: {len(changes)} lines of changes; one for each of the {len(cdf)} probabilities wanted")
+        raise DataError(
+            f"{path}:{changes[-1][0]}: the last of {len(changes)} lines of changes; one for each of the {len(cdf)} "
+            "probabilities wanted"
+        )
     return lines[0].strip(), np.array(g), np.array(cdf), np.array([row for _, row in changes])
+
+
+def _numeric(text: str) -> bool:
+    """True if a line is one of numbers."""
+    try:
+        return len([float(cell) for cell in text.split(",")]) > 1
+    except ValueError:
+        return False
+
+
+def _require(path: Path, line: int, check: Callable[[NDArray[np.float64]], None], numbers: list[float]) -> None:
+    """Check a grid; the message says where it is."""
+    try:
+        check(np.array(numbers))
+    except DataError as error:
+        raise DataError(f"{path}:{line}: {error}") from error
 
 
 def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, list[float]]]:
@@ -90,7 +111,7 @@ def _number(path: Path, line: int, column: int, cell: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or "_" in cell:
+    if not abs(value) <= MOST or "_" in cell:
         found = repr(cell.strip()[:20]) if cell.strip() else "nothing"
-        raise DataError(f"{path}:{line}: column {column} has {found}; a finite number wanted")
+        raise DataError(f"{path}:{line}: column {column} has {found}; a number, {MOST:g} at most, wanted")
     return value

@@ -1,8 +1,4 @@
-"""Pictures of what happens inside arrays.
-
-The figures are `matplotlib.figure.Figure` objects outside of pyplot: nothing opens a window; save one with
-``figure.savefig("ir_drop.png")`` or show it as the last value of a notebook cell.
-"""
+"""Pictures of what happens inside arrays."""
 
 from __future__ import annotations
 
@@ -10,15 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from crossohm.chain import AnalogCore, OperatingPoint, operating_point
-from crossohm.errors import MissingDependencyError
-
-try:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-except ModuleNotFoundError as error:
-    raise MissingDependencyError("matplotlib", "plot", "crossohm.plot") from error
 
 #: Width and height of one panel, inch.
 PANEL = (5.2, 3.2)
