@@ -5,7 +5,8 @@ Usage: ``python benchmarks/keras_applications.py [--network NAME] [--backend NAM
 Random weights, small inputs, ten classes; BatchNorm has the statistics of a batch, so that signals reach the outputs.
 A row says how many layers are on arrays, the largest difference from the digital network on ideal hardware (over the
 largest output) beside the digital network's own rounding (float32 against float64), whether ``rram-8bit`` gives finite
-outputs, whether the way back and a file are exact, and the seconds to convert. Every backend runs in a process of its own.
+outputs, whether the way back and a file are exact, and the seconds to convert. Every backend runs in a process of its
+own.
 """
 
 from __future__ import annotations

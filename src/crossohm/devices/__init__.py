@@ -1,7 +1,7 @@
 """Memory cells: what they hold after a write, after a while, and what a read sees of it.
 
 `model` defines what a device model is, `registry` finds one by name, `lifecycle` applies it. Every other module
-is one published or generic model.
+is one published or generic model, or (`measured`) one's own measurements.
 """
 
 from crossohm.devices.cubic import CubicDevice
@@ -24,12 +24,14 @@ from crossohm.devices.lifecycle import (
     is_active,
     write,
 )
+from crossohm.devices.measured import TableDevice
 from crossohm.devices.model import ROLES, Cell, Device
 from crossohm.devices.pcm_joshi import PCMJoshi
 from crossohm.devices.registry import DEVICES, device, get_device
 from crossohm.devices.rram_milo import RRAMMilo
 from crossohm.devices.rram_wan import RRAMWan
 from crossohm.devices.sonos import SONOS
+from crossohm.devices.tables import read_device_table
 
 __all__ = [
     "DEVICES",
@@ -45,6 +47,7 @@ __all__ = [
     "PCMJoshi",
     "RRAMMilo",
     "RRAMWan",
+    "TableDevice",
     "UniformIndependentDevice",
     "UniformInverseProportionalDevice",
     "UniformProportionalDevice",
@@ -57,5 +60,6 @@ __all__ = [
     "error_at_write",
     "get_device",
     "is_active",
+    "read_device_table",
     "write",
 ]

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 
 def cell_of(device_params: DeviceParameters, role: str) -> Cell:
-    """The electrical frame of the cells, with the magnitude that ``role`` is given."""
+    """The electrical frame of the cells, with the magnitude and the table that ``role`` is given."""
+    group = _group(device_params, role)
     return Cell(
         r_min=device_params.Rmin,
         rho=device_params.Gmin_norm,
         v_read=device_params.Vread,
-        magnitude=_group(device_params, role).magnitude,
+        magnitude=group.magnitude,
         time=device_params.time,
+        table=group.path,
     )
 
 

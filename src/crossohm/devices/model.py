@@ -29,6 +29,7 @@ from crossohm._content import ByContent
 from crossohm._random import Draw
 from crossohm.backends import Array
 from crossohm.errors import UnsupportedError
+from crossohm.params.measurements import Measurements
 
 ROLES = ("programming_error", "drift_error", "read_noise", "nonlinear_IV")
 
@@ -50,6 +51,7 @@ class Cell:
         v_read: Device voltage at full-scale input, V.
         magnitude: Strength of the generic models, normalised; measured models ignore it.
         time: Time since programming, in the unit of the drift model.
+        table: What was measured, for models that read it.
     """
 
     r_min: float
@@ -57,6 +59,7 @@ class Cell:
     v_read: float
     magnitude: float = 0.0
     time: float = 0.0
+    table: Measurements | None = None
 
     @property
     def g_max_microsiemens(self) -> float:

@@ -223,6 +223,15 @@ def is_folded(layer: Any) -> bool:
     return bool(getattr(layer, "batchnorm_folded", False))
 
 
+def matrices_of(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The matrices of layers by the layer's name, followed by their own if it has several."""
+    return {
+        name + matrix.name.removeprefix(layer.core_name): matrix
+        for name, layer in layers.items()
+        for matrix in layer.matrices
+    }
+
+
 class BiasRows(ArrayLayer):
     """A mixin of the kinds for which one number says how many matrix columns hold each bias."""
 

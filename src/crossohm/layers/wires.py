@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from crossohm.backends import Array, backend_of
@@ -10,44 +12,54 @@ from crossohm.chain.lowering.wires import WiredArray, alike, wired_arrays
 from crossohm.chain.operation import Operation
 from crossohm.chain.programming.parts import Block
 from crossohm.circuits.grid import DisturbedNetwork, Wires, effective_matrix
-from crossohm.errors import UnsupportedError
 from crossohm.mapping import build_mapping
 
 
-def through_wires(core: AnalogCore, matrix: Array) -> Array:
-    """What inputs meet on ``core``, as a function of the ideal matrix written into it.
+def through_wires(core: Callable[[], AnalogCore], matrix: Array, after: Array | None = None) -> Array:
+    """What inputs meet on arrays, as a function of the ideal matrix written into them.
 
     The gradient is that of the networks at the programmed conductances in float64, straight through programming errors
     and rounding; weights beyond the range of the arrays have none. PyTorch computes it where the matrix lies, other
-    libraries leave it to the host.
+    libraries leave it to the host, also from functions they compile.
 
     Args:
-        core: Its arrays hold ``matrix``.
+        core: The arrays that hold ``matrix``, looked up when values are needed.
         matrix: ``(outputs, inputs)``, of any library.
+        after: What exists only once the arrays are written, if that happens in the function being compiled: then the
+            value of the result is of no use, only its gradient is.
 
     Raises:
-        UnsupportedError: no one matrix describes the core, or the derivative is wanted in a compiled function.
+        UnsupportedError: no one matrix describes the core.
         CrossOhmError: a network was not solved; names the array.
     """
-    backend, blocks = backend_of(matrix), core.blocks
+    backend = backend_of(matrix)
 
-    def gradients(grad: Array, matrix: Array) -> tuple[Array]:
-        if backend.is_traced(grad) or backend.is_traced(matrix):
-            raise UnsupportedError(
-                "gradient = 'wires' in a compiled function: the networks are solved on the host; differentiate outside "
-                "of jit, or use gradient = 'programmed'"
-            )
-        written, wanted = (np.asarray(backend.to_numpy(value), np.float64) for value in (matrix, grad))
-        found = np.empty_like(wanted)
-        for block in blocks:
-            here = block.rows, block.columns
-            found[here] = _block_gradient(block, written[here], wanted[here], grad)
-        return (backend.asarray(found, grad),)
+    def gradients(grad: Array, matrix: Array, after: Array | None) -> tuple[Array]:
+        if not (backend.is_traced(grad) or backend.is_traced(matrix)):
+            written, wanted = backend.to_numpy(matrix), backend.to_numpy(grad)
+            return (backend.asarray(_core_gradient(core(), written, wanted, grad), grad),)
+
+        def work(written: np.ndarray, wanted: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray]:
+            return (_core_gradient(core(), written, wanted, wanted),)
+
+        always = backend.xp.ones_like(backend.detached(matrix)[0, 0]) > 0
+        (found,) = backend.renewed(always, (grad,), work, [matrix, grad] if after is None else [matrix, grad, after])
+        return (found,)
 
     def met(matrix: Array) -> Array:
-        return backend.asarray(core.effective_matrix(), matrix)
+        return backend.asarray(core().effective_matrix(), matrix) if after is None else matrix
 
-    return backend.with_gradient(met, gradients, (matrix,), (matrix,))
+    return backend.with_gradient(met, gradients, (matrix,), (matrix, after))
+
+
+def _core_gradient(core: AnalogCore, matrix: np.ndarray, grad: np.ndarray, like: Array) -> np.ndarray:
+    """Gradient of the ideal ``matrix`` for that of what inputs meet."""
+    written, wanted = np.asarray(matrix, np.float64), np.asarray(grad, np.float64)
+    found = np.empty_like(wanted)
+    for block in core.blocks:
+        here = block.rows, block.columns
+        found[here] = _block_gradient(block, written[here], wanted[here], like)
+    return found
 
 
 def _block_gradient(block: Block, matrix: np.ndarray, grad: np.ndarray, like: Array) -> np.ndarray:

@@ -31,6 +31,7 @@ from crossohm.params.enums import (
     PartitionStrategy,
 )
 from crossohm.params.files import preset_names
+from crossohm.params.measurements import Measurements
 from crossohm.params.root import CrossSimParameters, XbarParameters
 from crossohm.params.simulation import AnalyticsParameters, ConvolutionParameters, SimulationParameters
 
@@ -57,6 +58,7 @@ __all__ = [
     "InputMappingPair",
     "InputMappingParameters",
     "MappingParameters",
+    "Measurements",
     "OffsetCoreStyle",
     "OffsetParameters",
     "OutputDType",

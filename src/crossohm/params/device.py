@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from crossohm.params.base import CellBits, Flag, Group, Name, NonNegative, Positive
+from crossohm.params.measurements import MeasurementsFile
 
 
 @final
@@ -20,6 +21,17 @@ class DeviceModelParameters(Group):
     magnitude: NonNegative = 0.0
     """Strength of the generic models (Normal..., Uniform...), normalised to the highest conductance. Not used by
     measured models."""
+    path: MeasurementsFile | None = None
+    """CSV file of the measurements that the model "table" describes cells by; relative to the parameter or study file
+    that names it, else to the working directory. It is read when this is set, and saved with its content."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused_table(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """CrossSim and older releases do not know it, and read files in which it is not used."""
+        values: dict[str, Any] = dump(self)
+        if self.path is None:
+            values.pop("path", None)
+        return values
 
     @property
     def active(self) -> bool:

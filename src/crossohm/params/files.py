@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,33 @@ def read_yaml(path: PathName) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not valid YAML ({error})") from None
     return _object({} if values is None else values, path)
+
+
+_FOLDER: ContextVar[Path | None] = ContextVar("folder of the file that is being read", default=None)
+
+
+@contextmanager
+def relative_to(folder: Path) -> Iterator[None]:
+    """Within it, names of files that parameters are given start in ``folder``."""
+    token = _FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)
+
+
+def read_beside(path: str) -> str:
+    """The text of a file that parameters name, see `relative_to`.
+
+    Raises:
+        DataError: it is missing, or no text.
+    """
+    try:
+        return _text((_FOLDER.get() or Path()) / path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read ({error})") from error
 
 
 def _text(source: PathName, fallback: str = "") -> str:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, Self, final
 
 from pydantic import Field, PrivateAttr
@@ -119,7 +120,8 @@ class CrossSimParameters(Group):
     @classmethod
     def _from(cls, values: dict[str, Any], source: str) -> Self:
         try:
-            params = cls(**values)
+            with files.relative_to(Path(source).parent):
+                params = cls(**values)
         except ValueError as error:
             error.add_note(f"in {source}")
             raise

@@ -12,26 +12,23 @@ import torch
 from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
-from crossohm.chain import AnalogCore
-from crossohm.chain.lowering.ranges import output_step
-from crossohm.errors import UnsupportedError
-from crossohm.layers.array_layer import is_folded
-from crossohm.layers.hardware import LayerHardware
+from crossohm.layers.array_network import ArrayNetwork, Bias
+from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.comparison import compared, tensor_of
 from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
-from crossohm.torch.conversion.convert import analog_modules, convertible_modules, from_torch
+from crossohm.torch.conversion.convert import analog_modules, from_torch
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.obstacles import require_layers
-from crossohm.torch.conversion.places import analog_places, copy_of, matrix_places, separate, sites
+from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
 from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.layers.layer import AnalogLayer
 
 
 @final
-class TorchNetwork:
+class TorchNetwork(ArrayNetwork):
     """A PyTorch network, digital or on hardware, that answers NumPy images.
 
     Args:
@@ -57,47 +54,20 @@ class TorchNetwork:
         device: str | None = None,
     ) -> None:
         require_layers(module)
-        self.module = module if device is None else module.to(device)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.grouping = grouping
-        self.fold_batchnorm = fold_batchnorm
+        placed = module if device is None else module.to(device)
+        super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
         self._axes: Mapping[str, int] = {}
 
-    @property
-    def convertible(self) -> tuple[str, ...]:
-        """Names of the layers that are on hardware; if there are none, of those that can be put on it."""
-        return tuple(self.layers) or tuple(name for name, _ in sites(self.module))
-
-    @property
-    def hardware(self) -> tuple[LayerHardware, ...]:
-        """The description of every layer that is on hardware."""
-        return tuple(layer.params for layer in self.layers.values())
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """The torch layer each analog layer, or matrix of one, stands for, e.g. ``Conv2d``."""
-        return {
-            name + suffix: type(layer).__name__.removeprefix("Analog")
-            for name, layer in self.layers.items()
-            for suffix in _suffixes(layer)
-        }
+    _one_output = "wrap the network in a module that returns it"
 
     @property
     def layers(self) -> dict[str, AnalogLayer]:
         """Every analog layer, by its first name."""
         return analog_places(self.module)
 
-    @property
-    def cores(self) -> dict[str, AnalogCore]:
-        """The cores, by the name of their layer; if it has several, followed by a dot and their own."""
-        return {name: matrix.core for name, matrix in matrix_places(self.module).items()}
-
-    @property
-    def folded_layers(self) -> frozenset[str]:
-        """Names of the analog layers that a BatchNorm was folded into."""
-        return frozenset(name for name, layer in self.layers.items() if is_folded(layer))
+    def _sites(self) -> Iterator[tuple[str, Any]]:
+        return sites(self.module)
 
     @property
     def floors(self) -> dict[str, NDArray[np.float64]]:
@@ -121,34 +91,6 @@ class TorchNetwork:
             if isinstance(value, torch.Tensor):
                 found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
         return found.hexdigest()
-
-    def on_hardware(self, hardware: Sequence[Any], seed: int, bias_rows: Mapping[str, int] | int = 0) -> TorchNetwork:
-        """A copy whose layers are on the hardware described for them, on another chip.
-
-        BatchNorm is folded into the layers first, unless they are on hardware already.
-
-        Args:
-            hardware: One description for each of `convertible`; None: the layer stays digital.
-            seed: The chip.
-            bias_rows: Array rows that hold biases, one number for all layers or by name. Layers that are on hardware
-                already keep theirs.
-        """
-        if self.layers:
-            return self._watched(_moved(self.module, hardware, seed), seed)
-        chosen = {name: params for name, params in zip(self.convertible, hardware, strict=True) if params is not None}
-        if not chosen:
-            return self._with(copy_of(self.module), seed)
-        # A model that is one layer takes its own description; a list would have one per array.
-        one = list(chosen) == [""]
-        analog = from_torch(
-            self._folded(),
-            chosen[""] if one else chosen,
-            bias_rows if isinstance(bias_rows, int) else bias_rows[""] if one else dict(bias_rows),
-            seed=seed,
-            fuse_batchnorm=False,
-            grouping=self.grouping,
-        )
-        return self._watched(analog, seed)
 
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
         """The same network, told what its inputs look like.
@@ -185,66 +127,43 @@ class TorchNetwork:
             fold_batchnorm(module, self._axes)
         return module
 
-    def with_bias_bits(self, bits: int) -> TorchNetwork:
-        """A copy, BatchNorm folded, whose convertible layers have biases of ``2**bits`` levels over their range."""
-        coarse = self.folded()
-        with torch.no_grad():
-            for layer in convertible_modules(coarse.module):
-                for name, bias in layer.named_parameters(recurse=False):
-                    if name.startswith("bias"):
-                        bias.copy_(_rounded(bias, bits))
-        return coarse
+    def _copy(self) -> Any:
+        return copy_of(self.module)
 
-    def with_biases_in_adc_steps(self) -> TorchNetwork:
-        """A copy on the same hardware whose digital biases are multiples of the step of their layer's ADCs.
+    def _put(self, hardware: HardwareChoice, bias_rows: int | dict[str, int], seed: int) -> Any:
+        analog = from_torch(
+            self._folded(), hardware, bias_rows, fuse_batchnorm=False, seed=seed, grouping=self.grouping
+        )
+        return self._watched(analog)
 
-        Biases of layers without ADCs, and those in arrays, stay as they are.
+    def _moved(self, hardware: Sequence[Any], seed: int) -> Any:
+        twin = self._copy()
+        for layer, params in zip(analog_modules(twin), hardware, strict=True):
+            layer.params = params
+            layer.reinitialize(seed)
+        return self._watched(twin)
 
-        Raises:
-            ParameterError: conversions of a layer have no common step (sliced weights, inputs digitised by slices).
-        """
-        twin = self._with(copy_of(self.module), self.seed)
-        with torch.no_grad():
-            for layer in twin.layers.values():
-                if layer.bias_kinds == 1 and layer.bias is not None and not layer.analog_bias:
-                    block = layer.core.blocks[0]
-                    step = output_step(block.record, block.params)
-                    if step is not None:
-                        layer.bias.copy_(torch.round(layer.bias / step) * step)
-        return twin
-
-    def _watched(self, analog: Any, seed: int) -> TorchNetwork:
-        """A copy on hardware; the first one watches its first pass and warns of what stays digital."""
+    def _watched(self, analog: Any) -> Any:
+        """A model on hardware; the first one watches its first pass and warns of what stays digital."""
         (unwatch if self._warned else watch)(analog)
         self._warned = True
-        return self._with(analog, seed)
+        return analog
 
-    def _with(self, module: Any, seed: int) -> TorchNetwork:
-        twin = TorchNetwork(module, self.batch_size, seed, self.grouping, fold_batchnorm=self.fold_batchnorm)
-        twin._warned, twin._axes = self._warned, self._axes
-        return twin
+    def _biases(self, layer: Any) -> Iterator[Bias]:
+        return (_bias(value) for name, value in layer.named_parameters(recurse=False) if name.startswith("bias"))
 
-    def outputs(self, images: NDArray[Any], stage: str = "", progress: Progress = silent) -> NDArray[Any]:
-        """Answers of the network, ``(images, outputs)``.
+    def _digital_bias(self, layer: Any) -> Bias | None:
+        digital = layer.bias_kinds == 1 and layer.bias is not None and not layer.analog_bias
+        return _bias(layer.bias) if digital else None
 
-        Args:
-            images: ``(images, ...)``. Floating numbers and bytes are given the dtype of the network, other integers
-                (tokens) stay as they are.
-            stage: What `progress` is told.
-            progress: Told how far it is.
+    def _answer(self, batch: Any) -> Any:
+        return call_of(self.module, batch).of(self.module)
 
-        Raises:
-            InputError: the network does not take such images.
-            UnsupportedError: it answers something else than one tensor with an entry for each image.
-        """
-        found = []
-        with self._at_work():
-            progress(stage, 0, len(images))
-            for start in range(0, len(images), self.batch_size):
-                batch = images[start : start + self.batch_size]  # files of images are read here
-                found.append(_answers(call_of(self.module, batch).of(self.module), len(batch)))
-                progress(stage, start + len(batch), len(images))
-        return np.concatenate(found)
+    def _on_host(self, answer: Any) -> NDArray[Any] | None:
+        if not isinstance(answer, torch.Tensor):
+            return None
+        host = answer.cpu()
+        return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
 
     def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
         """Work on a batch, whatever comes out.
@@ -277,18 +196,6 @@ class TorchNetwork:
             torch.manual_seed(int(chip_rng(self.seed, "noise").integers(2**63)))
             yield
 
-    def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
-        """How many input vectors each matrix multiplies for one image ``(channels, height, width)``."""
-        matrices = matrix_places(self.module)
-        for matrix in matrices.values():
-            matrix.vectors = 0
-        try:
-            self.take(image[np.newaxis])
-            return {name: matrix.vectors or 0 for name, matrix in matrices.items()}
-        finally:
-            for matrix in matrices.values():
-                matrix.vectors = None
-
     @contextmanager
     def record(self, names: Sequence[str]) -> Iterator[dict[str, list[NDArray[Any]]]]:
         """Keep what layers put out in the ``with`` block, batch by batch; of several outputs the main one."""
@@ -308,36 +215,6 @@ def _keep(kept: list[NDArray[Any]]) -> Any:
     return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
 
 
-def _answers(found: Any, size: int) -> NDArray[Any]:
-    """The answer to a batch as an array of a dtype that NumPy has."""
-    if not isinstance(found, torch.Tensor) or found.ndim == 0 or len(found) != size:
-        form = tuple(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
-        raise UnsupportedError(
-            f"the network answers {form} to {size} images; runs and studies measure one tensor (images, outputs): wrap "
-            "the network in a module that returns it. crossohm.calibrate takes networks with any answers"
-        )
-    host = found.cpu()
-    return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
-
-
-def _rounded(bias: torch.Tensor, bits: int) -> torch.Tensor:
-    """The nearest of ``2**bits`` levels from the lowest to the highest entry."""
-    low, high = bias.min(), bias.max()
-    if low == high:
-        return bias
-    step = (high - low) / (2**bits - 1)
-    return low + torch.round((bias - low) / step) * step
-
-
-def _moved(module: Any, hardware: Sequence[Any], seed: int) -> Any:
-    """A copy whose analog layers are on other hardware and on another chip."""
-    twin = copy_of(module)
-    for layer, params in zip(analog_modules(twin), hardware, strict=True):
-        layer.params = params
-        layer.reinitialize(seed)
-    return twin
-
-
-def _suffixes(layer: AnalogLayer) -> list[str]:
-    """What follows the layer's name in the names of its matrices."""
-    return [matrix.name.removeprefix(layer.name) for matrix in layer.matrices]
+def _bias(parameter: torch.Tensor) -> Bias:
+    values = parameter.detach()  # writes through it are seen, and have no gradient
+    return values, values.copy_

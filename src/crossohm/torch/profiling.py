@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from torch import nn
 
 from crossohm.chain import Profile
+from crossohm.layers.array_layer import matrices_of
 from crossohm.layers.profiling import profiled
-from crossohm.torch.conversion.places import matrix_places
+from crossohm.torch.conversion.places import analog_places
 
 
 @contextmanager
@@ -30,6 +31,6 @@ def profile(model: nn.Module, bins: int = 4096) -> Iterator[dict[str, Profile]]:
             analog(images)
         seen["layer1.0.conv1"].inputs["mvm"].percentile(99.9)
     """
-    cores = {name.removeprefix("."): matrix.core for name, matrix in matrix_places(model).items()}
+    cores = {name.removeprefix("."): matrix.core for name, matrix in matrices_of(analog_places(model)).items()}
     with profiled(cores, bins) as seen:
         yield seen

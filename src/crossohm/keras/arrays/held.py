@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol, final
+from typing import Any, Protocol, final
 
 import keras
 import numpy as np
@@ -12,7 +12,6 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain import split
 from crossohm.chain.dtypes import joint_dtype
 from crossohm.chain.lowering.following import Following
-from crossohm.chain.lowering.wires import has_effective_matrix
 from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
@@ -88,7 +87,7 @@ class HeldMatrix(HeldArrays):
             core, chain = self.core, self._layer.gradient == "chain"
         held = None if chain else self.read_for_inputs(core)
         if self._layer.gradient == "wires":
-            matrix, contraction = through_wires(core, matrix), with_all_cells(contraction)
+            matrix, contraction = through_wires(lambda: core, matrix), with_all_cells(contraction)
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None else rng
@@ -103,8 +102,9 @@ class HeldMatrix(HeldArrays):
     def _compiled_product(self, contraction: DifferentiableContraction, matrix: Array) -> Multiply:
         """A product in a function that is being compiled."""
         plan, held, how = self._compiled_plan(contraction)
-        if self._layer.gradient == "wires" and any(has_effective_matrix(block.params) for block in self.built.blocks):
-            matrix = backend_of(matrix).with_gradient(_itself, _refused, (matrix,), ())
+        if self._layer.gradient == "wires":
+            written = backend_of(held).detached(held)[:1, :1]  # of leaves that are up to date
+            matrix, contraction = through_wires(lambda: self.built, matrix, written), with_all_cells(contraction)
 
         def multiply(x: Array, rng: Any) -> Array:
             draws = self._layer.noise_seed() if rng is None and plan.needs_draw else rng
@@ -192,14 +192,3 @@ class HeldMatrix(HeldArrays):
             return split((plan, np.zeros(0, like.dtype), followings(core, plan)))
         matrix = core.effective_matrix() if gradient == "wires" else core.get_matrix()
         return split((plan, np.asarray(matrix, like.dtype), ()))
-
-
-def _itself(matrix: Array) -> Array:
-    return matrix
-
-
-def _refused(grad: Array) -> NoReturn:
-    raise UnsupportedError(
-        "gradient = 'wires' in a function that is compiled: the networks are solved on the host; train on the PyTorch "
-        "backend, or on TensorFlow with model.compile(run_eagerly=True), or set layer.gradient = 'programmed'"
-    )

@@ -12,7 +12,7 @@ from crossohm.keras.conversion.batchnorm import fold_batchnorm
 from crossohm.keras.conversion.copies import copy_of
 from crossohm.keras.conversion.kinds import ANALOG_KINDS
 from crossohm.keras.conversion.places import analog_places, is_layer, places, sites
-from crossohm.keras.conversion.report import conversion_report, require_layers
+from crossohm.keras.conversion.report import reported_layers, require_layers
 from crossohm.keras.layers.conv import ConvolutionLayer
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.array_layer import Gradient, Sync
@@ -215,7 +215,7 @@ def _held(physical: bool | Sequence[bool | str], layers: Mapping[str, AnalogLaye
 
 
 def _report_digital(model: Any) -> None:
-    left = [layer for layer in conversion_report(model).digital if not layer.convertible]
+    left = [layer for layer in reported_layers(model) if layer.reason and not layer.convertible]
     if left:
         names = "; ".join(f"{layer.name} ({layer.kind}): {layer.reason}" for layer in left)
         message = f"layers with weights that stay digital (see conversion_report): {names}"

@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 
-from crossohm.keras.arrays.held import HeldMatrix
 from crossohm.keras.conversion.kinds import is_convertible
 from crossohm.keras.layers.layer import AnalogLayer
 
@@ -57,12 +56,3 @@ def sites(model: Any) -> dict[str, Any]:
 def analog_places(model: Any) -> dict[str, AnalogLayer]:
     """The analog layers by name, in order of definition."""
     return {name: layer for name, layer in places(model, is_layer) if isinstance(layer, AnalogLayer)}
-
-
-def matrix_places(model: Any) -> dict[str, HeldMatrix]:
-    """The matrices of all analog layers by the layer's name, followed by their own if it has several."""
-    return {
-        name + matrix.name.removeprefix(layer.core_name): matrix
-        for name, layer in analog_places(model).items()
-        for matrix in layer.matrices
-    }

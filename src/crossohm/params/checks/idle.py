@@ -167,10 +167,11 @@ def imperfections_switched_off(params: CrossSimParameters) -> Findings:
     for role in ROLES:
         group, path = getattr(params.xbar.device, role), f"xbar.device.{role}"
         if group.model == "IdealDevice":
-            remedy = f"set {path}.model to a device model"
-            yield Finding(_at(path, "enable", "magnitude"), f"{path}.model = 'IdealDevice' has no errors", remedy)
+            reason, remedy = f"{path}.model = 'IdealDevice' has no errors", f"set {path}.model to a device model"
+            yield Finding(_at(path, "enable", "magnitude", "path"), reason, remedy)
         if not group.enable:
-            yield Finding(_at(path, "model", "magnitude"), f"{path}.enable is False", f"set {path}.enable = True")
+            names = _at(path, "model", "magnitude", "path")
+            yield Finding(names, f"{path}.enable is False", f"set {path}.enable = True")
 
 
 @search
@@ -188,7 +189,7 @@ def errors_of_a_write(params: CrossSimParameters) -> Findings:
         reason = f"at xbar.device.time = {device.time:g} the model of {rules} describes the cells"
         remedy = f"set xbar.device.{rules}.enable = False" if device.time else "set xbar.device.time"
         other = device.programming_error.model != device.drift_error.model
-        names = _at(f"xbar.device.{overruled}", "enable", "model", "magnitude")
+        names = _at(f"xbar.device.{overruled}", "enable", "model", "magnitude", "path")
         yield Finding(names, reason, remedy, told=other and device.time > 0)
 
 

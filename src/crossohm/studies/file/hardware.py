@@ -10,6 +10,7 @@ from typing import Any
 
 from crossohm.errors import ParameterError
 from crossohm.params import CrossSimParameters
+from crossohm.params.files import relative_to
 from crossohm.studies.file.sections import HardwareSection, LayerSection
 
 _WORDS = {"True": True, "False": False, "None": None}
@@ -52,7 +53,8 @@ def describe(section: HardwareSection, folder: Path, exceptions: Iterable[LayerS
         changes |= layer.set
     beside = folder / base
     params = load_hardware(str(beside) if os.path.isfile(beside) else base)  # any text may be asked about
-    params.update(changes)
+    with relative_to(folder):
+        params.update(changes)
     return params
 
 

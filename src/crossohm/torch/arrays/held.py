@@ -118,7 +118,7 @@ class HeldMatrix(HeldArrays):
 
 def _through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
     refuse_transforms("wires")
-    return through_wires(core, matrix)
+    return through_wires(lambda: core, matrix)
 
 
 def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
@@ -36,15 +35,6 @@ def sites(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
 def analog_places(model: nn.Module) -> dict[str, AnalogLayer]:
     """The analog layers by name, in order of definition. One that is registered under several names is one layer."""
     return {name: module for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
-
-
-def matrix_places(model: nn.Module) -> dict[str, HeldMatrix]:
-    """The matrices of all analog layers by the layer's name, followed by their own if it has several."""
-    return {
-        name + matrix.name.removeprefix(layer.name): matrix
-        for name, layer in analog_places(model).items()
-        for matrix in layer.matrices
-    }
 
 
 def copy_of(model: nn.Module, memo: dict[int, Any] | None = None) -> Any:

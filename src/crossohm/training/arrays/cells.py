@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +21,8 @@ from crossohm.training.updates.stream import LAWS, DrawStream
 #: How a request of part of a pulse, or of several, is written: as it is, or as whole pulses.
 PULSES = ("fractional", "counted")
 _NO_ROWS = np.zeros((1, 1))
+#: States at which the steepness of mean steps is looked for.
+_STATES = 33
 _DRAWN = ("writes", "rounding", "levels")
 
 
@@ -67,15 +69,11 @@ class Cells:
         self.state: NDArray[np.floating] = np.full((len(self.seeds), *shape), model.window.middle, dtype=dtype)
         self.devices: list[Devices] = [model.devices(shape, chip_rng(seed, name, "devices")) for seed in self.seeds]
         self._streams = [_streams(seed, name) for seed in self.seeds]
-        self._run = _compiled_writes(model, compiled)
+        self.compiled = _compiled(model, compiled)
         self._program = model.compiled() or Program(-1)
         self._ready: list[tuple[Any, ...] | None] = [None] * len(self.seeds)
+        self._steepness: dict[int, float] = {}
         self.set(self.state)
-
-    @property
-    def compiled(self) -> bool:
-        """True if writes are compiled."""
-        return self._run is not None
 
     def set(self, w: NDArray[np.floating]) -> None:
         """Set all states exactly, but clipped to the limits of their devices.
@@ -86,22 +84,30 @@ class Cells:
         for state, target, devices in zip(self.state, np.broadcast_to(w, self.state.shape), self.devices, strict=True):
             state[...] = np.clip(target, *self.model.limits(devices))
 
-    def write_outer(self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float) -> None:
+    def write_outer(
+        self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float | NDArray[np.floating]
+    ) -> None:
         """Outer-product writes, one after the other: write ``b`` asks for ``factor * rows[b] * columns[b]``.
 
         Args:
             rows: Row operands ``(replicas, B, rows)``.
             columns: Column operands ``(replicas, B, columns)``.
-            factor: Scale of the requests.
+            factor: Scale of the requests, or one for each replica.
         """
-        for replica in range(len(self.seeds)):
-            state, operands = self.state[replica], (rows[replica], columns[replica])
-            if self._run is not None:
-                doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
-                self._run.write(state, *doubles, float(factor), False, *self._arguments(replica))
-            else:
-                model, devices, streams = self._twin(replica)
-                vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
+        for replica, scale in enumerate(np.broadcast_to(factor, len(self.seeds))):
+            self.write_outer_of(replica, rows[replica], columns[replica], scale)
+
+    def write_outer_of(
+        self, replica: int, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float = 1.0
+    ) -> None:
+        """`write_outer` in one replica; operands ``(B, rows)`` and ``(B, columns)``."""
+        state, operands = self.state[replica], (rows, columns)
+        if self.compiled:
+            doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
+            self._write(state, *doubles, float(factor), False, *self._arguments(replica))
+        else:
+            model, devices, streams = self._twin(replica)
+            vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
 
     def write(self, requests: NDArray[np.floating]) -> None:
         """One write of all devices whose request is not zero.
@@ -114,16 +120,46 @@ class Cells:
         """
         if requests.shape != self.state.shape:
             raise ShapeError(f"requests of shape {requests.shape} for cells of shape {self.state.shape}")
-        for replica, request in enumerate(requests.astype(np.float64)):
-            state = self.state[replica]
-            if self._run is not None:
-                self._run.write(state, _NO_ROWS, request, 1.0, True, *self._arguments(replica))
-            else:
-                vectorised.write(state, request[:, None, :], *self._twin(replica), counted=self.counted)
+        for replica, request in enumerate(requests):
+            self.write_of(replica, request)
+
+    def write_of(self, replica: int, requests: NDArray[np.floating]) -> None:
+        """`write` in one replica; requests ``(rows, columns)``."""
+        state, wanted = self.state[replica], np.ascontiguousarray(requests, dtype=np.float64)
+        if self.compiled:
+            self._write(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
+        else:
+            vectorised.write(state, wanted[:, None, :], *self._twin(replica), counted=self.counted)
+
+    def normals(self, replica: int) -> NDArray[np.float64]:
+        """Standard normal numbers for the noise of one write of all devices of a replica, from its stream."""
+        return np.asarray(self._streams[replica][0].draw("normal", self.state[replica].size)).reshape(self.shape)
+
+    def steepness(self, replica: int) -> float:
+        """Largest change of a mean step with the state, per unit of request and of state, in the used range."""
+        if replica not in self._steepness:
+            self._steepness[replica] = _steepness_of(self.model, self.devices[replica], self.shape)
+        return self._steepness[replica]
 
     def _twin(self, replica: int) -> tuple[UpdateModel, Devices, vectorised.Streams]:
         """What NumPy's writes need to know of a replica."""
         return self.model, self.devices[replica], self._streams[replica]
+
+    @cached_property
+    def _write(self) -> Callable[..., None]:
+        """The compiled loop for such devices; importing it imports numba."""
+        program, model = self._program, self.model
+        found: Callable[..., None] = importlib.import_module("crossohm.training.kernels.compiled").writer(
+            program.kind,
+            LAWS.index(model.draws),
+            nearest=program.nearest,
+            even=program.even,
+            nonlinear=program.nonlinear,
+            counted=self.counted,
+            levelled=model.levels > 0,
+            stochastic=model.stochastic_levels,
+        )
+        return found
 
     def _arguments(self, replica: int) -> tuple[Any, ...]:
         """What compiled writes need to know of a replica, put together once."""
@@ -136,8 +172,6 @@ class Cells:
         fields = np.stack([devices[name] for name in program.fields]) if program.fields else np.zeros((1, 1, 1), "f4")
         limits = (np.atleast_2d(np.asarray(limit, dtype=np.float64)) for limit in self.model.limits(devices))
         return (
-            program.kind,
-            LAWS.index(self.model.draws),
             program.scalars,
             fields.astype(np.float32, copy=False),
             devices[program.index] if program.index else np.zeros((1, 1), np.uint16),
@@ -145,13 +179,21 @@ class Cells:
             program.means,
             program.errors,
             program.cdf,
+            program.density,
             program.guide,
             *limits,
             self.model.pulse if self.counted else 0.0,
             self.model.levels,
-            self.model.stochastic_levels,
             self._streams[replica][0].state.base,
         )
+
+    def __deepcopy__(self, memo: object) -> Cells:
+        pulses = "counted" if self.counted else "fractional"
+        other = Cells(
+            self.model, self.shape, self.seeds, self.name, dtype=self.state.dtype, pulses=pulses, compiled=self.compiled
+        )
+        other.load_state_dict(self.state_dict())
+        return other
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything that writes change and everything drawn once, as arrays; see `load_state_dict`."""
@@ -182,6 +224,7 @@ class Cells:
             for stream, state in zip(streams, values[f"streams/{replica}"], strict=True):
                 stream.state[...] = state
         self._ready = [None] * len(self.seeds)
+        self._steepness.clear()
 
 
 def _streams(seed: int, name: str) -> vectorised.Streams:
@@ -193,10 +236,16 @@ def _streams(seed: int, name: str) -> vectorised.Streams:
     return streams  # type: ignore[return-value]
 
 
-def _compiled_writes(model: UpdateModel, wanted: bool | None) -> ModuleType | None:
-    """The compiled loops; None: NumPy writes."""
+def _compiled(model: UpdateModel, wanted: bool | None) -> bool:
+    """True if writes are to be compiled."""
     if wanted and not available():
         raise MissingDependencyError("numba", "training", "compiled=True")
-    if wanted is False or model.compiled() is None or not available():
-        return None
-    return importlib.import_module("crossohm.training.kernels.compiled")
+    return wanted is not False and model.compiled() is not None and available()
+
+
+def _steepness_of(model: UpdateModel, devices: Devices, shape: tuple[int, int]) -> float:
+    """See `Cells.steepness`."""
+    states = np.linspace(model.window.low, model.window.high, _STATES)
+    found = [model.moments(np.full(shape, w), devices) for w in states]
+    steps = np.array([(of.mean_up, of.mean_down) for of in found])
+    return float(np.abs(np.diff(steps, axis=0)).max() / (states[1] - states[0]))

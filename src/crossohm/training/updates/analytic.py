@@ -65,6 +65,11 @@ class AnalyticUpdate(UpdateModel):
         require_levels(self.levels, self.stochastic_levels)
 
     @property
+    def additive(self) -> bool:
+        constant = self.noise_law == "independent" or not self.write_noise
+        return self.nonlinearity == 0 and constant and not self.levels
+
+    @property
     def window(self) -> Window:
         return Window(self.low, self.high, self.low, self.high)
 

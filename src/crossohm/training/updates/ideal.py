@@ -37,6 +37,10 @@ class IdealUpdate(UpdateModel):
         require_levels(self.levels, self.stochastic_levels)
 
     @property
+    def additive(self) -> bool:
+        return not self.levels
+
+    @property
     def window(self) -> Window:
         return Window(self.low, self.high, self.low, self.high)
 

@@ -92,6 +92,11 @@ class UpdateModel(ByContent):
     stochastic_levels: bool = False
 
     @property
+    def additive(self) -> bool:
+        """True if the mean change is the request and its noise normal, with a variance that depends on no state."""
+        return False
+
+    @property
     def window(self) -> Window:
         """Where states may be."""
         return Window()
