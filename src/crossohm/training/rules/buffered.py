@@ -99,7 +99,7 @@ class _BufferedMatrix(TransferMatrix):
             means[...] = np.where(means > 0, _MEMORY * means + (1 - _MEMORY) * found, found)
         product = means.prod(axis=1)
         scale = np.divide(self._rule.fast_lr * self._pulse, product, out=np.zeros_like(product), where=product > 0)
-        return (rows * scale[:, None, None]).astype(rows.dtype)
+        return np.asarray(rows * scale[:, None, None], dtype=rows.dtype)
 
     @final
     def _learn_burst(self, changes: Numbers, lr: float) -> None:
@@ -181,10 +181,7 @@ class _ChoppedMatrix(_BufferedMatrix):
         seeds: Sequence[int],
         name: str,
     ) -> None:
-        self._streams = [DrawStream(seed, name, "choppers") for seed in seeds]
-        draws = np.stack([stream.state for stream in self._streams])
-        for stream, state in zip(self._streams, draws, strict=True):
-            stream.state = state
+        draws = np.stack([DrawStream(seed, name, "choppers").state for seed in seeds])
         self._switch, self._first = rule.switch, draws.copy()
         super().__init__(
             rule, settings, shape, limit, seeds, name, signs=np.ones((len(seeds), shape[1])), draws=draws
@@ -199,8 +196,8 @@ class _ChoppedMatrix(_BufferedMatrix):
     def _signal(self, column: int, found: Numbers) -> Numbers:
         signs = self.digital["signs"]
         signal = found * signs[:, column, None]
-        for replica, stream in enumerate(self._streams):
-            if stream.uniform(1)[0] < self._switch:
+        for replica, state in enumerate(self.digital["draws"]):
+            if DrawStream.resumed(state).uniform(1)[0] < self._switch:
                 signs[replica, column] *= -1
         return np.asarray(signal)
 
