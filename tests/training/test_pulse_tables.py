@@ -243,3 +243,12 @@ def test_pulses_of_the_wrong_sign_are_counted() -> None:
 def test_units_are_told_where_they_look_like_siemens() -> None:
     assert not PulseTable(**arrays()).siemens
     assert good()[0].siemens
+
+
+def test_devices_in_any_unit_and_on_any_grid_are_drawn() -> None:
+    plot = pytest.importorskip("crossohm.plot")
+    figures = plot.table_figures(PulseTable(**arrays(g=[1, 2, 4], cdf=[0, 0.2, 1]), title="mine"))
+    for figure in figures.values():
+        figure.canvas.draw()
+        assert "mine" in figure.get_suptitle()
+    assert figures["mean"].axes[0].get_xlabel() == "G"
