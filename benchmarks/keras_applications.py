@@ -104,8 +104,8 @@ def row(name: str, side: int) -> str:
 def same_chip(one, other) -> bool:
     """True if all arrays of two networks hold the same weights, errors included.
 
-    Answers are not compared: TensorFlow may round the same product otherwise in another graph, and an ADC turns that into
-    another level.
+    Answers are not compared: TensorFlow may round the same product otherwise in another graph, and an ADC turns that
+    into another level.
     """
     from crossohm.keras import AnalogLayer
 
