@@ -106,7 +106,22 @@ class Registry(Generic[T]):
         return add
 
     def create(self, name: str, path: str) -> T:
-        """An instance of the model called ``name``; ``path`` is the parameter that named it.
+        """An instance of the model called ``name``, see `find`."""
+        return self.find(name, path)()
+
+    def name_of(self, cls: type[T]) -> str:
+        """The name that a registered class has.
+
+        Raises:
+            CrossOhmError: the class is not registered.
+        """
+        for name, known in self._classes.items():
+            if known is cls:
+                return name
+        raise CrossOhmError(f"{self._kind} {cls.__name__} has no name; register it with a decorator of this kind")
+
+    def find(self, name: str, path: str) -> type[T]:
+        """The class of the model called ``name``; ``path`` is the parameter that named it.
 
         Raises:
             UnknownNameError: no such model; lists the nearest and all known names.
@@ -120,7 +135,7 @@ class Registry(Generic[T]):
             question = did_you_mean(nearest(name, self._classes))
             remedy = question or f"Register it with a decorator of this {self._kind} kind"
             raise UnknownNameError(path, name, f"no such {self._kind}", allowed=", ".join(self), remedy=remedy)
-        return self._classes[name]()
+        return self._classes[name]
 
     def __iter__(self) -> Iterator[str]:
         self._load_plugins()

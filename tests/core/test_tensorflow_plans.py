@@ -175,7 +175,7 @@ def test_convolutions_of_a_batch_of_unknown_size(per_group: bool, chain: str) ->
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize(
     ("stride", "dilation"), [((1, 1), (1, 1)), ((2, 1), (1, 1)), ((1, 1), (2, 1)), ((2, 2), (1, 2))]
 )
@@ -184,8 +184,8 @@ def test_gradients_of_convolutions_while_traced(
 ) -> None:
     contraction = Convolution(4, (3, 2), stride, dilation, groups=groups)
     x = tf.constant(RNG.normal(size=(3, 4, 7, 8)).astype("float32"))
-    matrix = tf.constant(RNG.normal(size=(6, 24)).astype("float32"))
-    grad = tf.constant(RNG.normal(size=(3, 6, *contraction.positions((7, 8)))).astype("float32"))
+    matrix = tf.constant(RNG.normal(size=(8, 24)).astype("float32"))
+    grad = tf.constant(RNG.normal(size=(3, 8, *contraction.positions((7, 8)))).astype("float32"))
 
     def gradients(grad: Any, x: Any) -> Any:
         return contraction.input_gradient(grad, matrix, x.shape), contraction.matrix_gradient(grad, x)

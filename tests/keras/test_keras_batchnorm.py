@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crossohm import CrossSimParameters, ParameterError, calibrate
-from crossohm.keras import analog_layers, from_keras, to_keras
+from crossohm.keras import analog_layers, conversion_report, from_keras, to_keras
 
 pytestmark = pytest.mark.plain_keras
 
@@ -123,6 +123,27 @@ def test_what_might_change_the_model_stays(name: str) -> None:
     assert any(isinstance(layer, BatchNorm) for layer in analog.layers)
     for found, right in zip(_answers(analog), _answers(model), strict=True):
         np.testing.assert_allclose(found, right, rtol=0, atol=2e-5 * np.abs(right).max())
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_report_says_why_it_stays(name: str) -> None:
+    """In the words of the warning, before and after conversion."""
+    model = _drawn(KEPT[name]())
+    with pytest.warns(RuntimeWarning) as caught:
+        analog = from_keras(model, fuse_batchnorm=True)
+    for report in map(conversion_report, (model, analog)):
+        [norm] = report.norms
+        assert norm.name == "norm" and norm.reason and f"norm: {norm.reason}" in str(caught[0].message)
+        assert f"norm (BatchNorm): digital; not folded: {norm.reason}" in str(report)
+
+
+def test_the_report_says_what_would_be_folded() -> None:
+    """And that it is too late for that on arrays; what is folded is no more in it."""
+    model = FOLDED["conv"]()
+    assert "norm (BatchNorm): digital; fuse_batchnorm=True folds it" in str(conversion_report(model))
+    [norm] = conversion_report(from_keras(model)).norms
+    assert "on arrays already" in norm.reason
+    assert not conversion_report(from_keras(model, fuse_batchnorm=True)).norms
 
 
 def test_calibrated_hardware_remembers_the_folding(tmp_path: Path) -> None:

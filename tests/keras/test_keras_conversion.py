@@ -328,3 +328,62 @@ def test_what_cannot_be_rebuilt_says_the_way_out() -> None:
         from_keras(model)
     with pytest.raises(ParameterError, match="no model"):
         from_keras("net.keras")
+
+
+class Forgetful(keras.Model):
+    """A model whose configuration leaves out what its answers depend on."""
+
+    def __init__(self, scale: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.scale = scale
+        self.head = layers.Dense(3, name="head")
+
+    def call(self, x: Any, y: Any = None) -> Any:
+        return self.scale * self.head(x) + (0 if y is None else y)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def test_a_copy_that_answers_otherwise_is_refused() -> None:
+    """Also inside of a functional model; what answers alike passes."""
+    x = _images(2, 4)
+    for scale in (1.0, 2.0):
+        model, inputs = Forgetful(scale), keras.Input((4,))
+        model(x)
+        around = keras.Model(inputs, layers.ReLU()(Forgetful(scale)(inputs)))
+        for one in (model, around):
+            if scale == 1.0:
+                assert len(analog_layers(from_keras(one))) == 1
+                continue
+            with pytest.raises(UnsupportedError, match=r"answers otherwise.*Forgetful.*get_config"):
+                from_keras(one)
+
+
+def test_an_example_is_answered() -> None:
+    """In any form a call has."""
+    model, x = Forgetful(2.0), _images(2, 4)
+    model(x)
+    for example in (x, (x, x[:, :1]), {"x": x, "y": x[:, :1]}):
+        with pytest.raises(UnsupportedError, match="answers otherwise"):
+            from_keras(model, example=example)
+    assert len(analog_layers(from_keras(model, example=np.zeros((2, 4), "float32")))) == 1
+
+
+class Sum(layers.Layer):
+    """Of what is there."""
+
+    def call(self, x: Any, y: Any = None) -> Any:
+        return x if y is None else x + y
+
+    def compute_output_shape(self, x_shape: Any, y_shape: Any = None) -> Any:
+        return x_shape
+
+
+def test_optional_inputs_stay_optional() -> None:
+    """There and back."""
+    x, y = keras.Input((4,)), keras.Input((3,), optional=True)
+    model = keras.Model([x, y], Sum()(layers.Dense(3)(x), y))
+    inputs = [_images(2, 4), None]
+    for one in (from_keras(model), to_keras(from_keras(model))):
+        np.testing.assert_allclose(*_numbers([one(inputs), model(inputs)]), rtol=0, atol=ROUNDING)

@@ -32,15 +32,19 @@ class Case:
     padding: tuple[int, ...]
     groups: int
     size: tuple[int, ...]
+    own_channels: int = 2
+
+    @property
+    def channels(self) -> int:
+        return self.own_channels * self.groups
 
     @property
     def steps(self) -> Steps:
         return Steps(self.stride, self.dilation, self.padding, self.groups)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        channels, outputs = 2 * self.groups, 3 * self.groups
-        kernel = RNG.normal(size=(outputs, 2, *self.taps))
-        return RNG.normal(size=(2, channels, *self.size)), kernel
+        kernel = RNG.normal(size=(3 * self.groups, self.own_channels, *self.taps))
+        return RNG.normal(size=(2, self.channels, *self.size)), kernel
 
 
 CASES = [
@@ -49,6 +53,9 @@ CASES = [
     Case((3, 2), (2, 1), (1, 3), (2, 1), 1, (6, 8)),
     Case((1, 1), (2, 2), (1, 1), (), 3, (5, 5)),
     Case((2, 3, 2), (1, 2, 2), (2, 1, 1), (1, 0, 2), 2, (5, 6, 4)),
+    Case((3,), (2,), (1,), (1,), 3, (7,), own_channels=1),
+    Case((2, 2), (1, 1), (2, 1), (), 2, (6, 5), own_channels=1),
+    Case((2, 2), (1, 2), (1, 1), (1, 0), 2, (5, 6), own_channels=1),
 ]
 
 
@@ -87,8 +94,7 @@ def test_every_library_convolves_as_torch(case: Case) -> None:
 
 
 def contraction_of(case: Case, bias_columns: int, per_group: bool) -> Any:
-    channels = 2 * case.groups
-    whole = Convolution(channels, case.taps, case.stride, case.dilation, bias_columns, case.groups, case.padding)
+    whole = Convolution(case.channels, case.taps, case.stride, case.dilation, bias_columns, case.groups, case.padding)
     return GroupedConvolution(whole) if per_group else whole
 
 

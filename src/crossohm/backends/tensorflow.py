@@ -288,19 +288,40 @@ def _band(top: int, bottom: int, width: int, blocks: Sequence[tuple[slice, slice
 
 
 def _convolution(x: Array, kernel: Array, steps: Steps) -> Array:
-    """By a kernel of TensorFlow where its processors have one: channels last, and either strides or dilation."""
+    """By a kernel of TensorFlow where its processors have one, with its gradients; these want channels last.
+
+    None has both strides and dilation, and of grouped ones only those with one channel per group have gradients.
+    """
     axes = len(steps.stride)
-    if steps.groups > 1 or (max(steps.stride) > 1 and max(steps.dilation) > 1):
+    depthwise = kernel.shape[1] == 1 and axes < 3 and len(set(steps.stride)) == 1
+    if (steps.groups > 1 and not depthwise) or (max(steps.stride) > 1 and max(steps.dilation) > 1):
         return convolution.convolve(xp, x, kernel, steps)
     padded = tf.pad(x, [(0, 0), (0, 0), *((margin, margin) for margin in steps.margin)])
+    last = xp.moveaxis(padded, 1, -1)
+    if steps.groups > 1:
+        return xp.moveaxis(_depthwise(last, kernel, steps), -1, 1)
     found = tf.nn.convolution(
-        xp.moveaxis(padded, 1, -1),
+        last,
         tf.transpose(kernel, (*range(2, axes + 2), 1, 0)),
         strides=list(steps.stride),
         padding="VALID",
         dilations=list(steps.dilation),
     )
     return xp.moveaxis(found, -1, 1)
+
+
+def _depthwise(x: Array, kernel: Array, steps: Steps) -> Array:
+    """Each channel with kernels of its own, by TensorFlow's kernel with two axes of positions and equal strides."""
+    missing = 2 - len(steps.stride)
+    by_channel = tf.reshape(kernel, (steps.groups, -1, *(1,) * missing, *kernel.shape[2:]))
+    found = tf.nn.depthwise_conv2d(
+        tf.expand_dims(x, 1) if missing else x,
+        tf.transpose(by_channel, (2, 3, 0, 1)),
+        strides=[1, *steps.stride[:1] * 2, 1],
+        padding="VALID",
+        dilations=[*(1,) * missing, *steps.dilation],
+    )
+    return tf.squeeze(found, 1) if missing else found
 
 
 def _transposed(linear: Callable[[Array], Array], like: Array, grad: Array) -> Array:

@@ -18,6 +18,7 @@ from crossohm.cli.report import report
 from crossohm.cli.run import run
 from crossohm.cli.study import check, schema
 from crossohm.cli.sweep import sweep
+from crossohm.cli.train import train
 
 __all__ = ["app"]
 
@@ -58,6 +59,7 @@ app.command()(sweep)
 app.command()(budget)
 app.command()(calibrate)
 app.command()(hardware)
+app.command()(train)
 app.command()(report)
 app.command()(presets)
 app.add_typer(study)

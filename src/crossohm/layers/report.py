@@ -50,16 +50,36 @@ class ReportedLayer:
 
 @final
 @dataclass(frozen=True)
+class ReportedNorm:
+    """A BatchNorm, which is computed digitally.
+
+    Attributes:
+        name: Place in the model.
+        reason: Why it cannot be folded into the layer before it; empty: a conversion with ``fuse_batchnorm=True`` does.
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        state = f"not folded: {self.reason}" if self.reason else "fuse_batchnorm=True folds it into the layer before"
+        return f"{self.name or '(model)'} (BatchNorm): digital; {state}"
+
+
+@final
+@dataclass(frozen=True)
 class ConversionReport:
     """The layers with weights of a model, in order of definition; prints as a table.
 
     Attributes:
-        layers: All of them.
+        layers: All that have matrices.
         others: Digital products of the example with parameters that no module of the model has.
+        norms: BatchNorm layers that are not folded, where the front end's graphs show what they follow (Keras).
     """
 
     layers: tuple[ReportedLayer, ...]
     others: tuple[str, ...] = ()
+    norms: tuple[ReportedNorm, ...] = ()
 
     @property
     def analog(self) -> tuple[ReportedLayer, ...]:
@@ -74,6 +94,7 @@ class ConversionReport:
     def __str__(self) -> str:
         lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital"]
         lines += [f"  {layer}" for layer in self.layers]
+        lines += [f"  {norm}" for norm in self.norms]
         lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
         return "\n".join(lines)
 

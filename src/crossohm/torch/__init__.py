@@ -34,6 +34,11 @@ from crossohm.torch.conversion.convert import (
 )
 from crossohm.torch.conversion.kinds import register
 from crossohm.torch.conversion.report import conversion_report
+from crossohm.torch.insitu.conv import InSituConv2d
+from crossohm.torch.insitu.convert import from_in_situ, to_in_situ
+from crossohm.torch.insitu.layer import InSituLayer
+from crossohm.torch.insitu.linear import InSituLinear
+from crossohm.torch.insitu.optimizer import AnalogSGD
 from crossohm.torch.layers.attention import AnalogMultiheadAttention
 from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
@@ -64,13 +69,18 @@ __all__ = [
     "AnalogMultiheadAttention",
     "AnalogRNN",
     "AnalogRNNCell",
+    "AnalogSGD",
     "ConversionReport",
     "HeldMatrix",
+    "InSituConv2d",
+    "InSituLayer",
+    "InSituLinear",
     "ReportedLayer",
     "TorchNetwork",
     "analog_modules",
     "conversion_report",
     "convertible_modules",
+    "from_in_situ",
     "from_torch",
     "get_conductance_matrices",
     "get_profiled_adc_inputs",
@@ -81,5 +91,6 @@ __all__ = [
     "reinitialize",
     "reprogramming",
     "synchronize",
+    "to_in_situ",
     "to_torch",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import numpy as np
 from crossohm.keras.conversion.copies import copy_of
 from crossohm.keras.conversion.dataflow import DataFlow
 from crossohm.keras.conversion.places import is_layer, places
+from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.given import users_level
 from crossohm.layers.normalisation import folded_bias, folding_factors
 
@@ -40,10 +41,8 @@ def fold_batchnorm(model: Any, wanted: Callable[[Any], str] = lambda layer: "") 
         model: The model; it is not changed.
         wanted: What speaks against folding into a layer; empty: nothing.
     """
-    norms = {name: one for name, one in places(model, is_layer) if isinstance(one, layers.BatchNormalization)}
-    flow, kept, others = DataFlow(model), dict[str, str](), dict[int, Any]()
-    for name, norm in norms.items():
-        layer, obstacle = _layer_before(flow, norm)
+    kept, others = dict[str, str](), dict[int, Any]()
+    for name, norm, layer, obstacle in _norms(model):
         obstacle = obstacle or wanted(layer)
         if obstacle:
             kept[name] = obstacle
@@ -57,6 +56,19 @@ def fold_batchnorm(model: Any, wanted: Callable[[Any], str] = lambda layer: "") 
     return copy_of(model, lambda layer: others.get(id(layer)))
 
 
+def digital_norms(model: Any) -> dict[str, str]:
+    """Every BatchNorm of ``model`` by name, and what speaks against folding it; empty: nothing."""
+    return {name: obstacle for name, _, _, obstacle in _norms(model)}
+
+
+def _norms(model: Any) -> Iterator[tuple[str, Any, Any, str]]:
+    """Every BatchNorm with its name, the layer it can be folded into, or what speaks against it."""
+    norms = {name: one for name, one in places(model, is_layer) if isinstance(one, layers.BatchNormalization)}
+    flow = DataFlow(model)
+    for name, norm in norms.items():
+        yield name, norm, *_layer_before(flow, norm)
+
+
 def _layer_before(flow: DataFlow, norm: Any) -> tuple[Any, str]:
     """The layer a normalisation can be folded into, or what speaks against it."""
     calls = flow.calls(norm)
@@ -66,7 +78,8 @@ def _layer_before(flow: DataFlow, norm: Any) -> tuple[Any, str]:
         return None, "it uses the statistics of batches, or is of a class of its own"
     tensor = calls[0].input_tensors[0]
     layer = tensor._keras_history.operation
-    if type(layer) not in _ALONG_OUTPUTS or layer.activation not in (None, keras.activations.linear):
+    kind = layer.digital_type if isinstance(layer, AnalogLayer) else type(layer)
+    if kind not in _ALONG_OUTPUTS or layer.activation not in (None, keras.activations.linear):
         return None, "does not directly follow a layer it can be folded into"
     before = flow.calls(layer)
     if len(before) != 1 or flow.users(before[0]) != calls:
@@ -82,6 +95,8 @@ def _obstacle(layer: Any, norm: Any, axes: int) -> str:
         return f"either it or {layer.name} is frozen"
     if getattr(layer, "quantization_mode", None) is not None:
         return f"{layer.name} is quantised"
+    if isinstance(layer, AnalogLayer):
+        return f"{layer.name} is on arrays already: convert the digital model with fuse_batchnorm=True"
     return ""
 
 

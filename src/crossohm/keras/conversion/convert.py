@@ -12,7 +12,8 @@ from crossohm.keras.conversion.batchnorm import fold_batchnorm
 from crossohm.keras.conversion.copies import copy_of
 from crossohm.keras.conversion.kinds import ANALOG_KINDS
 from crossohm.keras.conversion.places import analog_places, is_layer, places, sites
-from crossohm.keras.conversion.report import conversion_report, require_layers
+from crossohm.keras.conversion.rebuilt import require_faithful
+from crossohm.keras.conversion.report import reported_layers, require_layers
 from crossohm.keras.layers.conv import ConvolutionLayer
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.array_layer import Gradient, Sync
@@ -38,6 +39,7 @@ def from_keras(
     gradient: Gradient = "programmed",
     grouping: str | Sequence[str] | Mapping[str, str] = "dense",
     name: str = "",
+    example: Any = None,
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
 
@@ -61,6 +63,9 @@ def from_keras(
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
+        example: An input of the model: an array, a tuple of positional inputs or a dictionary of keyword inputs. A
+            model with classes of one's own answers it, and so must what is made anew from its configuration. Without
+            it, such a model answers random inputs of the shapes it was built for, if that works.
 
     Returns:
         The analog model, with weights of its own. Layers keep names, weights and trainable flags. A layer that is used
@@ -70,13 +75,14 @@ def from_keras(
         ParameterError: ``model`` is no layer or model, a list has the wrong length, the hardware description
             contradicts itself, or it was calibrated with BatchNorm folded and ``fuse_batchnorm`` is False.
         UnknownNameError: a pattern matches no layer.
-        UnsupportedError: a class of one's own cannot be rebuilt; says what it lacks.
+        UnsupportedError: a class of one's own cannot be rebuilt, or answers otherwise then; says what it lacks.
 
     Warns:
         RuntimeWarning: calibrated hardware lacks some layers of the model, or layers with matrix products stay digital
             because no analog kind stands for them, or BatchNorm that should be folded stays digital.
     """
     require_layers(model)
+    require_faithful(model, example)
     model = _folded(model, params, fuse_batchnorm)
     found = sites(model)
     chosen = conversions(list(found), params, bias_rows, grouping, name)
@@ -215,7 +221,7 @@ def _held(physical: bool | Sequence[bool | str], layers: Mapping[str, AnalogLaye
 
 
 def _report_digital(model: Any) -> None:
-    left = [layer for layer in conversion_report(model).digital if not layer.convertible]
+    left = [layer for layer in reported_layers(model) if layer.reason and not layer.convertible]
     if left:
         names = "; ".join(f"{layer.name} ({layer.kind}): {layer.reason}" for layer in left)
         message = f"layers with weights that stay digital (see conversion_report): {names}"

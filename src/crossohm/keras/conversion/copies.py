@@ -20,6 +20,11 @@ from crossohm.layers.array_layer import is_folded
 Substitute = Callable[[Any], Any]
 #: Ends of configuration keys whose values are objects: copies have the same ones, whether Keras knows them or not.
 _OBJECTS = ("activation", "_initializer", "_regularizer", "_constraint", "function")
+#: What helps where a class of one's own cannot be rebuilt.
+WAYS_OUT = (
+    "Let get_config return all arguments of __init__, and get_build_config those of build; or make the model a "
+    "functional one; or write it with analog layers (crossohm.keras.AnalogDense, ...)"
+)
 
 
 def copy_of(model: Any, substitute: Substitute = lambda layer: None) -> Any:
@@ -80,7 +85,8 @@ class _Copier:
         compiled = model.compiled
         model.compiled = False  # Keras would compile the copy with objects made anew, or fail on those it cannot make
         try:
-            return keras.models.clone_model(model, clone_function=self.of, call_function=_call)
+            inputs = keras.tree.map_structure(_input_like, model.input)
+            return keras.models.clone_model(model, inputs, clone_function=self.of, call_function=_call)
         finally:
             model.compiled = compiled
 
@@ -115,6 +121,17 @@ class _Copier:
         return new
 
 
+def _input_like(tensor: Any) -> Any:
+    """An input of a model as another model has it; Keras' own copies are never optional."""
+    return keras.Input(
+        batch_shape=tensor.shape,
+        dtype=tensor.dtype,
+        sparse=tensor.sparse,
+        name=tensor.name,
+        optional=tensor._keras_history.operation.optional,
+    )
+
+
 def _call(layer: Any, *arguments: Any, **options: Any) -> Any:
     """A call as in the original; an identity has no options."""
     return layer(*arguments) if type(layer) is keras.layers.Identity else layer(*arguments, **options)
@@ -145,14 +162,14 @@ def _made_anew(layer: Any) -> Any:
     own = {key: getattr(layer, key) for key in config if key.endswith(_OBJECTS) and hasattr(layer, key)}
     if kind is keras.layers.Lambda:
         own |= {"mask": layer.mask, "output_shape": layer._output_shape, "arguments": layer.arguments}
-    if any(map(_is_foreign, own.values())) and not children(layer):
+    if any(map(is_foreign, own.values())) and not children(layer):
         return kind(**{**config, **own})
     parts = [type(part) for part in layer._flatten_layers()]
-    with keras.saving.custom_object_scope({part.__name__: part for part in parts if _is_foreign(part)}):
+    with keras.saving.custom_object_scope({part.__name__: part for part in parts if is_foreign(part)}):
         return kind.from_config(config)
 
 
-def _is_foreign(value: Any) -> bool:
+def is_foreign(value: Any) -> bool:
     """True for functions, classes and objects of classes that do not come with Keras."""
     module = getattr(value, "__module__", None) or type(value).__module__
     return str(module).partition(".")[0] not in ("keras", "builtins")
@@ -173,9 +190,7 @@ def _take_state(layer: Any, twin: Any) -> None:
 
 def _not_rebuilt(layer: Any, reason: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{type(layer).__name__} {layer.name!r} cannot be made anew from its configuration ({reason}). Let get_config "
-        "return all arguments of __init__, and get_build_config those of build; or make the model a functional one; or "
-        "write it with analog layers (crossohm.keras.AnalogDense, ...)"
+        f"{type(layer).__name__} {layer.name!r} cannot be made anew from its configuration ({reason}). {WAYS_OUT}"
     )
 
 

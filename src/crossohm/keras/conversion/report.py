@@ -8,23 +8,25 @@ from typing import Any
 import keras
 
 from crossohm.errors import ParameterError
+from crossohm.keras.conversion.batchnorm import digital_norms
 from crossohm.keras.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.keras.conversion.places import is_layer, places
 from crossohm.keras.layers.layer import AnalogLayer
-from crossohm.layers.report import ConversionReport, ReportedLayer
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm
 
 #: Layers whose matrices are looked up, or scale features.
 _NO_PRODUCTS = (keras.layers.Embedding, keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
 def conversion_report(model: Any) -> ConversionReport:
-    """Find out what of ``model`` runs on arrays, before or after conversion.
+    """Find out what of ``model`` runs on arrays, before or after conversion, and which BatchNorm is not folded.
 
     Raises:
         ParameterError: ``model`` is no layer or model of Keras.
     """
     require_layers(model)
-    return ConversionReport(tuple(_entries(model)))
+    norms = tuple(ReportedNorm(name, reason) for name, reason in digital_norms(model).items())
+    return ConversionReport(tuple(reported_layers(model)), norms=norms)
 
 
 def require_layers(model: Any) -> None:
@@ -37,7 +39,8 @@ def require_layers(model: Any) -> None:
         raise ParameterError("model", type(model).__name__, "is no model", allowed="a layer or model of Keras 3")
 
 
-def _entries(model: Any) -> Iterator[ReportedLayer]:
+def reported_layers(model: Any) -> Iterator[ReportedLayer]:
+    """The layers with matrices, in order of definition."""
     for name, layer in places(model, is_layer):
         kind = type(layer).__name__
         if isinstance(layer, AnalogLayer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -69,16 +69,11 @@ class Cells:
         self.state: NDArray[np.floating] = np.full((len(self.seeds), *shape), model.window.middle, dtype=dtype)
         self.devices: list[Devices] = [model.devices(shape, chip_rng(seed, name, "devices")) for seed in self.seeds]
         self._streams = [_streams(seed, name) for seed in self.seeds]
-        self._run = _compiled_writes(model, compiled)
+        self.compiled = _compiled(model, compiled)
         self._program = model.compiled() or Program(-1)
         self._ready: list[tuple[Any, ...] | None] = [None] * len(self.seeds)
         self._steepness: dict[int, float] = {}
         self.set(self.state)
-
-    @property
-    def compiled(self) -> bool:
-        """True if writes are compiled."""
-        return self._run is not None
 
     def set(self, w: NDArray[np.floating]) -> None:
         """Set all states exactly, but clipped to the limits of their devices.
@@ -107,9 +102,9 @@ class Cells:
     ) -> None:
         """`write_outer` in one replica; operands ``(B, rows)`` and ``(B, columns)``."""
         state, operands = self.state[replica], (rows, columns)
-        if self._run is not None:
+        if self.compiled:
             doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
-            self._run.write(state, *doubles, float(factor), False, *self._arguments(replica))
+            self._write(state, *doubles, float(factor), False, *self._arguments(replica))
         else:
             model, devices, streams = self._twin(replica)
             vectorised.write_outer(state, *operands, factor, model, devices, streams, counted=self.counted)
@@ -131,8 +126,8 @@ class Cells:
     def write_of(self, replica: int, requests: NDArray[np.floating]) -> None:
         """`write` in one replica; requests ``(rows, columns)``."""
         state, wanted = self.state[replica], np.ascontiguousarray(requests, dtype=np.float64)
-        if self._run is not None:
-            self._run.write(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
+        if self.compiled:
+            self._write(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
         else:
             vectorised.write(state, wanted[:, None, :], *self._twin(replica), counted=self.counted)
 
@@ -150,6 +145,22 @@ class Cells:
         """What NumPy's writes need to know of a replica."""
         return self.model, self.devices[replica], self._streams[replica]
 
+    @cached_property
+    def _write(self) -> Callable[..., None]:
+        """The compiled loop for such devices; importing it imports numba."""
+        program, model = self._program, self.model
+        found: Callable[..., None] = importlib.import_module("crossohm.training.kernels.compiled").writer(
+            program.kind,
+            LAWS.index(model.draws),
+            nearest=program.nearest,
+            even=program.even,
+            nonlinear=program.nonlinear,
+            counted=self.counted,
+            levelled=model.levels > 0,
+            stochastic=model.stochastic_levels,
+        )
+        return found
+
     def _arguments(self, replica: int) -> tuple[Any, ...]:
         """What compiled writes need to know of a replica, put together once."""
         if self._ready[replica] is None:
@@ -161,8 +172,6 @@ class Cells:
         fields = np.stack([devices[name] for name in program.fields]) if program.fields else np.zeros((1, 1, 1), "f4")
         limits = (np.atleast_2d(np.asarray(limit, dtype=np.float64)) for limit in self.model.limits(devices))
         return (
-            program.kind,
-            LAWS.index(self.model.draws),
             program.scalars,
             fields.astype(np.float32, copy=False),
             devices[program.index] if program.index else np.zeros((1, 1), np.uint16),
@@ -170,13 +179,21 @@ class Cells:
             program.means,
             program.errors,
             program.cdf,
+            program.density,
             program.guide,
             *limits,
             self.model.pulse if self.counted else 0.0,
             self.model.levels,
-            self.model.stochastic_levels,
             self._streams[replica][0].state.base,
         )
+
+    def __deepcopy__(self, memo: object) -> Cells:
+        pulses = "counted" if self.counted else "fractional"
+        other = Cells(
+            self.model, self.shape, self.seeds, self.name, dtype=self.state.dtype, pulses=pulses, compiled=self.compiled
+        )
+        other.load_state_dict(self.state_dict())
+        return other
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything that writes change and everything drawn once, as arrays; see `load_state_dict`."""
@@ -219,13 +236,11 @@ def _streams(seed: int, name: str) -> vectorised.Streams:
     return streams  # type: ignore[return-value]
 
 
-def _compiled_writes(model: UpdateModel, wanted: bool | None) -> ModuleType | None:
-    """The compiled loops; None: NumPy writes."""
+def _compiled(model: UpdateModel, wanted: bool | None) -> bool:
+    """True if writes are to be compiled."""
     if wanted and not available():
         raise MissingDependencyError("numba", "training", "compiled=True")
-    if wanted is False or model.compiled() is None or not available():
-        return None
-    return importlib.import_module("crossohm.training.kernels.compiled")
+    return wanted is not False and model.compiled() is not None and available()
 
 
 def _steepness_of(model: UpdateModel, devices: Devices, shape: tuple[int, int]) -> float:

@@ -58,7 +58,8 @@ def write(
     counted: bool = False,
 ) -> None:
     """Full writes in order, in place: ``requests`` is ``(m, B, n)``, see `write_outer`."""
-    floor, ceiling = (np.broadcast_to(limit, state.shape) for limit in model.limits(devices))
+    limits = (np.asarray(limit, dtype=np.float64) for limit in model.limits(devices))
+    floor, ceiling = (np.broadcast_to(limit, state.shape) for limit in limits)
     steps = (requests != 0).astype(np.int64)
     if counted:
         worth = np.abs(requests[requests != 0]) / model.pulse

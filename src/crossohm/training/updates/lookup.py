@@ -156,17 +156,19 @@ class LookupUpdate(UpdateModel):
         ]
         cdf = resampled[0].cdf
         guide = np.searchsorted(cdf, np.arange(_GUIDES) / _GUIDES, side="right") - 1
-        scalars = np.array([regular, self.write_noise, self.nonlinear], dtype=np.float64)
+        steps = np.diff(cdf)
         return Program(
             LOOKUP,
-            scalars,
-            (),
-            "table" if len(self.tables) > 1 else "",
-            np.array(grids),
-            means,
-            np.ascontiguousarray(errors, dtype=np.float32),
-            cdf,
-            guide.astype(np.int32),
+            index="table" if len(self.tables) > 1 else "",
+            grids=np.array(grids),
+            means=means,
+            errors=np.ascontiguousarray(errors, dtype=np.float32),
+            nearest=regular,
+            nonlinear=self.nonlinear,
+            even=bool(np.ptp(steps) < REGULAR * steps.max()),
+            cdf=cdf,
+            density=1 / steps,
+            guide=guide.astype(np.int32),
         )
 
     def _means(self, table: PulseTable) -> NDArray[np.float64]:
@@ -209,7 +211,7 @@ class LookupUpdate(UpdateModel):
         program = self._program
         columns = program.means.shape[2]
         x = (w - program.grids[table, 0]) * program.grids[table, 1]
-        if program.scalars[0]:
+        if program.nearest:
             nearest = np.clip(np.floor(x + 0.5), 0, columns - 1).astype(np.intp)
             return nearest, nearest, np.zeros_like(w)
         x = np.clip(x, 0, columns - 1)
@@ -227,15 +229,20 @@ class LookupUpdate(UpdateModel):
     ) -> NDArray[np.float64]:
         """Deviation from the mean at the drawn probabilities, linear between quantiles and columns."""
         program = self._program
-        cell = np.clip(np.searchsorted(program.cdf, drawn, side="right") - 1, 0, program.cdf.size - 2)
-        share = (drawn - program.cdf[cell]) / (program.cdf[cell + 1] - program.cdf[cell])
+        if program.even:
+            place = drawn * (program.cdf.size - 1)
+            cell = place.astype(np.intp)
+            share = place - cell
+        else:
+            cell = np.clip(np.searchsorted(program.cdf, drawn, side="right") - 1, 0, program.cdf.size - 2)
+            share = (drawn - program.cdf[cell]) * program.density[cell]
 
         def at(column: NDArray[np.intp]) -> NDArray[np.float64]:
             low, high = (program.errors[table, direction, column, cell + k].astype(np.float64) for k in (0, 1))
             return np.asarray(low + share * (high - low))
 
         near = at(first)
-        return near + part * (at(second) - near) if part.any() else near
+        return near if program.nearest else near + part * (at(second) - near)
 
     def moments(self, w: NDArray[np.float64], devices: Devices) -> Moments:
         program = self._program

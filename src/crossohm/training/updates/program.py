@@ -35,7 +35,11 @@ class Program:
         grids: Per table: first conductance, columns per unit of conductance, 1/(mean step up), 1/(mean step down).
         means: Mean changes ``(table, direction, column)``.
         errors: Quantiles of the deviations from the mean ``(table, direction, column, probability)``.
+        nearest: States take the nearest column; False: means and deviations are linear between columns.
+        nonlinear: Steps depend on the state.
+        even: Probabilities are equally spaced.
         cdf: Probabilities of the quantiles.
+        density: One over the steps of ``cdf``.
         guide: Where in ``cdf`` the search for a probability begins, for equal parts of [0, 1).
     """
 
@@ -46,5 +50,9 @@ class Program:
     grids: NDArray[np.float64] = field(default_factory=lambda: _empty(1, 4))
     means: NDArray[np.float64] = field(default_factory=lambda: _empty(1, 2, 2))
     errors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 2, 2, 2), np.float32))
+    nearest: bool = False
+    nonlinear: bool = True
+    even: bool = False
     cdf: NDArray[np.float64] = field(default_factory=lambda: np.array([0.0, 1.0]))
+    density: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
     guide: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1, np.int32))

@@ -1,0 +1,1 @@
+"""Studies of training: devices, arrays and rules compared by how networks learn on them."""

@@ -1,0 +1,149 @@
+"""What training found, in a folder: one record per point, complete or not, and where each can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossohm.errors import DataError
+from crossohm.studies.results.sealed import read_sealed, write_sealed
+
+#: What files of these are called in their own heading.
+STUDY_FORM, POINT_FORM = "crossohm training study 1", "crossohm training point 1"
+
+
+@final
+@dataclass(frozen=True)
+class TrainedPoint:
+    """How networks learned at a point.
+
+    Attributes:
+        label: What is special about the point.
+        settings: What is varied, by the names of the sweep.
+        seeds: Replicas.
+        accuracy: Share of the test samples answered right, ``(epochs done + 1, replicas)``; the first before training.
+        loss: Mean training loss ``(epochs done, replicas)``.
+        seconds: Of each epoch, all replicas together.
+        epochs: Epochs wanted.
+        notes: What the plan says of arrays and writes, as text.
+        updates: Diagnostics of the writes of the first layer, by name.
+    """
+
+    label: str
+    settings: dict[str, str]
+    seeds: list[int]
+    epochs: int
+    accuracy: list[list[float]] = field(default_factory=list)
+    loss: list[list[float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    notes: str = ""
+    updates: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """True if all epochs are done."""
+        return len(self.loss) >= self.epochs
+
+    @property
+    def final(self) -> tuple[float, float]:
+        """Mean and standard deviation over the replicas of the last accuracy."""
+        last = np.array(self.accuracy[-1])
+        return float(last.mean()), float(last.std(ddof=1)) if last.size > 1 else 0.0
+
+
+@final
+class TrainingFolder:
+    """The files of a training study.
+
+    Args:
+        folder: Is made if it is not there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    @property
+    def _study(self) -> Path:
+        return self.folder / "training.json"
+
+    def _point(self, number: int, ending: str) -> Path:
+        return self.folder / f"point-{number:03d}.{ending}"
+
+    def open_for(self, tree: Mapping[str, Any], labels: list[str]) -> None:
+        """Say which study the folder belongs to.
+
+        Raises:
+            DataError: it belongs to another, or cannot be written.
+        """
+        wanted = {"study": json.loads(json.dumps(tree)), "labels": labels}
+        if self._study.exists():
+            if read_sealed(self._study, STUDY_FORM)["study"] != wanted["study"]:
+                raise DataError(f"{self.folder}: holds the results of another study. Choose another folder")
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be made ({error.strerror or error})") from error
+        write_sealed(self._study, STUDY_FORM, wanted)
+
+    def write(self, number: int, point: TrainedPoint, state: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a point and where it can go on; the record comes last, so that it vouches for the state."""
+        epoch = len(point.loss)
+        self._write_state(number, epoch, state)
+        write_sealed(self._point(number, "json"), POINT_FORM, asdict(point))
+        for other in self.folder.glob(f"point-{number:03d}.*.npz"):
+            if other != self._point(number, f"{epoch:04d}.npz"):
+                other.unlink(missing_ok=True)
+
+    def _write_state(self, number: int, epoch: int, state: Mapping[str, NDArray[Any]]) -> None:
+        path = self._point(number, f"{epoch:04d}.npz")
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **dict(state))
+        part.replace(path)
+
+    def read(self, number: int) -> TrainedPoint | None:
+        """A point; None if there is nothing yet.
+
+        Raises:
+            DataError: its record is damaged.
+        """
+        path = self._point(number, "json")
+        if not path.exists():
+            return None
+        try:
+            return TrainedPoint(**read_sealed(path, POINT_FORM))
+        except TypeError as error:
+            raise DataError(f"{path}: not the record of a trained point ({error})") from error
+
+    def read_state(self, number: int, point: TrainedPoint) -> dict[str, NDArray[Any]]:
+        """Where a point can go on.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        path = self._point(number, f"{len(point.loss):04d}.npz")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise DataError(f"{path}: missing or damaged ({error}); remove {path.parent} to begin anew") from error
+
+    def points(self) -> tuple[TrainedPoint, ...]:
+        """All points so far.
+
+        Raises:
+            DataError: the folder holds no training.
+        """
+        if not self._study.exists():
+            raise DataError(f"{self.folder}: holds no training (no {self._study.name})")
+        labels = read_sealed(self._study, STUDY_FORM)["labels"]
+        found = (self.read(number) for number in range(len(labels)))
+        return tuple(point for point in found if point is not None)

@@ -1,0 +1,45 @@
+"""What a training study can say: names, types, defaults and limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, final
+
+from pydantic import Field
+
+from crossohm.studies.file.sections import Overrides, PositiveCount, Section, Seed, Text
+
+Choices = Annotated[dict[Text, Any] | list[Any], Field(min_length=1)]
+
+
+@final
+class TrainingStudy(Section):
+    """A network trained on devices, for several seeds, and what is varied."""
+
+    name: Text | None = None
+    """Of the results folder; None: that of the file."""
+    recipe: Text = "digits"
+    """Network, data set, weight limits and learning rates, digits, mnist or fashion_mnist."""
+    data_dir: Text | None = None
+    """Folder with the files of the data set; a relative path starts at the folder of the study file."""
+    epochs: PositiveCount | None = None
+    """Passes over the training set; None: as the recipe."""
+    seeds: PositiveCount | list[Seed] = 3
+    """How many seeds (0, 1, ...), or the seeds; each has devices, initial weights and draws of its own."""
+    semantics: Literal["per_sample", "minibatch_sequential", "burst"] = "per_sample"
+    """At which weights errors are taken, and how many writes happen."""
+    batch: PositiveCount = 1
+    """Samples in a batch; per_sample has one."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """None: as the recipe for such devices."""
+    train_samples: PositiveCount | None = None
+    """Training samples used, the first ones; None: all."""
+    test_samples: PositiveCount | None = None
+    """Test samples used, the first ones; None: all."""
+    device: Overrides | Text = "ideal"
+    """The devices: model (ideal, analytic, lookup with path, ...) and its parameters."""
+    array: Overrides = Field(default_factory=dict)
+    """Weights on devices, interfaces, read noise, wires, see ArraySettings."""
+    rule: Overrides | Text = "parallel"
+    """The algorithm: model (parallel, carry, mixed_precision, tiki_taka, ...) and its parameters."""
+    sweep: dict[Text, Choices] = Field(default_factory=dict)
+    """What is varied: for a setting, a table of names and values, or a list of values. All combinations are trained."""

@@ -1,0 +1,100 @@
+"""`crossohm train`: studies of training are checked, carried out, go on where they stopped, and are shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from crossohm.cli import app
+from crossohm.errors import DataError, StudyError
+from crossohm.report.training import training_report
+from crossohm.studies.training.run import run_training
+from crossohm.studies.training.study import load_training
+
+pytest.importorskip("sklearn")
+
+STUDY: dict[str, Any] = {
+    "recipe": "digits",
+    "epochs": 2,
+    "seeds": 2,
+    "train_samples": 60,
+    "test_samples": 50,
+    "sweep": {
+        "device": {"ideal": "ideal", "noisy": {"model": "analytic", "nonlinearity": 1.0, "write_noise": 0.02}},
+        "rule": ["parallel", "mixed_precision"],
+    },
+}
+NOISY = {**STUDY, "device": STUDY["sweep"]["device"]["noisy"], "sweep": {}}
+
+
+def test_all_combinations_are_trained(tmp_path: Path) -> None:
+    """With a curve for every seed."""
+    study = {**STUDY, "sweep": {"device": STUDY["sweep"]["device"], "array.weights": ["balanced", "offset"]}}
+    found = run_training(load_training(study), tmp_path / "out")
+    assert [point.label for point in found] == [
+        f"device {device}, array.weights {kind}" for device in ("ideal", "noisy") for kind in ("balanced", "offset")
+    ]
+    assert all(len(point.accuracy) == 3 and len(point.accuracy[0]) == 2 and point.complete for point in found)
+    assert "offset cells" in found[1].notes
+    assert found[0].updates["gain_up"] == pytest.approx(1, abs=1e-3)
+    page = training_report("three lines", found)
+    assert "<svg" in page
+    assert "array.weights offset" in page
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    """Bit for bit where it was, from the last epoch that was finished."""
+    whole = run_training(load_training(NOISY), tmp_path / "whole")
+
+    def stop(point: int, epoch: int, found: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(load_training(NOISY), tmp_path / "stopped", progress=stop)
+    (again,) = run_training(load_training(NOISY), tmp_path / "stopped")
+    assert (again.accuracy, again.loss, again.updates) == (whole[0].accuracy, whole[0].loss, whole[0].updates)
+
+
+def test_a_folder_belongs_to_one_study(tmp_path: Path) -> None:
+    """Results of another are not mixed in."""
+    run_training(load_training(NOISY), tmp_path)
+    with pytest.raises(DataError, match="another study"):
+        run_training(load_training({**NOISY, "epochs": 3}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipe": "digts"}, "digits"),
+        ({"epohcs": 3}, "epochs"),
+        ({"epochs": 0}, "epochs"),
+        ({"device": {"model": "analytic", "nonlinearity": -1.0}}, "device.nonlinearity"),
+        ({"device": {"model": "lookup"}}, "device.path"),
+        ({"device": {"model": "lookup", "path": "nowhere"}}, "nowhere"),
+        ({"rule": {"model": "carry", "bas": 2}}, "rule.bas"),
+        ({"array": {"weights": "both"}}, "array.weights"),
+        ({"batch": 4}, "minibatch_sequential"),
+        ({"sweep": {"device.nonlinearity": [1.0]}}, "device"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(changes: dict[str, Any], words: str) -> None:
+    """With the entry that is wrong."""
+    with pytest.raises((StudyError, DataError), match=words):
+        load_training({**STUDY, "sweep": {}, **changes})
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """Progress, a summary, a page and the records."""
+    file = tmp_path / "learn.json"
+    file.write_text(json.dumps(NOISY))
+    runner, arguments = CliRunner(), ["train", str(file), "--output", str(tmp_path / "out"), "--set", "epochs=1"]
+    shown = runner.invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "epoch 1/1" in shown.output
+    assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
+    again = runner.invoke(app, [*arguments, "--json"])
+    assert json.loads(again.output)[0]["epochs"] == 1
