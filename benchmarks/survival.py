@@ -1,6 +1,7 @@
-"""Studies under attack, in full: what ``tests/studies`` does in small.
+"""Studies and tables of pulses under attack, in full: what ``tests/studies`` and ``tests/training`` do in small.
 
     python benchmarks/survival.py fuzz [2000]    study files with random mistakes
+    python benchmarks/survival.py tables [2000]  texts, CSVs and archives of measured pulses with random damage
     python benchmarks/survival.py kill [200]     a sweep of so many points, killed ten times and resumed
     python benchmarks/survival.py workers [200]  the same on two worker processes, one of which is killed
 
@@ -22,8 +23,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "studies")]
+sys.path[:0] = [str(ROOT / "src"), *(str(ROOT / "tests" / room) for room in ("studies", "training"))]
 
+import damaged_tables
 import fuzzed
 import survival
 
@@ -45,6 +47,14 @@ def fuzz(count: int) -> None:
                 kinds["fine"] += 1
             path.unlink()
     print(f"{count} files, no traceback: {dict(kinds)}")
+
+
+def tables(count: int) -> None:
+    kinds: collections.Counter[str] = collections.Counter()
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            kinds[damaged_tables.outcome(pathlib.Path(folder), number)] += 1
+    print(f"{count} files, no traceback, no number that is not finite: {dict(kinds)}")
 
 
 def kill(points: int) -> None:
@@ -89,6 +99,6 @@ def _uninterrupted(folder: pathlib.Path, points: int) -> dict:
 
 
 if __name__ == "__main__":
-    attacks = {"fuzz": (fuzz, 2000), "kill": (kill, 200), "workers": (workers, 200)}
+    attacks = {"fuzz": (fuzz, 2000), "tables": (tables, 2000), "kill": (kill, 200), "workers": (workers, 200)}
     chosen, default = attacks[sys.argv[1]] if sys.argv[1:] and sys.argv[1] in attacks else sys.exit(__doc__)
     chosen(int(sys.argv[2]) if sys.argv[2:] else default)

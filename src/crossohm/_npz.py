@@ -31,8 +31,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
                 raise DataError(f"{path}: no NumPy archive (.npz), or cut")
-        with np.load(path, allow_pickle=False) as archive:
-            found = dict(archive)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                found = dict(archive)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except DataError:

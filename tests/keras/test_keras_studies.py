@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from crossohm.cli import app
 from crossohm.errors import DataError
 from crossohm.models import framework_of, load_model
+from crossohm.studies import error_budget, load_study
 
 pytestmark = pytest.mark.plain_keras
 
@@ -57,6 +58,30 @@ def test_study_files_take_files_of_keras(tmp_path: Path, ending: str, monkeypatc
         assert result.exit_code == 0, f"{command}: {result.output}"
         said[command[0]] = result.output
     assert "conv" in said["hardware"] and "head" in said["hardware"] and "Conv2D" in said["hardware"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_error_budgets_are_made_of_files_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cause alone, and in each layer alone: what two causes do is what both layers do."""
+    monkeypatch.chdir(tmp_path)
+    _network().save("net.keras")
+    erring = {"enable": True, "model": "NormalIndependentDevice", "magnitude": 0.03}
+    errors = {"programming_error": erring, "read_noise": erring, "infinite_on_off_ratio": True}
+    study = {
+        "model": {"name": "net.keras"},
+        "dataset": {"name": "digits", "images": 20, "preprocessing": "unit"},
+        "hardware": {"base": "default", "set": {"xbar.device": errors}},
+        "repeats": 2,
+    }
+    found = error_budget(load_study(study), tmp_path / "budget", per_layer=True)
+    everywhere = {one.cause: one for one in found.contributions if one.layer == "*"}
+    assert set(everywhere) == {"programming_error", "read_noise"}
+    assert everywhere["read_noise"].alone.values == everywhere["programming_error"].absent.values
+    assert found.perfect.mean == found.digital
+    for cause, whole in everywhere.items():
+        layered = {one.layer: one.share for one in found.contributions if one.cause == cause and one.layer != "*"}
+        assert list(layered) == ["conv", "head"]
+        assert sum(layered.values()) == pytest.approx(whole.share, rel=0.3)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

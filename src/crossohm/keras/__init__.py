@@ -27,6 +27,7 @@ from crossohm.keras.layers.conv import (
 )
 from crossohm.keras.layers.dense import AnalogDense
 from crossohm.keras.layers.einsum import AnalogEinsumDense
+from crossohm.keras.layers.embedding import AnalogEmbedding
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN, AnalogSimpleRNN
 from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
@@ -43,6 +44,7 @@ __all__ = [
     "AnalogDepthwiseConv1D",
     "AnalogDepthwiseConv2D",
     "AnalogEinsumDense",
+    "AnalogEmbedding",
     "AnalogGRU",
     "AnalogGRUCell",
     "AnalogGroupQueryAttention",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from crossohm.chain import Dense
-from crossohm.errors import InputError, UnsupportedError
+from crossohm.errors import UnsupportedError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
+from crossohm.layers.tokens import driven_lines
 from crossohm.torch.layers.layer import AnalogLayer, owns, reshaped
 
 
@@ -77,11 +78,7 @@ class AnalogEmbedding(AnalogLayer, nn.Embedding):
         Raises:
             InputError: a token is not in the table.
         """
-        if input.numel() and not 0 <= int(input.min()) <= int(input.max()) < self.num_embeddings:
-            found = f"{int(input.min())} to {int(input.max())}"
-            raise InputError(f"tokens {found} are not all in a table of {self.num_embeddings}: 0 to one less")
-        lines = torch.arange(self.num_embeddings, device=input.device)
-        driven = (input.reshape(-1, 1) == lines).to(self.weight.dtype)
+        driven = driven_lines(input, self.num_embeddings, str(self.weight.dtype).removeprefix("torch."))
         y = self.matrices[0].product(driven, Dense(self.num_embeddings))
         return reshaped(y, (*input.shape, self.embedding_dim))
 

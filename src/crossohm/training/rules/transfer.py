@@ -63,7 +63,7 @@ class TransferMatrix(RuleMatrix):
         for name, of in self.digital.items():
             of[...] = self._start(name)
 
-    def _start(self, name: str) -> float:
+    def _start(self, name: str) -> Any:
         """What digital numbers start from."""
         return 0.0
 

@@ -9,6 +9,7 @@ from crossohm.training.tables.generate import TableSettings, table_from_ramps
 from crossohm.training.tables.ramps import Ramp, read_ramps, write_ramps
 from crossohm.training.tables.table import PulseTable
 from crossohm.training.tables.text import read_pair, write_pair
+from crossohm.training.tables.traces import split_at_gaps, split_at_limits, split_by_number
 
 __all__ = [
     "DirectionFacts",
@@ -21,6 +22,9 @@ __all__ = [
     "read_ramps",
     "read_table",
     "read_tables",
+    "split_at_gaps",
+    "split_at_limits",
+    "split_by_number",
     "table_facts",
     "table_from_ramps",
     "write_pair",

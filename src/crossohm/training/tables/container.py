@@ -12,6 +12,8 @@ from crossohm.errors import DataError
 from crossohm.training.tables.table import PulseTable
 
 _ARRAYS = ("g", "cdf", "increasing", "decreasing")
+#: What they may be made of.
+_FORMS = (np.float64, np.float32)
 
 
 def write_npz(tables: Sequence[PulseTable], path: Path) -> None:
@@ -44,8 +46,8 @@ def _device(path: Path, found: dict[str, np.ndarray], place: int, title: str) ->
     parts = []
     for name in _ARRAYS:
         values = found.get(f"{place}/{name}")
-        if values is None or values.dtype.kind != "f":
-            raise DataError(f"{path}: device {place} has no array '{place}/{name}' of floating-point numbers")
+        if values is None or values.dtype not in _FORMS:
+            raise DataError(f"{path}: device {place} has no array '{place}/{name}' of float64 or float32")
         parts.append(values)
     try:
         return PulseTable(parts[0], parts[1], parts[2], parts[3], title)

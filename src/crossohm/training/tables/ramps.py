@@ -7,6 +7,7 @@ current (A) after it; columns of shorter ramps end in empty cells.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from crossohm.errors import DataError
 from crossohm.training.checks import require_count, require_number
+from crossohm.training.tables.source import text_of
 from crossohm.training.tables.table import MOST
 
 Ramp = NDArray[np.float64]
@@ -57,14 +59,9 @@ def read_ramps(path: Path, *, read_voltage: float = 0.1, header_lines: int = 1, 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Cells of a CSV file, with the number of the line on which a row ends."""
+    reader = csv.reader(io.StringIO(text_of(path)))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
+        return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not a CSV file ({error})") from error
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import DataError
+from crossohm.training.tables.source import text_of
 from crossohm.training.tables.table import MOST, SAME_GRID, PulseTable, require_conductances, require_probabilities
 
 #: Columns of a part of a table: conductances, probabilities, changes.
@@ -51,12 +52,7 @@ def write_pair(table: PulseTable, increasing: Path, decreasing: Path) -> None:
 
 def _read(path: Path) -> _Part:
     """One file of a pair."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
+    lines = text_of(path).split("\n")
     if _numeric(lines[0]):
         raise DataError(f"{path}:1: numbers where the title is wanted; conductances come second")
     rows = list(_rows(path, lines))

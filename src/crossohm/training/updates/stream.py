@@ -37,6 +37,13 @@ class DrawStream:
         #: Key and count of the numbers drawn, shape ``(2,)``; compiled loops count on in place.
         self.state: NDArray[np.uint64] = np.array([key, 0], dtype=np.uint64)
 
+    @classmethod
+    def resumed(cls, state: NDArray[np.uint64]) -> DrawStream:
+        """The stream whose key and count are in ``state``, which is counted on in place."""
+        stream = cls.__new__(cls)
+        stream.state = state
+        return stream
+
     def draw(self, law: Law, count: int) -> NDArray[np.float64] | None:
         """The next ``count`` numbers of a law; None if it draws nothing."""
         if law == "nothing":

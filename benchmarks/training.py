@@ -1,0 +1,171 @@
+"""Training on devices: time per addressed device and per sample, over plain PyTorch, and what networks reach.
+
+Usage: ``OMP_NUM_THREADS=1 python benchmarks/training.py --lut FOLDER [--only cells|epochs|accuracy] [--mnist FOLDER]``
+
+FOLDER holds measured devices (``ENODe``, ``TaOx_1``). Times are processor seconds of one thread, the shortest of the
+rounds. Accuracies are means over three seeds, with their standard deviation, on scikit-learn's 8 x 8 digits (1,201 for
+training, 596 for test; the recipe's own 3,823 training digits are not shipped with it), or with ``--mnist`` on MNIST.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from crossohm.datasets import load_dataset
+from crossohm.studies.training.run import run_training
+from crossohm.studies.training.study import load_training
+from crossohm.training.arrays.cells import Cells
+from crossohm.training.arrays.settings import ArraySettings
+from crossohm.training.described import update_model_of
+from crossohm.training.perceptron import Perceptron
+from crossohm.training.recipes import recipe
+from crossohm.training.rules.parallel import Parallel
+from crossohm.training.tables import read_table
+from crossohm.training.updates.lookup import LookupUpdate
+from crossohm.training.updates.model import UpdateModel
+
+ROWS, COLUMNS = 300, 785
+
+
+def shortest(run: Callable[[], object], rounds: int) -> float:
+    """Processor seconds of the shortest of some runs."""
+    run()
+    found = []
+    for _ in range(rounds):
+        start = time.process_time()
+        run()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def devices(lut: Path) -> dict[str, UpdateModel]:
+    """What is measured."""
+    taox = read_table(lut / "TaOx_1")
+    return {
+        "ideal": update_model_of("ideal"),
+        "analytic, write noise": update_model_of({"model": "analytic", "nonlinearity": 2.0, "write_noise": 0.05}),
+        "soft bounds": update_model_of("reram_sb"),
+        "ENODe (own grid, 48 x 122)": LookupUpdate(read_table(lut / "ENODe")),
+        "TaOx (own grid, 501 x 501)": LookupUpdate(taox),
+        "TaOx (256 x 64)": LookupUpdate(taox, grid=(256, 64)),
+        "40 tables (256 x 64)": LookupUpdate([taox] * 40),
+    }
+
+
+def cells(lut: Path) -> None:
+    """Nanoseconds per addressed device of one outer product."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.normal(size=(1, 1, ROWS)), rng.normal(size=(1, 1, COLUMNS))
+    print("| device | ns per addressed device |\n|---|---|")
+    for name, model in devices(lut).items():
+        array = Cells(model, (ROWS, COLUMNS), [1], "benchmark")
+        seconds = shortest(lambda of=array: of.write_outer(rows, columns, 1e-3), 20)
+        print(f"| {name} | {seconds / ROWS / COLUMNS * 1e9:.1f} |", flush=True)
+
+
+def plain(x: np.ndarray, labels: np.ndarray, sizes: tuple[int, ...], batch: int) -> Callable[[], None]:
+    """One epoch of PyTorch's own descent."""
+    torch.set_num_threads(1)
+    layers: list[nn.Module] = [nn.Linear(sizes[0], sizes[1]), nn.Sigmoid(), nn.Linear(sizes[1], sizes[2])]
+    network = nn.Sequential(*layers)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    samples, targets = torch.from_numpy(x), torch.from_numpy(labels)
+
+    def epoch() -> None:
+        for start in range(0, len(samples), batch):
+            optimizer.zero_grad()
+            part = slice(start, start + batch)
+            nn.functional.cross_entropy(network(samples[part]), targets[part], reduction="sum").backward()
+            optimizer.step()
+
+    return epoch
+
+
+def epochs(lut: Path) -> None:
+    """Time per sample of the digits' recipe over PyTorch at the same batch size."""
+    chosen = recipe("digits")
+    train = load_dataset("digits", split="train")
+    x, _ = chosen.scaled(*[train.images.reshape(len(train), -1).astype(np.float32)] * 2)
+    print("| digits, 64-36-10 | batch | semantics | us per sample | ratio |\n|---|---|---|---|---|")
+    for batch, semantics in ((1, "per_sample"), (10, "minibatch_sequential"), (10, "burst")):
+        digital = shortest(plain(x, train.labels, chosen.sizes, batch), 3) / len(x)
+        print(f"| PyTorch | {batch} | | {digital * 1e6:.0f} | 1 |", flush=True)
+        for name, model in devices(lut).items():
+            network = Perceptron(chosen.sizes, chosen.limits, ArraySettings(model=model), Parallel(), [0])
+            seconds = shortest(
+                lambda of=network, how=semantics, size=batch: of.train(
+                    x, train.labels, 1e-3, semantics=how, batch=size
+                ),
+                3,
+            )
+            seconds /= len(x)
+            print(f"| {name} | {batch} | {semantics} | {seconds * 1e6:.0f} | {seconds / digital:.2f} |", flush=True)
+
+
+def accuracy(lut: Path, mnist: Path | None, number: int, samples: int | None) -> None:
+    """What networks reach on each device with each rule."""
+    study: dict[str, Any] = {
+        "recipe": "mnist" if mnist else "digits",
+        "data_dir": None if mnist is None else str(mnist.resolve()),
+        "epochs": number,
+        "train_samples": samples,
+        "seeds": 3,
+        "sweep": {
+            "device": {
+                "numeric": "ideal",
+                "ENODe": {"model": "lookup", "path": str((lut / "ENODe").resolve())},
+                "TaOx": {"model": "lookup", "path": str((lut / "TaOx_1").resolve())},
+            },
+            "rule": {
+                "parallel": "parallel",
+                "carry (2 cores, base 5)": {"model": "carry", "cores": 2, "base": 5.0},
+                "mixed precision": {"model": "mixed_precision", "granularity": 0.01},
+            },
+        },
+    }
+    print(
+        "| network | device | rule | epoch 1 | 3 | last | best mean | s per epoch |\n|---|---|---|---|---|---|---|---|"
+    )
+
+    def show(_: int, epoch: int, found: Any) -> None:
+        if epoch == number:
+            means = 100 * np.array(found.accuracy).mean(axis=1)
+            mean, spread = found.final
+            at = [f"{means[min(e, number)]:.1f}" for e in (1, 3)]
+            cells = [study["recipe"], *found.settings.values(), *at, f"{100 * mean:.1f} ± {100 * spread:.1f}"]
+            print(f"| {' | '.join(cells)} | {means.max():.1f} | {np.mean(found.seconds):.1f} |", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        run_training(load_training(study), Path(folder), progress=show)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lut", type=Path, required=True, help="folder with measured devices")
+    parser.add_argument("--only", choices=("cells", "epochs", "accuracy"), default=None)
+    parser.add_argument("--mnist", type=Path, default=None, help="folder with MNIST's files: accuracies on it")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--samples", type=int, default=None, help="training samples; by default all")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)  # of resampled tables
+    if options.only in (None, "cells"):
+        cells(options.lut)
+    if options.only in (None, "epochs"):
+        epochs(options.lut)
+    if options.only in (None, "accuracy"):
+        accuracy(options.lut, options.mnist, options.epochs, options.samples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""One device as another: any model as a table of pulses, and a table as steps given at equally spaced states."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+
+from crossohm.errors import UnsupportedError
+from crossohm.training.checks import require_count
+from crossohm.training.tables.table import PulseTable
+from crossohm.training.updates.model import UpdateModel
+from crossohm.training.updates.pulsed import PiecewiseStep
+
+#: Tables hold finite quantiles: those of the outermost probabilities stand at half a step from the ends.
+_INSIDE = 0.5
+
+
+def table_of(
+    model: UpdateModel, *, pulse: float | None = None, columns: int = 101, probabilities: int = 101, title: str = ""
+) -> PulseTable:
+    """A model as a table of pulses: normal quantiles with the mean and the variance of a pulse at each state.
+
+    Args:
+        model: Any model that says its moments; of several devices, a typical one.
+        pulse: Change that one pulse asks for, normalised; None: that of the model.
+        columns: States of the table, over the window.
+        probabilities: Probabilities of the table.
+        title: Of the table.
+
+    Returns:
+        The table, in normalised states moved up so that all are positive.
+
+    Raises:
+        UnsupportedError: the model has no pulses and none is given, or does not say its moments.
+        ParameterError: a number of points is too small.
+    """
+    require_count("columns", columns, at_least=2)
+    require_count("probabilities", probabilities, at_least=3)
+    size = model.pulse if pulse is None else pulse
+    if not size > 0:
+        raise UnsupportedError(
+            f"{type(model).__name__} has no pulses; say what one asks for: table_of(model, pulse=...)"
+        )
+    window = model.window
+    w = np.linspace(window.floor, window.ceiling, columns)
+    moments = model.moments(w, _typical(model, columns))
+    cdf = np.linspace(0, 1, probabilities)
+    inside = _INSIDE / (probabilities - 1)
+    quantiles = ndtri(np.clip(cdf, inside, 1 - inside))[:, None]
+    quantiles = quantiles / np.sqrt(np.trapezoid(quantiles**2, cdf, axis=0))
+    up, down = (
+        size * mean + np.sqrt(size * variance) * quantiles
+        for mean, variance in (
+            (moments.mean_up, moments.variance_up),
+            (moments.mean_down, moments.variance_down),
+        )
+    )
+    return PulseTable(w - min(window.floor, 0.0), cdf, up, down, title)
+
+
+def _typical(model: UpdateModel, count: int) -> dict[str, np.ndarray]:
+    """What differs from device to device, at the middle of many devices."""
+    many = model.devices((1001,), np.random.default_rng(0))
+    return {name: np.full(count, np.median(of.astype(np.float64))).astype(of.dtype) for name, of in many.items()}
+
+
+def piecewise_of(table: PulseTable, *, nodes: int = 21) -> PiecewiseStep:
+    """A table as a signed device with the same mean steps and one spread from pulse to pulse.
+
+    Skew, steps of the wrong sign and noise that depends on the state are lost.
+
+    Args:
+        table: The measured device.
+        nodes: Equally spaced states at which steps are given.
+
+    Raises:
+        ParameterError: there are fewer than two nodes.
+    """
+    require_count("nodes", nodes, at_least=2)
+    places = np.linspace(table.g[0], table.g[-1], nodes)
+    unit = 2 / (table.g[-1] - table.g[0])
+    means = {"up": table.mean_up * unit, "down": -table.mean_down * unit}
+    step = float(np.mean([mean.mean() for mean in means.values()]))
+    curves = {name: np.interp(places, table.g, mean) / step for name, mean in means.items()}
+    return PiecewiseStep(
+        step_size=step,
+        step_spread=0.0,
+        asymmetry_spread=0.0,
+        bound_spread=0.0,
+        cycle_noise=spread_of(table),
+        low=-1.0,
+        high=1.0,
+        nodes_up=tuple(map(float, curves["up"])),
+        nodes_down=tuple(map(float, curves["down"])),
+    )
+
+
+def spread_of(table: PulseTable) -> float:
+    """Spread of a pulse over its mean, both by their root mean square over all states and directions."""
+    squares, means = [], []
+    for changes, mean in ((table.increasing, table.mean_up), (table.decreasing, table.mean_down)):
+        squares.append(np.trapezoid((changes - mean) ** 2, table.cdf, axis=0))
+        means.append(mean**2)
+    return float(np.sqrt(np.mean(squares) / np.mean(means)))
