@@ -453,7 +453,7 @@ def test_the_host_is_called_where_something_is_stale_and_only_there(library: str
 
     def work(x: np.ndarray) -> tuple[np.ndarray, ...]:
         calls.append(x)
-        return (2 * np.asarray(x), np.arange(3, dtype=np.float32))
+        return (2 * np.asarray(x), np.arange(3, dtype=np.float64))  # another dtype than what is kept
 
     def renewed(flag: Any, x: Any) -> Any:
         return backend_of(x).renewed(flag, (x, x[:3]), work, (x,))

@@ -197,24 +197,3 @@ def test_gradients_of_convolutions_while_traced(
     for found, wanted in zip(traced(grad, x), gradients(grad, x), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert backend_of(x).is_traced(x) is False
-
-
-@pytest.mark.parametrize("traced", [False, True])
-def test_what_is_stale_is_made_anew_on_the_host(traced: bool) -> None:
-    called = []
-
-    def work(value: np.ndarray) -> tuple[np.ndarray, ...]:
-        called.append(value)
-        return value * 2, value[0].astype("float64")
-
-    def renewed(stale: Any, x: Any) -> Any:
-        return backend_of(x).renewed(stale, (x, tf.constant([1.0] * 6)), work, [x])
-
-    run = tf.function(renewed, autograph=False) if traced else renewed
-    kept = run(tf.constant(False), tf.constant(X))
-    assert not called
-    np.testing.assert_array_equal(kept[0], X)
-    found = run(tf.constant(True), tf.constant(X))
-    np.testing.assert_array_equal(found[0], 2 * X)
-    np.testing.assert_array_equal(found[1], X[0])
-    assert len(called) == 1

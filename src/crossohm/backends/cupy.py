@@ -13,7 +13,7 @@ import numpy as np
 from crossohm.backends import Array, Work, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint, halves
-from crossohm.backends.quantile import between
+from crossohm.backends.quantile import Indexed
 
 
 @final
@@ -29,7 +29,7 @@ class CupyStream:
 
 
 @final
-class CupyBackend:
+class CupyBackend(Indexed):
     name = "cupy"
     xp = xp
 
@@ -83,12 +83,6 @@ class CupyBackend:
 
     def complex_of(self, real: Array, imag: Array) -> Array:
         return real + 1j * imag
-
-    def looked_up(self, table: Array, index: Array) -> Array:
-        return table[index]
-
-    def between(self, ordered: Array, fraction: float) -> Array:
-        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = cupy.array(array, order="K")

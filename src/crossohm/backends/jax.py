@@ -13,7 +13,7 @@ import numpy as np
 from crossohm.backends import Array, Work, beyond, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint
-from crossohm.backends.quantile import between
+from crossohm.backends.quantile import Indexed
 from crossohm.errors import InputError, UnsupportedError
 
 
@@ -36,7 +36,7 @@ class JaxStream:
 
 
 @final
-class JaxBackend:
+class JaxBackend(Indexed):
     name = "jax"
     xp = jnp
 
@@ -92,12 +92,6 @@ class JaxBackend:
 
     def complex_of(self, real: Array, imag: Array) -> Array:
         return real + 1j * imag
-
-    def looked_up(self, table: Array, index: Array) -> Array:
-        return table[index]
-
-    def between(self, ordered: Array, fraction: float) -> Array:
-        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.at[index].set(values)

@@ -14,7 +14,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from crossohm.backends import Array, Work, convolution
 from crossohm.backends.convolution import Steps
 from crossohm.backends.fingerprint import fingerprint, halves
-from crossohm.backends.quantile import between
+from crossohm.backends.quantile import Indexed
 
 
 @final
@@ -51,7 +51,7 @@ def _inverse(matrix: np.ndarray) -> Any:
 
 
 @final
-class NumpyBackend:
+class NumpyBackend(Indexed):
     name = "numpy"
     xp = xp
 
@@ -107,12 +107,6 @@ class NumpyBackend:
 
     def complex_of(self, real: Array, imag: Array) -> Array:
         return real + 1j * imag
-
-    def looked_up(self, table: Array, index: Array) -> Array:
-        return table[index]
-
-    def between(self, ordered: Array, fraction: float) -> Array:
-        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         found = np.array(array, order="K")

@@ -1,4 +1,4 @@
-"""Quantiles of sorted rows whose length is known."""
+"""Look-ups in libraries whose arrays take arrays of integers as indices, and quantiles of rows of known length."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ def between(ordered: Array, fraction: float) -> Array:
     above = min(below + 1, ordered.shape[1] - 1)
     weight = position - below
     return ordered[:, below] * (1 - weight) + ordered[:, above] * weight
+
+
+class Indexed:
+    """A mixin of the adapters for such libraries."""
+
+    def looked_up(self, table: Array, index: Array) -> Array:
+        return table[index]
+
+    def between(self, ordered: Array, fraction: float) -> Array:
+        return between(ordered, fraction)

@@ -15,7 +15,7 @@ from torch.nn import grad as gradients
 
 from crossohm.backends import Array, Work, beyond
 from crossohm.backends.convolution import Steps
-from crossohm.backends.quantile import between
+from crossohm.backends.quantile import Indexed
 from crossohm.backends.torch_fingerprint import digest, fingerprint
 from crossohm.backends.torch_gradient import WithGradient, is_transforming
 from crossohm.errors import InputError, UnsupportedError
@@ -52,7 +52,7 @@ class TorchStream:
 
 
 @final
-class TorchBackend:
+class TorchBackend(Indexed):
     name = "torch"
     xp = xp
 
@@ -124,12 +124,6 @@ class TorchBackend:
 
     def complex_of(self, real: Array, imag: Array) -> Array:
         return real + 1j * imag
-
-    def looked_up(self, table: Array, index: Array) -> Array:
-        return table[index]
-
-    def between(self, ordered: Array, fraction: float) -> Array:
-        return between(ordered, fraction)
 
     def assigned(self, array: Array, index: tuple[Array, ...], values: Array) -> Array:
         return array.clone().index_put_(index, values)
