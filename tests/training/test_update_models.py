@@ -237,6 +237,7 @@ def test_published_devices_are_at_hand() -> None:
         {
             **{"model": "soft_bounds", "step_size": 0.002, "step_spread": 0.3, "low": -0.75, "high": 1.25},
             "cycle_noise": 1.0,
+            "visible_noise": 56.0,
         }
     )
 
