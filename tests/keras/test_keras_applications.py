@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.applications import convnext, densenet, efficientnet, resnet
+from keras.src.applications import convnext, resnet
 
 from crossohm import CrossSimParameters
 from crossohm.keras import analog_layers, conversion_report, convertible_layers, from_keras, load_model, to_keras
@@ -23,8 +23,6 @@ NAMED = {**COMMON, "weights_name": ""}
 NETWORKS: dict[str, Callable[[], Any]] = {
     "ResNet": lambda: resnet.ResNet(lambda x: resnet.stack_residual_blocks_v1(x, 8, 2), False, True, **NAMED),
     "ConvNeXt": lambda: convnext.ConvNeXt([1, 1, 1, 1], [8, 8, 8, 8], **COMMON),
-    "DenseNet": lambda: densenet.DenseNet([1, 1, 1, 1], **COMMON),
-    "EfficientNet": lambda: efficientnet.EfficientNet(0.2, 0.2, SIDE, **NAMED),
 }
 #: Operations are slow to start on TensorFlow.
 NAMES = ("ResNet",) if keras.backend.backend() == "tensorflow" else tuple(NETWORKS)
@@ -75,7 +73,7 @@ def test_networks_of_keras_come_onto_arrays_and_back(name: str, tmp_path: Path) 
     np.testing.assert_array_equal(_answers(load_model(tmp_path / "network.keras"), images), answers)
 
 
-@pytest.mark.parametrize("name", ["ResNet", "DenseNet"])
+@pytest.mark.parametrize("name", ["ResNet"])
 def test_the_report_knows_every_layer(name: str) -> None:
     """All matrices are on arrays, and the report says of every BatchNorm whether it can be folded."""
     model, _ = _network(name)
