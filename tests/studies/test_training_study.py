@@ -98,3 +98,38 @@ def test_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").read_text().startswith("<!doctype html>")
     again = runner.invoke(app, [*arguments, "--json"])
     assert json.loads(again.output)[0]["epochs"] == 1
+
+
+def test_a_network_of_the_users_is_trained(tmp_path: Path) -> None:
+    """A convolutional one of PyTorch, from a file; it goes on bit for bit."""
+    pytest.importorskip("torch")
+    (tmp_path / "net.py").write_text(
+        "import torch\n\ndef small():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(\n"
+        "        torch.nn.Conv2d(1, 4, 3, stride=2), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Flatten(),\n"
+        "        torch.nn.Linear(36, 10),\n    )\n"
+    )
+    study = {
+        "network": "net.py:small",
+        "dataset": "digits",
+        "epochs": 2,
+        "seeds": [3, 5],
+        "learning_rate": 0.05,
+        "semantics": "minibatch_sequential",
+        "batch": 10,
+        "train_samples": 200,
+        "device": {"model": "analytic", "nonlinearity": 1.0, "write_noise": 0.01},
+    }
+    loaded = load_training(study, folder=tmp_path)
+    (whole,) = run_training(loaded, tmp_path / "whole")
+    assert min(whole.accuracy[-1]) > 0.2 > max(whole.accuracy[0])
+    assert "4 x 10 weights" in whole.notes
+
+    def stop(point: int, epoch: int, found: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(loaded, tmp_path / "stopped", progress=stop)
+    (again,) = run_training(loaded, tmp_path / "stopped")
+    assert (again.accuracy, again.loss) == (whole.accuracy, whole.loss)
+    with pytest.raises(StudyError, match="learning_rate"):
+        load_training({**study, "learning_rate": None}, folder=tmp_path)

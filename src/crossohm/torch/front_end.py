@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from crossohm.errors import ParameterError
+from crossohm.torch.insitu.learner import learner
 from crossohm.torch.network import TorchNetwork
+
+__all__ = ["learner", "network", "require_device", "use_threads"]
 
 
 def network(

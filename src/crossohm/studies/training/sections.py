@@ -19,6 +19,10 @@ class TrainingStudy(Section):
     """Of the results folder; None: that of the file."""
     recipe: Text = "digits"
     """Network, data set, weight limits and learning rates, digits, mnist or fashion_mnist."""
+    network: Text | None = None
+    """A network of yours in place of the recipe: module:function or file.py:function that makes one of PyTorch."""
+    dataset: Text | None = None
+    """Data set of that network, see crossohm.datasets."""
     data_dir: Text | None = None
     """Folder with the files of the data set; a relative path starts at the folder of the study file."""
     epochs: PositiveCount | None = None

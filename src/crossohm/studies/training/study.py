@@ -122,7 +122,7 @@ def _point(tree: dict[str, Any], chosen: Mapping[str, tuple[str, Any]], source: 
     settings = {setting: label for setting, (label, _) in chosen.items()}
     label = ", ".join(f"{setting} {label}" for setting, label in settings.items()) or "training"
     try:
-        recipe(study.recipe)
+        _require_complete(study)
         require_fresh(study.semantics, study.batch)
         model = update_model_of(study.device, source.folder)
         return TrainingPoint(label, settings, study, array_settings_of(study.array, model), rule_of(study.rule))
@@ -164,3 +164,15 @@ def _checked(tree: Mapping[str, Any], source: Source) -> TrainingStudy:
         field = known.get(str(detail["loc"][0]))
         allowed = "" if field is None else str(field.description or "").replace("\n", " ")
         raise StudyError(source.place(path), path, shown(detail["input"]), problem, allowed=allowed) from None
+
+
+def _require_complete(study: TrainingStudy) -> None:
+    """Raise `ParameterError` unless a study of a network of the user's says all that a recipe would."""
+    if study.network is None:
+        recipe(study.recipe)
+        return
+    if ":" not in study.network:
+        raise ParameterError("network", study.network, "names no function", allowed="module:function, file.py:function")
+    for name in ("dataset", "epochs", "learning_rate"):
+        if getattr(study, name) is None:
+            raise ParameterError(name, None, "not given", remedy="A network of yours needs it; recipes have their own")
