@@ -54,7 +54,7 @@ def devices(lut: Path) -> dict[str, UpdateModel]:
     return {
         "ideal": update_model_of("ideal"),
         "analytic, write noise": update_model_of({"model": "analytic", "nonlinearity": 2.0, "write_noise": 0.05}),
-        "soft bounds": update_model_of("reram_sb"),
+        "soft bounds": update_model_of({"model": "reram_sb", "visible_noise": 0.0}),
         "ENODe (own grid, 48 x 122)": LookupUpdate(read_table(lut / "ENODe")),
         "TaOx (own grid, 501 x 501)": LookupUpdate(taox),
         "TaOx (256 x 64)": LookupUpdate(taox, grid=(256, 64)),

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from keras.src.backend.common import global_state
 
+from crossohm import CrossSimParameters
 from crossohm.errors import DataError, UnsupportedError
+from crossohm.keras import AnalogDense, from_keras
 from crossohm.keras.loading import load_model
 
 pytestmark = pytest.mark.plain_keras
@@ -220,3 +222,25 @@ def test_published_networks_load(name: str, shared: Path) -> None:
     assert model.count_params() == _PUBLISHED[name]
     answers = keras.ops.convert_to_numpy(model(np.zeros((1, *model.input_shape[1:]), "float32")))
     assert answers.shape == (1, 10) and np.isfinite(answers).all()
+
+
+def test_arrays_are_written_once(tmp_path: Path) -> None:
+    """Not with the weights that layers have before those of the file are read."""
+    params = CrossSimParameters()
+    params.update(
+        {
+            "xbar.device.programming_error.enable": True,
+            "xbar.device.programming_error.model": "NormalIndependentDevice",
+            "xbar.device.programming_error.magnitude": 0.05,
+        }
+    )
+    model = from_keras(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), params, seed=1)
+    wanted = model.predict(np.ones((2, 4), "float32"), verbose=0)
+    model.save(tmp_path / "net.keras")
+    written = []
+    with pytest.MonkeyPatch.context() as patch:
+        install = AnalogDense.install
+        patch.setattr(AnalogDense, "install", lambda self, *given: (written.append(self.name), install(self, *given)))
+        again = load_model(tmp_path / "net.keras")
+    assert not written
+    np.testing.assert_array_equal(again.predict(np.ones((2, 4), "float32"), verbose=0), wanted)

@@ -10,6 +10,7 @@ from damaged_tables import good
 from typer.testing import CliRunner, Result
 
 from crossohm.cli import app
+from crossohm.training.described import update_model_of
 from crossohm.training.tables import (
     TableSettings,
     example_ramps,
@@ -18,6 +19,7 @@ from crossohm.training.tables import (
     table_from_ramps,
     write_tables,
 )
+from crossohm.training.updates.fitting import KINDS, fit_table
 
 FIGURES = {"ramps", "G_vs_dG", "table", "mean", "curves", "G_vs_CDF", "density"}
 
@@ -128,3 +130,43 @@ def test_plot_draws_every_device() -> None:
     write_tables(good(2), "two.npz")
     done("plot", "two.npz", "figures")
     assert len(list(Path("figures").glob("[12]_*.png"))) == 10
+
+
+def test_a_published_device_becomes_a_table_and_its_formula_is_found_again() -> None:
+    done("model", "reram_sb", "-o", "sb.npz", "--columns", "41", "--probabilities", "21")
+    assert read_table("sb.npz").increasing.shape == (21, 41)
+    fits = json.loads(done("fit", "sb.npz", "--json"))
+    assert {of["device"]["model"] for of in fits} == set(KINDS)
+    assert [of["error"] for of in fits] == sorted(of["error"] for of in fits)
+    (soft,) = (of for of in fits if of["device"]["model"] == "soft_bounds")
+    assert soft["r_squared"] > 0.999
+    assert soft["device"]["cycle_noise"] == pytest.approx(3.75, rel=1e-6)
+    printed = done("fit", "sb.npz", "--formula", "pow_step", "--formula", "soft_bounds")
+    assert "pow_step" in printed
+    assert "soft_bounds" in printed
+    assert "linear_step" not in printed
+
+
+def test_fitted_devices_can_be_given_to_a_study() -> None:
+    """What is printed describes the very device that was fitted."""
+    done("model", '{"model": "pow_step", "power_up": 2.0, "step_size": 0.01}', "-o", "power")
+    table = read_table("power")
+    for of in json.loads(done("fit", "power", "--json")):
+        assert update_model_of(of["device"]) == fit_table(table, of["device"]["model"]).model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("model", "ideal", "-o", "a.npz"), "has no pulses"),
+        (("model", "reram", "-o", "a.npz"), "reram"),
+        (("model", '{"model": "ecram"', "-o", "a.npz"), "no JSON"),
+        (("fit", "sb", "--formula", "softbounds"), "soft_bounds"),
+    ],
+)
+def test_mistakes_in_devices_and_formulas_are_one_line(arguments: tuple[str, ...], message: str) -> None:
+    done("model", "reram_sb", "-o", "sb", "--columns", "5", "--probabilities", "5")
+    result = lut(*arguments)
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert message in result.output
+    assert not Path("a.npz").exists()

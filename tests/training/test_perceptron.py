@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from crossohm.errors import DataError, ParameterError, ShapeError
+from crossohm.training.arrays.interfaces import Interfaces
+from crossohm.training.arrays.reads import ReadNoise
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.perceptron import Perceptron
-from crossohm.training.rules.parallel import Parallel
+from crossohm.training.rules import AGAD, MixedPrecision, Parallel, PeriodicCarry, Rule
 from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.ideal import IdealUpdate
 
@@ -58,20 +61,50 @@ def test_ideal_devices_descend_the_gradient(hidden: str, weights: str, semantics
         np.testing.assert_allclose(layer.read()[0], wanted, rtol=1e-9, atol=1e-9)
 
 
-def test_a_replica_learns_as_it_does_alone() -> None:
-    """Bit for bit, though all are computed at once."""
-    together, (x, labels) = _network(seeds=(3, 1, 2)), _samples()
-    together.train(x, labels, 0.1)
+def test_ideal_devices_learn_as_torch_does() -> None:
+    """Its own gradients and optimiser, to rounding."""
+    torch = pytest.importorskip("torch")
+    network, (x, labels) = _network(IDEAL), _samples()
+    layers = [torch.nn.Linear(5, 4, dtype=torch.float64), torch.nn.Linear(4, 3, dtype=torch.float64)]
+    for layer, array in zip(layers, network.layers, strict=True):
+        weights = torch.tensor(array.read()[0])
+        layer.weight.data, layer.bias.data = weights[:, :-1].clone(), weights[:, -1].clone()
+    model = torch.nn.Sequential(layers[0], torch.nn.Sigmoid(), layers[1])
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for sample, label in zip(torch.tensor(x), torch.tensor(labels), strict=True):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(sample[None]), label[None]).backward()
+        optimiser.step()
+    network.train(x, labels, 0.1)
+    for layer, array in zip(layers, network.layers, strict=True):
+        wanted = np.column_stack([layer.weight.detach().numpy(), layer.bias.detach().numpy()])
+        np.testing.assert_allclose(array.read()[0], wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("semantics", "batch"), [("per_sample", 1), ("minibatch_sequential", 8), ("burst", 8)])
+def test_a_replica_learns_as_it_does_alone(semantics: str, batch: int) -> None:
+    """Bit for bit, though all are computed at once, with noise in reads and at random rounded operands too."""
+    interfaces = Interfaces.preset("RELU", stochastic_updates=True)
+    settings = replace(NOISY, read_noise=ReadNoise(0.01), interfaces=interfaces)
+    together, (x, labels) = _network(settings, seeds=(3, 1, 2)), _samples()
+    together.train(x, labels, 0.1, semantics=semantics, batch=batch)
     for replica, seed in enumerate((3, 1, 2)):
-        alone = _network(seeds=(seed,))
-        alone.train(x, labels, 0.1)
+        alone = _network(settings, seeds=(seed,))
+        alone.train(x, labels, 0.1, semantics=semantics, batch=batch)
         for mine, others in zip(alone.layers, together.layers, strict=True):
             np.testing.assert_array_equal(mine.read()[0], others.read()[replica])
 
 
-def test_a_stopped_run_goes_on_bit_for_bit() -> None:
-    """In a network made anew."""
-    (x, labels), whole, first, second = _samples(), _network(), _network(), _network()
+@pytest.mark.parametrize(
+    "rule",
+    [Parallel(), PeriodicCarry(2, 4.0, (7,)), MixedPrecision(0.01), AGAD(granularity=0.01, period=3)],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_a_stopped_run_goes_on_bit_for_bit(rule: Rule) -> None:
+    """In a network made anew, with every stream and every digital number where it was."""
+    settings = replace(NOISY, read_noise=ReadNoise(0.01))
+    whole, first, second = (Perceptron(SIZES, LIMITS, settings, rule, (1, 2)) for _ in range(3))
+    x, labels = _samples()
     whole.train(x, labels, 0.1)
     whole.train(x, labels, 0.1)
     first.train(x, labels, 0.1)
@@ -103,6 +136,12 @@ def test_watched_writes_are_those_of_training() -> None:
     other.train(x, labels, 0.1)
     np.testing.assert_allclose(requested, realised, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(network.layers[0].read(), other.layers[0].read())
+
+
+def test_large_drives_are_no_overflow() -> None:
+    """A sigmoid far from zero is 0 or 1."""
+    answers = _network(ArraySettings(model=IdealUpdate())).outputs(np.array([[1e4] * 5, [-1e4] * 5]))
+    assert np.isfinite(answers).all()
 
 
 def test_learning_learns() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.training.described import description_of, device_presets, update_model_of
 from crossohm.training.tables import PulseTable, read_table
 from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.converting import piecewise_of, table_of
@@ -15,7 +17,7 @@ from crossohm.training.updates.fitting import KINDS, fit_table
 from crossohm.training.updates.ideal import IdealUpdate
 from crossohm.training.updates.lookup import LookupUpdate
 from crossohm.training.updates.model import UpdateModel
-from crossohm.training.updates.pulsed import LinearStep, PowStep, SoftBounds
+from crossohm.training.updates.pulsed import LinearStep, PiecewiseStep, PowStep, SoftBounds
 
 _ALIKE = {"step_spread": 0.0, "asymmetry_spread": 0.0, "bound_spread": 0.0, "low": -1.0, "high": 1.0}
 
@@ -91,6 +93,17 @@ def test_measured_devices_are_fitted_better_or_worse(shared: Path) -> None:
     best = {name: max(fit_table(table, kind).r_squared for kind in KINDS) for name, table in tables.items()}
     assert best["ENODe"] > 0.8
     assert all(-1 < fit_table(tables["TaOx_1"], kind).r_squared <= 1 for kind in KINDS)
+
+
+def test_a_description_gives_the_model_back() -> None:
+    """Of presets, of own parameters and of curves; of tables only a path does."""
+    models = [update_model_of(name) for name in device_presets()]
+    models += [AnalyticUpdate(nonlinearity=2.0), PiecewiseStep(nodes_up=(2.0, 1.0, 0.5), nodes_down=(1.0, 1.0, 2.0))]
+    for model in models:
+        assert update_model_of(json.loads(json.dumps(description_of(model)))) == model
+    assert description_of(AnalyticUpdate(nonlinearity=2.0)) == {"model": "analytic", "nonlinearity": 2.0}
+    with pytest.raises(UnsupportedError, match="path"):
+        description_of(LookupUpdate(table_of(SoftBounds(**_ALIKE))))
 
 
 def test_what_cannot_be_converted_is_said() -> None:

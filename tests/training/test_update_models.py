@@ -11,6 +11,8 @@ import pytest
 from crossohm.errors import ParameterError
 from crossohm.testing.update import UpdateModelContract
 from crossohm.training.arrays.cells import Cells
+from crossohm.training.arrays.settings import ArraySettings
+from crossohm.training.arrays.weights import weight_array
 from crossohm.training.described import device_presets, update_model_of
 from crossohm.training.tables import PulseTable, read_table
 from crossohm.training.updates.analytic import AnalyticUpdate
@@ -235,6 +237,7 @@ def test_published_devices_are_at_hand() -> None:
         {
             **{"model": "soft_bounds", "step_size": 0.002, "step_spread": 0.3, "low": -0.75, "high": 1.25},
             "cycle_noise": 1.0,
+            "visible_noise": 56.0,
         }
     )
 
@@ -260,3 +263,16 @@ def test_what_no_device_is_is_said(make: Any, words: str) -> None:
     """Naming the parameter, or what to take."""
     with pytest.raises(ParameterError, match=words):
         make()
+
+
+@pytest.mark.parametrize("start", [0.4, -0.4])
+def test_a_matched_pair_settles_at_zero(start: float) -> None:
+    """Whatever the asymmetry of its devices: the pair's response is odd in the weight."""
+    settings = ArraySettings(model=LookupUpdate(_table(irregular=True), write_noise=False), dtype="float64")
+    array = weight_array(settings, (1, 1), 1.0, (1,), "pair")
+    array.set(np.full((1, 1, 1), start))
+    one = np.ones((1, 1, 1))
+    for _ in range(20_000):
+        array.update(one, one, 0.01)
+        array.update(-one, one, 0.01)
+    assert abs(array.read()[0, 0, 0]) < 0.01

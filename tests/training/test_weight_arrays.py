@@ -14,8 +14,10 @@ from crossohm.training.arrays.interfaces import PRESETS, Interface, Interfaces, 
 from crossohm.training.arrays.reads import ReadNoise
 from crossohm.training.arrays.settings import WEIGHTS, ArraySettings
 from crossohm.training.arrays.weights import WeightArray, weight_array
+from crossohm.training.tables.table import PulseTable
 from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.ideal import IdealUpdate
+from crossohm.training.updates.lookup import LookupUpdate
 
 SHAPE = 5, 7
 RNG = np.random.default_rng(3)
@@ -245,3 +247,49 @@ def test_what_cannot_be_is_refused() -> None:
         _array(0.0)
     with pytest.raises(ShapeError, match="5 inputs for 7 lines"):
         _array().forward(P)
+
+
+def _settled(weights: str, pulses: int = 4000) -> tuple[Any, Any]:
+    """Mean weight and mean state after many equal requests up and down, from the ends and the middle of the range."""
+    array = weight_array(ArraySettings(_lopsided(), weights, dtype="float64"), (30, 3), 1.0, [1], "fc")
+    array.set(np.broadcast_to([-0.8, 0.0, 0.8], (1, 30, 3)))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(1, pulses // 2, 1))
+    signs = np.stack([signs, -signs], axis=2).reshape(1, pulses, 1)
+    array.update(signs * np.ones(30), np.ones((1, pulses, 3)), 0.02)
+    return array.read()[0].mean(axis=0), array.cells.state[0, :30, :3].mean()
+
+
+def _lopsided() -> LookupUpdate:
+    """Steps up shrink on the way up, steps down are the same everywhere; both are alike below the middle."""
+    g, cdf = np.linspace(0, 1, 41), np.linspace(0, 1, 17)
+    spread = 0.02 * (0.5 + cdf[:, None])
+    up, down = spread * (1.3 - g) ** 4, -spread[::-1] * np.full_like(g, 0.5)
+    return LookupUpdate([PulseTable(1 + g, cdf, up, down, "lopsided")], low=0.0, high=1.0)
+
+
+def test_requests_up_and_down_pull_a_device_to_where_its_steps_are_alike() -> None:
+    """There the relative steps of both directions are equal; a pair of equal devices holds zero when it is there."""
+    model = _lopsided()
+    states = np.linspace(model.window.low, model.window.high, 2001)
+    moments = model.moments(states, {})
+    alike = states[np.abs(moments.mean_up + moments.mean_down).argmin()]
+    middle = model.window.middle
+    assert abs(alike - middle) > 0.02
+    single, state = _settled("offset")
+    np.testing.assert_allclose(state, alike, atol=0.01)
+    unit = model.window.width / 2
+    np.testing.assert_allclose(single, (alike - middle) / unit, atol=0.06)
+    pair, state = _settled("balanced")
+    np.testing.assert_allclose(state, alike, atol=0.01)
+    np.testing.assert_allclose(pair, 0, atol=0.06)
+
+
+def test_splitting_a_write_changes_nothing_in_its_statistics(weights: str) -> None:
+    """One write, or ten of a tenth: the change is small against what steps depend on."""
+    found = []
+    for parts in (1, 10):
+        array = weight_array(ArraySettings(_lopsided(), weights, dtype="float64"), (60, 50), 1.0, [1], "fc")
+        array.update(np.full((1, parts, 60), 1e-3 / parts), np.ones((1, parts, 50)), 1.0)
+        found.append(array.read())
+    assert found[1].mean() == pytest.approx(found[0].mean(), rel=0.1)
+    assert found[1].std() == pytest.approx(found[0].std(), rel=0.06)

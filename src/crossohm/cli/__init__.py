@@ -9,6 +9,7 @@ import typer
 import crossohm
 from crossohm.cli.budget import budget
 from crossohm.cli.calibrate import calibrate
+from crossohm.cli.device import device
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
 from crossohm.cli.lut import lut
@@ -63,3 +64,4 @@ app.command()(report)
 app.command()(presets)
 app.add_typer(study)
 app.add_typer(lut)
+app.add_typer(device)

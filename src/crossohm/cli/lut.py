@@ -197,6 +197,78 @@ def plot(
 
 
 @lut.command()
+def fit(
+    tables: Source,
+    formula: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Fit this one; repeat for several. Without it: all.", show_default=False),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Fit formulas to tables, with how well they fit; the best first. --json prints devices as studies take them."""
+    from crossohm.cli.pulses import fits_table
+    from crossohm.training.described import description_of
+    from crossohm.training.tables import read_tables
+    from crossohm.training.updates.fitting import KINDS, fit_table
+
+    fits = [
+        (number, found)
+        for number, table in enumerate(read_tables(tables), start=1)
+        for found in sorted((fit_table(table, kind) for kind in formula or KINDS), key=lambda fit: fit.error)
+    ]
+    if as_json:
+        shown = [
+            {"number": number, "r_squared": fit.r_squared, "error": fit.error, "device": description_of(fit.model)}
+            for number, fit in fits
+        ]
+        typer.echo(json.dumps(shown, allow_nan=False))
+        return
+    fits_table(fits).write()
+
+
+@lut.command()
+def model(
+    device: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE",
+            help='A name as in studies of training, or JSON: {"model": "soft_bounds", "step_size": 0.01}',
+            show_default=False,
+        ),
+    ],
+    output: Output,
+    pulse: Annotated[
+        float | None,
+        typer.Option(help="Change that one pulse asks for, normalised; by default the device's.", show_default=False),
+    ] = None,
+    columns: Annotated[int, typer.Option(help="Conductances of the table.")] = 101,
+    probabilities: Annotated[int, typer.Option(help="Probabilities of the table.")] = 101,
+) -> None:
+    """Write a device known by a formula as a table of pulses."""
+    from crossohm.training.described import update_model_of
+    from crossohm.training.tables import write_tables
+    from crossohm.training.updates.converting import table_of
+
+    table = table_of(
+        update_model_of(_description(device)), pulse=pulse, columns=columns, probabilities=probabilities, title=device
+    )
+    write_tables([table], output)
+    typer.echo(f"{device} in {output}")
+
+
+def _description(device: str) -> Any:
+    """The name of a device, or its description in JSON."""
+    from crossohm.errors import ParameterError
+
+    if not device.lstrip().startswith("{"):
+        return device
+    try:
+        return json.loads(device)
+    except ValueError as error:
+        raise ParameterError("DEVICE", device, f"no JSON: {error}", allowed="a name, or an object in JSON") from None
+
+
+@lut.command()
 def example(folder: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False)]) -> None:
     """Write set.csv and reset.csv of an invented device, to try crossohm lut make on."""
     from crossohm.training.tables import example_ramps, write_ramps

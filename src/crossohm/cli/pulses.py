@@ -9,6 +9,7 @@ from crossohm.cli.sheet import Kind, Sheet
 
 if TYPE_CHECKING:
     from crossohm.training.tables import PulseTable, TableFacts
+    from crossohm.training.updates.fitting import Fit
 
 
 def facts_table(tables: Sequence[PulseTable]) -> Sheet:
@@ -45,3 +46,31 @@ def _row(fact: TableFacts, factor: float) -> tuple[str, ...]:
         f"{fact.up.wrong:.1%}, {fact.down.wrong:.1%}",
         symmetry,
     )
+
+
+def fits_table(fits: Sequence[tuple[int, Fit]]) -> Sheet:
+    """Formulas fitted to devices, each with the number of its device, a row each."""
+    from crossohm.training.described import NAME, description_of
+
+    rows: list[tuple[str, ...]] = []
+    for number, fit in fits:
+        values = description_of(fit.model)
+        name = values.pop(NAME)
+        shown = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
+        rows.append((str(number), name, f"{fit.r_squared:.3f}", f"{fit.error:.1%}", shown))
+    return Sheet(
+        "Formulas fitted to the mean steps",
+        (
+            ("device", Kind.NAME), ("formula", Kind.NAME), ("R²", Kind.NUMBER), ("error", Kind.NUMBER),
+            ("parameters", Kind.TEXT),
+        ),
+        "R²: share of the variance of the mean steps that is explained; error: root mean square over the mean step; "
+        "parameters: those that are not the defaults; all digits by --json",
+        rows=rows,
+    )  # fmt: skip
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return f"({len(value)} values)"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

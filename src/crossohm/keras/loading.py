@@ -17,6 +17,7 @@ import keras
 
 from crossohm.errors import DataError, UnsupportedError
 from crossohm.keras.configuration import Cleaned, cleaned
+from crossohm.keras.layers.layer import chips_to_come
 from crossohm.layers.given import users_level
 
 #: Entry of HDF5 files, and member of ``.keras`` files, that describes the network.
@@ -101,7 +102,8 @@ def _rewritten(place: Path, found: Cleaned, write: Callable[[Path, Path, str], N
 
 def _loaded(file: Path, place: Path, custom: dict[str, Any]) -> Any:
     try:
-        return keras.saving.load_model(file, custom_objects=custom, compile=False, safe_mode=True)
+        with chips_to_come():
+            return keras.saving.load_model(file, custom_objects=custom, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file, or a layer of anyone's, fails in any way
         raise DataError(
             f"{place}: Keras cannot rebuild the network ({type(error).__name__}: {first_line(error)}). The file is "

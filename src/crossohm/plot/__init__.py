@@ -13,7 +13,8 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError("matplotlib", "plot", "crossohm.plot") from error
 
+from crossohm.plot.cells import fit_figure
 from crossohm.plot.operating import ir_drop
 from crossohm.plot.pulses import ramp_figures, table_figures
 
-__all__ = ["ir_drop", "ramp_figures", "table_figures"]
+__all__ = ["fit_figure", "ir_drop", "ramp_figures", "table_figures"]

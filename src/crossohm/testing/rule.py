@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from crossohm.errors import DataError
-from crossohm.training.arrays.settings import ArraySettings
+from crossohm.training.arrays.settings import WEIGHTS, ArraySettings
 from crossohm.training.rules.model import Numbers, Rule, TrainedMatrix
 from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.ideal import IdealUpdate
@@ -103,6 +103,29 @@ class RuleContract:
             alone = self._matrix(device, (seed,), dtype)
             self._learn(alone, 1, 20)
             np.testing.assert_array_equal(alone.read()[0], together.read()[replica])
+
+    @pytest.mark.parametrize("weights", WEIGHTS)
+    def test_a_batch_is_its_updates_in_order(self, weights: str) -> None:
+        """Where nothing is drawn in a write, to rounding."""
+        settings = ArraySettings(
+            model=AnalyticUpdate(nonlinearity=0.5), weights=weights, dtype="float64", arithmetic="sequential"
+        )
+        one, other = (self.make().matrix(settings, _SHAPE, _LIMIT, (1, 2), "matrix") for _ in range(2))
+        rows, columns = (np.random.default_rng(n).normal(size=(2, 25, n)) for n in _SHAPE)
+        one.update(rows, columns, self.lr)
+        for b in range(25):
+            other.update(rows[:, b : b + 1], columns[:, b : b + 1], self.lr)
+        np.testing.assert_allclose(one.read(), other.read(), atol=1e-12)
+
+    @pytest.mark.parametrize("device", _MODELS)
+    def test_without_errors_nothing_is_learned(self, device: str) -> None:
+        """Updates and bursts of zero leave the weights alone."""
+        matrix = self._matrix(device)
+        matrix.set(np.random.default_rng(0).uniform(-0.3, 0.3, _SHAPE)[None])
+        before = matrix.read()
+        matrix.update(np.zeros((1, 20, _SHAPE[0])), np.ones((1, 20, _SHAPE[1])), self.lr)
+        matrix.burst(np.zeros((1, *_SHAPE)), self.lr)
+        np.testing.assert_array_equal(matrix.read(), before)
 
     @pytest.mark.parametrize("device", _MODELS)
     def test_saved_states_go_on_bit_for_bit(self, device: str) -> None:

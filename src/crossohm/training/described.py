@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from crossohm._names import Registry, unknown
 from crossohm.circuits.grid import Wires
-from crossohm.errors import ParameterError
+from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.training.arrays.interfaces import Interface, Interfaces
 from crossohm.training.arrays.reads import ReadNoise
 from crossohm.training.arrays.settings import ArraySettings
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: The entry that names a registered class, and the one that names a place with tables of pulses.
 NAME, PATH = "model", "path"
+#: The field of models that are made of such tables.
+TABLES = "tables"
 
 
 def update_model_of(description: Mapping[str, Any] | str, folder: Path | None = None) -> UpdateModel:
@@ -46,11 +48,27 @@ def update_model_of(description: Mapping[str, Any] | str, folder: Path | None = 
     values = {NAME: description} if isinstance(description, str) else dict(description)
     preset = _presets().get(str(values.get(NAME)), {})
     kind, values = _named(UPDATE_MODELS, {**preset, **values, NAME: preset.get(NAME, values.get(NAME))}, "device")
-    if is_dataclass(kind) and any(field.name == "tables" for field in fields(kind)):
+    if is_dataclass(kind) and any(field.name == TABLES for field in fields(kind)):
         if PATH not in values:
             raise ParameterError(f"device.{PATH}", None, "no tables of pulses", remedy="Give the place of a table")
-        values["tables"] = read_tables((folder or Path()) / str(values.pop(PATH)))
+        values[TABLES] = read_tables((folder or Path()) / str(values.pop(PATH)))
     return made(kind, values, "device")
+
+
+def description_of(model: UpdateModel) -> dict[str, Any]:
+    """A model as `update_model_of` takes it: its name, and the parameters that are not the defaults.
+
+    Raises:
+        UnsupportedError: the model is made of tables of pulses, or is no dataclass.
+    """
+    if not is_dataclass(model) or any(field.name == TABLES for field in fields(model)):
+        raise UnsupportedError(f"{type(model).__name__} is no set of plain values; describe it by its name and path")
+    described: dict[str, Any] = {NAME: UPDATE_MODELS.name_of(type(model))}
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if value != field.default:
+            described[field.name] = list(value) if isinstance(value, tuple) else value
+    return described
 
 
 @cache

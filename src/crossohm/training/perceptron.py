@@ -154,7 +154,7 @@ class Perceptron:
             found.append(driven)
             values = layer.forward(driven)
             if number < len(self.layers):
-                values = 1 / (1 + np.exp(-values)) if self._hidden == "sigmoid" else np.maximum(values, 0)
+                values = _sigmoid(values) if self._hidden == "sigmoid" else np.maximum(values, 0)
         powers = np.exp(values - values.max(axis=2, keepdims=True))
         found.append(powers / powers.sum(axis=2, keepdims=True))
         return found
@@ -197,6 +197,11 @@ class Perceptron:
             if not own:
                 raise DataError(f"the state to load has no layer{number}")
             layer.load_state_dict(own)
+
+
+def _sigmoid(values: Numbers) -> Numbers:
+    """``1 / (1 + exp(-values))`` without overflow."""
+    return np.asarray(0.5 * np.tanh(0.5 * values) + 0.5)
 
 
 def _initial(seed: int, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> Numbers:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crossohm import AnalogCore, CrossSimParameters, ParameterError, UnknownNameError
-from crossohm.params import preset_names, switched_off, without_effect
+from crossohm.params import Measurements, preset_names, switched_off, without_effect
 from crossohm.params.base import Group
 from crossohm.params.checks.idle import SEARCHES, leaves
 from crossohm.params.enums import Choice
@@ -113,6 +113,8 @@ def other_value(path: str, value: Any) -> Any:
         return not value
     if isinstance(value, Choice):
         return next(member for member in type(value) if member is not value)
+    if path.endswith(".path"):
+        return Measurements("conductance_uS,sd_uS\n0,1\n1000,1\n")
     if path.endswith(".model"):
         return "IdealDevice" if value != "IdealDevice" else "NormalProportionalDevice"
     if isinstance(value, list):

@@ -54,13 +54,15 @@ class Columns:
     Attributes:
         source: What the first comment says.
         place: The file, for messages.
-        columns: What the header names.
+        header: Line of the file that names the columns.
+        columns: What it names.
         lines: Line of the file of every row.
         values: ``(rows, columns)``, as written.
     """
 
     source: str
     place: str
+    header: int
     columns: tuple[Column, ...]
     lines: tuple[int, ...]
     values: NDArray[np.float64]
@@ -87,7 +89,7 @@ class Columns:
                         column, f"no unit of {name} is {column.unit!r}; allowed: {', '.join(units)}"
                     )
                 return column, self.values[:, index] * units[column.unit]
-        raise DataError(f"{self.place}: there is no column {name!r}; {wanted}")
+        raise DataError(f"{self.place}, line {self.header}: there is no column {name!r}; {wanted}")
 
     def require(self, column: Column, holds: NDArray[np.bool_], problem: str) -> None:
         """Refuse the first row for which something does not hold.
@@ -105,7 +107,7 @@ class Columns:
 
     def wrong_header(self, column: Column, problem: str) -> DataError:
         """The error for a column that cannot be used."""
-        return DataError(f"{self.place}, column {column.number} ({column.header}): {problem}")
+        return DataError(f"{self.place}, line {self.header}, column {column.number} ({column.header}): {problem}")
 
 
 def read_columns(text: str, place: str) -> Columns:
@@ -126,7 +128,7 @@ def read_columns(text: str, place: str) -> Columns:
         )
     columns = _header(*rows[0], place)
     values = np.array([_numbers(columns, line, cells, place) for line, cells in rows[1:]])
-    return Columns(next(iter(comments), ""), place, columns, tuple(line for line, _ in rows[1:]), values)
+    return Columns(next(iter(comments), ""), place, rows[0][0], columns, tuple(line for line, _ in rows[1:]), values)
 
 
 def _cells(content: str, place: str, line: int) -> list[str]:

@@ -227,13 +227,17 @@ class CurrentTable(RoleTable):
             raise DataError(f"{columns.place}: there is no voltage other than 0; {cls.columns}")
         return cls(columns.source, grid.columns, at, table, bool(at[0] == 0))
 
+    @property
+    def reach(self) -> float:
+        """Highest voltage that was measured for both signs, V."""
+        return float(self.voltages[-1] if self.odd else min(-self.voltages[0], self.voltages[-1]))
+
     def check(self, cell: Cell) -> None:
         super().check(cell)
-        reach = self.voltages[-1] if self.odd else min(-self.voltages[0], self.voltages[-1])
-        if cell.v_read > reach * (1 + _CLOSE):
+        if cell.v_read > self.reach * (1 + _CLOSE):
             raise ParameterError(
                 "xbar.device.Vread", cell.v_read, "outside of what the table of nonlinear_IV has",
-                allowed=f"at most {reach:g} V",
+                allowed=f"at most {self.reach:g} V",
             )  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any, ClassVar, Self
 
@@ -34,6 +36,19 @@ CHIP = "chip"
 DROPOUT_SEED = "dropout_seed"
 #: Ends of configuration keys whose values are objects: they are passed on, whether Keras' registry knows them or not.
 _OBJECTS = ("activation", "_initializer", "_regularizer", "_constraint")
+
+#: True while a model is read from a file.
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+@contextmanager
+def chips_to_come() -> Iterator[None]:
+    """Inside, looking at variables writes no arrays: Keras does so before it reads the chips of the layers it made."""
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
 
 
 class AnalogLayer(ArrayLayer):
@@ -233,7 +248,7 @@ class AnalogLayer(ArrayLayer):
     def variables(self) -> list[Any]:
         """All state: weights, and what compiled functions know of arrays and noise, which is not saved."""
         found: list[Any] = super().variables  # type: ignore[misc]
-        if keras.backend.backend() == "torch" or not self._has_values():
+        if keras.backend.backend() == "torch" or not self._has_values() or (_reading.get() and not self._present):
             return found
         return found + [variable for matrix in self.matrices for variable in matrix.variables]
 

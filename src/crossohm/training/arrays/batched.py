@@ -52,6 +52,7 @@ def write_in_order(
     for replica, scale in enumerate(np.broadcast_to(factor, len(cells.seeds))):
         p, x = rows[replica].astype(np.float64) * scale, columns[replica].astype(np.float64)
         _at_once(cells, replica, p, x)
+    cells.show()
 
 
 def describe_writes(cells: Cells, arithmetic: str) -> str:

@@ -69,6 +69,7 @@ class Cells:
         self.state: NDArray[np.floating] = np.full((len(self.seeds), *shape), model.window.middle, dtype=dtype)
         self.devices: list[Devices] = [model.devices(shape, chip_rng(seed, name, "devices")) for seed in self.seeds]
         self._streams = [_streams(seed, name) for seed in self.seeds]
+        self._sight = _Sight(self.state, model.visible_deviation, self.seeds, name) if model.visible_deviation else None
         self.compiled = _compiled(model, compiled)
         self._program = model.compiled() or Program(-1)
         self._ready: list[tuple[Any, ...] | None] = [None] * len(self.seeds)
@@ -83,6 +84,17 @@ class Cells:
         """
         for state, target, devices in zip(self.state, np.broadcast_to(w, self.state.shape), self.devices, strict=True):
             state[...] = np.clip(target, *self.model.limits(devices))
+        self.show()
+
+    @property
+    def visible(self) -> NDArray[np.floating]:
+        """States as reads see them, the shape of `state`; not to be changed."""
+        return self.state if self._sight is None else self._sight.visible
+
+    def show(self) -> None:
+        """Let reads see what the last writes of single replicas have changed; other writes do so by themselves."""
+        if self._sight is not None:
+            self._sight.follow(self.state)
 
     def write_outer(
         self, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float | NDArray[np.floating]
@@ -96,11 +108,12 @@ class Cells:
         """
         for replica, scale in enumerate(np.broadcast_to(factor, len(self.seeds))):
             self.write_outer_of(replica, rows[replica], columns[replica], scale)
+        self.show()
 
     def write_outer_of(
         self, replica: int, rows: NDArray[np.floating], columns: NDArray[np.floating], factor: float = 1.0
     ) -> None:
-        """`write_outer` in one replica; operands ``(B, rows)`` and ``(B, columns)``."""
+        """`write_outer` in one replica, see `show`; operands ``(B, rows)`` and ``(B, columns)``."""
         state, operands = self.state[replica], (rows, columns)
         if self.compiled:
             doubles = (np.ascontiguousarray(of, dtype=np.float64) for of in operands)
@@ -122,9 +135,10 @@ class Cells:
             raise ShapeError(f"requests of shape {requests.shape} for cells of shape {self.state.shape}")
         for replica, request in enumerate(requests):
             self.write_of(replica, request)
+        self.show()
 
     def write_of(self, replica: int, requests: NDArray[np.floating]) -> None:
-        """`write` in one replica; requests ``(rows, columns)``."""
+        """`write` in one replica, see `show`; requests ``(rows, columns)``."""
         state, wanted = self.state[replica], np.ascontiguousarray(requests, dtype=np.float64)
         if self.compiled:
             self._write(state, _NO_ROWS, wanted, 1.0, True, *self._arguments(replica))
@@ -201,7 +215,7 @@ class Cells:
         for replica, (devices, streams) in enumerate(zip(self.devices, self._streams, strict=True)):
             found |= {f"devices/{replica}/{name}": np.array(of) for name, of in devices.items()}
             found[f"streams/{replica}"] = np.stack([stream.state for stream in streams])
-        return found
+        return found if self._sight is None else found | self._sight.state_dict()
 
     def load_state_dict(self, values: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what `state_dict` gave.
@@ -223,8 +237,38 @@ class Cells:
         for replica, streams in enumerate(self._streams):
             for stream, state in zip(streams, values[f"streams/{replica}"], strict=True):
                 stream.state[...] = state
+        if self._sight is not None:
+            self._sight.load_state_dict(values)
         self._ready = [None] * len(self.seeds)
         self._steepness.clear()
+
+
+@final
+class _Sight:
+    """What reads see of states that they do not see exactly: normal noise, drawn again for each state that changes."""
+
+    def __init__(self, state: NDArray[np.floating], noise: float, seeds: Sequence[int], name: str) -> None:
+        self.visible = state.copy()
+        self._noise = noise
+        self._seen = np.full_like(state, np.nan)
+        self._streams = [DrawStream(seed, name, "sight") for seed in seeds]
+
+    def follow(self, state: NDArray[np.floating]) -> None:
+        """See the states that have changed."""
+        for visible, now, seen, stream in zip(self.visible, state, self._seen, self._streams, strict=True):
+            changed = now != seen
+            drawn = np.asarray(stream.draw("normal", int(changed.sum())))
+            visible[changed] = now[changed] + self._noise * drawn
+        self._seen[...] = state
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        streams = np.stack([stream.state for stream in self._streams])
+        return {"visible/states": self.visible.copy(), "visible/of": self._seen.copy(), "visible/streams": streams}
+
+    def load_state_dict(self, values: Mapping[str, NDArray[Any]]) -> None:
+        self.visible[...], self._seen[...] = values["visible/states"], values["visible/of"]
+        for stream, state in zip(self._streams, values["visible/streams"], strict=True):
+            stream.state[...] = state
 
 
 def _streams(seed: int, name: str) -> vectorised.Streams:

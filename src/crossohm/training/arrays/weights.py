@@ -119,8 +119,8 @@ class WeightArray(ABC):
 
     @final
     def read(self) -> Numbers:
-        """All weights exactly, ``(replicas, m, n)``."""
-        g = self.cells.state.reshape(self.replicas, *self._arrays)
+        """All weights exactly as reads see them, ``(replicas, m, n)``."""
+        g = self.cells.visible.reshape(self.replicas, *self._arrays)
         plus, minus = self._lines(g, transposed=False)
         return np.asarray((plus - minus) * g.dtype.type(self._share / self.unit))
 
@@ -171,7 +171,7 @@ class WeightArray(ABC):
 
     def _conductances(self) -> Numbers:
         """What inputs meet, ``(replicas, arrays, rows, columns)``: of the wires too."""
-        g = self.cells.state.reshape(self.replicas, *self._arrays)
+        g = self.cells.visible.reshape(self.replicas, *self._arrays)
         return g if self.settings.wires == Wires() else self._through_wires(g)
 
     def _through_wires(self, g: Numbers) -> Numbers:
@@ -189,7 +189,7 @@ class WeightArray(ABC):
         plus, minus = (x @ of.transpose(0, 2, 1) for of in self._lines(self._conductances(), transposed))
         if noise.silent:
             return plus, minus
-        g = self.cells.state.reshape(self.replicas, *self._arrays)
+        g = self.cells.visible.reshape(self.replicas, *self._arrays)
         variances = self._lines(noise.variance(g, self.settings.model.window), transposed)
         plus, minus = (
             current + np.sqrt((x * x) @ variance.transpose(0, 2, 1)) * self._normal(current)

@@ -36,9 +36,12 @@ class BufferedTransfer(Rule):
         auto_scale: Choose the fast array's learning rate so that the largest operands, on average, ask for ``fast_lr``
             pulses.
         transfer_lr: Scale of what is added to the buffer.
-        momentum: Share of what was sent to the slow array that stays in the buffer.
+        momentum: What stays in the buffer where pulses were sent, see ``forget``.
+        forget: ``momentum`` times the buffer stays; False: all but ``1 - momentum`` of the pulses sent.
         most_pulses: Pulses that an element of the slow array gets at most in a transfer.
         granularity: Change of a weight that is worth a pulse; None: that of the devices.
+        auto_granularity: If not 0, a pulse is sent for ``granularity * auto_granularity / (inputs * every)`` of what is
+            read, not for ``granularity``: sweeps of large and small layers then send alike.
 
     Raises:
         ParameterError: a parameter is out of its range.
@@ -49,8 +52,10 @@ class BufferedTransfer(Rule):
     auto_scale: bool = True
     transfer_lr: float = 1.0
     momentum: float = 0.1
+    forget: bool = True
     most_pulses: int = 1
     granularity: float | None = None
+    auto_granularity: float = 0.0
 
     def __post_init__(self) -> None:
         require_count("every", self.every, at_least=1)
@@ -58,7 +63,9 @@ class BufferedTransfer(Rule):
         require_flag("auto_scale", self.auto_scale)
         require_number("transfer_lr", self.transfer_lr, above=0)
         require_number("momentum", self.momentum, at_least=0, at_most=1)
+        require_flag("forget", self.forget)
         require_count("most_pulses", self.most_pulses, at_least=1)
+        require_number("auto_granularity", self.auto_granularity, at_least=0)
         if self.granularity is not None:
             require_number("granularity", self.granularity, above=0)
 
@@ -83,27 +90,33 @@ class _BufferedMatrix(TransferMatrix):
         )  # fmt: skip
         self._rule = rule
         self._pulse = granularity_of(self.fast, rule.granularity)
+        self._unit = self._pulse * (rule.auto_granularity / (shape[1] * rule.every) if rule.auto_granularity else 1)
 
     @final
     def _learn(self, rows: Numbers, columns: Numbers, lr: float) -> None:
-        rate = self._rule.fast_lr * lr
-        if self._rule.auto_scale:
-            rows, rate = self._scaled(rows, columns), 1.0
-        self.fast.update(rows, self._chopped(columns), rate)
-
-    def _scaled(self, rows: Numbers, columns: Numbers) -> Numbers:
-        """Row operands of which the largest ask for ``fast_lr`` pulses on average; each replica has its own scale."""
-        means = self.digital["largest"]
+        columns = self._chopped(columns)
+        if not self._rule.auto_scale:
+            self.fast.update(rows, columns, lr * self._rule.fast_lr)
+            return
         for b in range(rows.shape[1]):
-            found = np.stack([np.abs(of[:, b]).max(axis=1) for of in (rows, columns)], axis=1)
-            means[...] = np.where(means > 0, _MEMORY * means + (1 - _MEMORY) * found, found)
-        product = means.prod(axis=1)
-        scale = np.divide(self._rule.fast_lr * self._pulse, product, out=np.zeros_like(product), where=product > 0)
-        return np.asarray(rows * scale[:, None, None], dtype=rows.dtype)
+            here = slice(b, b + 1)
+            rate = self._scaled_rate(np.abs(rows[:, b]).max(axis=1), np.abs(columns[:, b]).max(axis=1))
+            self.fast.update(rows[:, here], columns[:, here], rate)
 
     @final
     def _learn_burst(self, changes: Numbers, lr: float) -> None:
-        self.fast.burst(self._chopped(changes), lr * self._rule.fast_lr)
+        rate: float | Numbers = lr * self._rule.fast_lr
+        if self._rule.auto_scale:
+            largest = np.sqrt(np.abs(changes).max(axis=(1, 2)))
+            rate = self._scaled_rate(largest, largest)
+        self.fast.burst(self._chopped(changes), rate)
+
+    def _scaled_rate(self, *largest: Numbers) -> Numbers:
+        """Learning rates of the replicas at which the largest operands ask for ``fast_lr`` pulses on average."""
+        means, now = self.digital["largest"], np.stack(largest, axis=1)
+        means[...] = np.where(means > 0, _MEMORY * means + (1 - _MEMORY) * now, now)
+        product, pulses = means.prod(axis=1), self._rule.fast_lr * self._pulse
+        return np.asarray(np.divide(pulses, product, out=np.zeros_like(product), where=product > 0))
 
     def _chopped(self, values: Numbers) -> Numbers:
         """Numbers of columns (the last axis) with the signs of the choppers."""
@@ -116,12 +129,15 @@ class _BufferedMatrix(TransferMatrix):
     @final
     def _transfer(self, column: int, found: Numbers, lr: float) -> None:
         buffer, rule = self.digital["buffer"][:, :, column], self._rule
-        buffer += rule.transfer_lr * lr / self._pulse * self._signal(column, found)
+        buffer += rule.transfer_lr * lr / self._unit * self._signal(column, found)
         pulses = np.clip(np.trunc(buffer), -rule.most_pulses, rule.most_pulses)
         if not pulses.any():
             return
-        buffer -= (1 - rule.momentum) * pulses
-        self.slow.update((pulses * self._pulse)[:, None].astype(self._dtype), self.one_hot(column), 1.0)
+        if rule.forget:
+            buffer[pulses != 0] *= rule.momentum
+        else:
+            buffer -= (1 - rule.momentum) * pulses
+        self.slow.write_outer((pulses * self._pulse)[:, None].astype(self._dtype), self.one_hot(column), 1.0)
 
 
 @rule("tiki_taka_v2")

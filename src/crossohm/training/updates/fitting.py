@@ -12,14 +12,14 @@ from scipy.optimize import least_squares
 from crossohm.training.checks import require_one_of
 from crossohm.training.tables.table import PulseTable
 from crossohm.training.updates.analytic import AnalyticUpdate
-from crossohm.training.updates.converting import spread_of
+from crossohm.training.updates.converting import piecewise_of, spread_of
 from crossohm.training.updates.model import UpdateModel
 from crossohm.training.updates.pulsed import LinearStep, PowStep, SoftBounds
 
 Numbers = NDArray[np.float64]
 
-#: Formulas that can be fitted.
-KINDS = ("analytic", "linear_step", "soft_bounds", "pow_step")
+#: Formulas that can be fitted; the last takes the mean steps as they are, at equally spaced states.
+KINDS = ("analytic", "linear_step", "soft_bounds", "pow_step", "piecewise_step")
 
 
 @final
@@ -53,17 +53,25 @@ def fit_table(table: PulseTable, kind: str) -> Fit:
     unit = 2 / (table.g[-1] - table.g[0])
     measured = np.concatenate([table.mean_up, -table.mean_down]) * unit
     step = float(np.abs(measured).mean())
+    if kind == "piecewise_step":
+        model = piecewise_of(table)
+        moments = model.moments(w, model.devices(w.shape, np.random.default_rng(0)))
+        return _judged(model, model.pulse * np.concatenate([moments.mean_up, -moments.mean_down]), measured)
 
     def steps(values: Numbers) -> Numbers:
         return step * np.concatenate(_FORMULAS[kind](w, values))
 
     start = np.ones(_PARAMETERS[kind])
     found = least_squares(lambda values: (steps(values) - measured) / step, start, bounds=(0, np.inf))
-    residual = steps(found.x) - measured
-    r_squared = 1 - float(np.sum(residual**2) / np.sum((measured - measured.mean()) ** 2))
-    error = float(np.sqrt(np.mean(residual**2))) / step
     walk = float(np.sqrt(np.mean(measured**2) / (2 * step)))
-    return Fit(_model(kind, found.x, step, spread_of(table), walk), r_squared, error)
+    return _judged(_model(kind, found.x, step, spread_of(table), walk), steps(found.x), measured)
+
+
+def _judged(model: UpdateModel, steps: Numbers, measured: Numbers) -> Fit:
+    """A model with how well its mean steps are those measured."""
+    residual = steps - measured
+    r_squared = 1 - float(np.sum(residual**2) / np.sum((measured - measured.mean()) ** 2))
+    return Fit(model, r_squared, float(np.sqrt(np.mean(residual**2)) / np.abs(measured).mean()))
 
 
 def _linear(w: Numbers, of: Numbers) -> tuple[Numbers, Numbers]:

@@ -102,6 +102,11 @@ class UpdateModel(ByContent):
         return Window()
 
     @property
+    def visible_deviation(self) -> float:
+        """Standard deviation of what reads see of a state from the state that writes go on from; new at each write."""
+        return 0.0
+
+    @property
     def pulse(self) -> float:
         """Mean size of the change made by one pulse, over both directions; 0 if changes have no smallest size."""
         return 0.0

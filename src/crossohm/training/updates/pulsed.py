@@ -45,6 +45,8 @@ class PulsedUpdate(UpdateModel, ABC):
         high: Highest state (nominal).
         bound_spread: Standard deviation of the bounds from device to device, over the bound.
         corrupt: Share of devices that take no steps.
+        visible_noise: Standard deviation of the state that reads see from the one that writes go on from, over the
+            step; drawn again when a write changes a device.
         levels: See `UpdateModel`.
         stochastic_levels: See `UpdateModel`.
 
@@ -61,6 +63,7 @@ class PulsedUpdate(UpdateModel, ABC):
     high: float = 0.6
     bound_spread: float = 0.3
     corrupt: float = 0.0
+    visible_noise: float = 0.0
     levels: int = 0
     stochastic_levels: bool = False
 
@@ -68,7 +71,7 @@ class PulsedUpdate(UpdateModel, ABC):
 
     def __post_init__(self) -> None:
         require_number("step_size", self.step_size, above=0)
-        for name in ("step_spread", "asymmetry_spread", "cycle_noise", "bound_spread"):
+        for name in ("step_spread", "asymmetry_spread", "cycle_noise", "bound_spread", "visible_noise"):
             require_number(name, getattr(self, name), at_least=0)
         require_number("asymmetry", self.asymmetry, at_least=-1, at_most=1)
         require_number("low", self.low, at_most=0)
@@ -85,6 +88,10 @@ class PulsedUpdate(UpdateModel, ABC):
     @property
     def draws(self) -> Law:  # type: ignore[override]
         return "normal" if self.cycle_noise else "nothing"
+
+    @property
+    def visible_deviation(self) -> float:
+        return self.visible_noise * self.step_size
 
     @property
     def pulse(self) -> float:
