@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.applications import convnext, resnet
+from keras.src.applications import resnet
 
 from crossohm import CrossSimParameters
 from crossohm.keras import analog_layers, conversion_report, convertible_layers, from_keras, load_model, to_keras
@@ -22,10 +22,8 @@ COMMON: dict[str, Any] = {"weights": None, "input_shape": (SIDE, SIDE, 3), "clas
 NAMED = {**COMMON, "weights_name": ""}
 NETWORKS: dict[str, Callable[[], Any]] = {
     "ResNet": lambda: resnet.ResNet(lambda x: resnet.stack_residual_blocks_v1(x, 8, 2), False, True, **NAMED),
-    "ConvNeXt": lambda: convnext.ConvNeXt([1, 1, 1, 1], [8, 8, 8, 8], **COMMON),
 }
-#: Operations are slow to start on TensorFlow.
-NAMES = ("ResNet",) if keras.backend.backend() == "tensorflow" else tuple(NETWORKS)
+NAMES = tuple(NETWORKS)
 
 
 @pytest.fixture(autouse=True)

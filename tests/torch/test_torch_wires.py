@@ -30,6 +30,11 @@ PARTITIONS = {"core.rows_max": 3, "core.cols_max": 2}
 HARDWARE = {**{name: STYLES[name] for name in PLAIN}, "partitions": PARTITIONS}
 
 
+def _met(core: AnalogCore, matrix: torch.Tensor) -> torch.Tensor:
+    """The matrix that inputs meet through the wires of a core."""
+    return through_wires(lambda: core, matrix)
+
+
 def core_of(matrix: Any, *changes: dict[str, Any]) -> AnalogCore:
     params = CrossSimParameters()
     for change in (WIRES, *changes):
@@ -45,7 +50,7 @@ def test_the_gradient_is_that_of_the_networks(style: str) -> None:
         return float((weight * core_of(matrix, HARDWARE[style]).effective_matrix()).sum())
 
     matrix = torch.tensor(MATRIX, requires_grad=True)
-    (torch.as_tensor(weight) * through_wires(core_of(MATRIX, HARDWARE[style]), matrix)).sum().backward()
+    (torch.as_tensor(weight) * _met(core_of(MATRIX, HARDWARE[style]), matrix)).sum().backward()
     direction = RNG.normal(size=MATRIX.shape)
     slope = (loss(MATRIX + step * direction) - loss(MATRIX - step * direction)) / (2 * step)
     assert matrix.grad is not None
@@ -60,14 +65,14 @@ def test_slices_share_the_gradient(style: str) -> None:
     sliced["core.bit_sliced.style"] = style
     weak = {f"xbar.array.parasitics.{name}": 1e-6 for name in ("Rp_row", "Rp_col", "Rp_col_terminal")}
     weight, matrix = torch.as_tensor(RNG.normal(size=MATRIX.shape)), torch.tensor(MATRIX, requires_grad=True)
-    (weight * through_wires(core_of(MATRIX, sliced, weak), matrix)).sum().backward()
+    (weight * _met(core_of(MATRIX, sliced, weak), matrix)).sum().backward()
     torch.testing.assert_close(matrix.grad, weight, rtol=0, atol=1e-6)
 
 
 def test_clipped_weights_have_no_gradient() -> None:
     matrix = torch.tensor(MATRIX, requires_grad=True)
     clipped = {"core.mapping.weights.min": -0.5, "core.mapping.weights.max": 0.5}
-    through_wires(core_of(MATRIX, clipped), matrix).sum().backward()
+    _met(core_of(MATRIX, clipped), matrix).sum().backward()
     assert matrix.grad is not None
     np.testing.assert_array_equal(matrix.grad.numpy() == 0, np.abs(MATRIX) > 0.5)
 
@@ -75,7 +80,7 @@ def test_clipped_weights_have_no_gradient() -> None:
 def test_weights_beyond_an_unclipped_range_keep_their_gradient() -> None:
     stored = {"core.mapping.weights.clipping": False, "core.mapping.weights.min": -0.5, "core.mapping.weights.max": 0.5}
     matrix = torch.tensor(MATRIX, requires_grad=True)
-    through_wires(core_of(MATRIX, stored), matrix).sum().backward()
+    _met(core_of(MATRIX, stored), matrix).sum().backward()
     assert matrix.grad is not None
     assert torch.all(matrix.grad != 0)
 

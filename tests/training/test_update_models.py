@@ -51,6 +51,8 @@ class TestLevels(UpdateModelContract):
 
 
 class TestAsymmetric(UpdateModelContract):
+    dtypes = ("float32", "float64")
+
     def make(self) -> UpdateModel:
         return AnalyticUpdate(nonlinearity=2.0, write_noise=0.05)
 
@@ -66,21 +68,28 @@ class TestInverseNoise(UpdateModelContract):
 
 
 class TestLookup(UpdateModelContract):
+    dtypes = ("float32", "float64")
+
     def make(self) -> UpdateModel:
         return LookupUpdate(_table())
 
 
 class TestIrregularLookup(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return LookupUpdate(_table(irregular=True))
 
 
 class TestSeveralTables(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return LookupUpdate([_table(), _table(0.1), _table(0.2)])
 
 
 class TestTablesWithLevels(UpdateModelContract):
+    counted = False
     small = 0.05
     tolerance = 0.5  # levels are wider than the change
 
@@ -89,36 +98,50 @@ class TestTablesWithLevels(UpdateModelContract):
 
 
 class TestCalibratedWrites(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return LookupUpdate(_table(), nonlinear=False)
 
 
 class TestConstantStep(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return ConstantStep(corrupt=0.1)
 
 
 class TestLinearStep(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return LinearStep(slope_up=0.3, slope_down=0.6, slope_spread=0.1, additive_noise=True)
 
 
 class TestSoftBounds(UpdateModelContract):
+    dtypes = ("float32", "float64")
+
     def make(self) -> UpdateModel:
         return SoftBounds(asymmetry=0.2)
 
 
 class TestExpStep(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return ExpStep(noise_constant=0.1, noise_slope=0.2)
 
 
 class TestPowStep(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return PowStep(power_up=1.5, power_down=0.7, power_spread=0.1)
 
 
 class TestPiecewiseStep(UpdateModelContract):
+    counted = False
+
     def make(self) -> UpdateModel:
         return PiecewiseStep(nodes_up=(1.5, 1.0, 0.3), nodes_down=(0.2, 1.0, 1.4))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
+from contextlib import suppress
 from typing import Any, NoReturn, final
 
 import typer
@@ -30,11 +33,23 @@ class ErrorReportingGroup(TyperGroup):
             except BrokenPipeError:  # the reader of a pipe has seen enough; typer knows how to end
                 raise
             except OSError as error:  # full disks, folders that vanish
+                _give_up_output()
                 where = "" if error.filename is None else f"{error.filename}: "
                 _fail(f"{where}{error.strerror or error}")
             except KeyboardInterrupt:
                 typer.echo("Stopped", err=True)
                 raise typer.Exit(STOPPED) from None
+
+
+def _give_up_output() -> None:
+    """Send what standard output cannot take nowhere: Python would try again at its end, and end with another code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # no real file in tests
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def _fail(text: str) -> NoReturn:

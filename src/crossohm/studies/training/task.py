@@ -72,9 +72,7 @@ def _of_network(point: TrainingPoint, folder: Path) -> Task:
     model = load_function(_in_folder(study.network or "", folder))()
     make = getattr(front_end_of(model), "learner", None)
     if make is None:
-        raise UnsupportedError(
-            f"{study.network}: networks of this framework are not trained on devices yet; PyTorch's are"
-        )
+        raise UnsupportedError(f"{study.network}: only networks of PyTorch are trained on devices yet")
     train, test = _splits(study, study.dataset or "", folder)
     learner = make(model, point.array, point.rule, point.seeds)
     first = study.learning_rate or 0.0
