@@ -15,7 +15,7 @@ PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 # One BLAS thread per process: faster on small matrices, comparable between machines, no fight between test workers.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint format bench env clean
+.PHONY: demo test test-slow lint format bench env clean
 
 demo: $(VENV)/.demo
 	$(BIN)/crossohm run
@@ -23,7 +23,11 @@ demo: $(VENV)/.demo
 # Keras runs on one backend per process: its tests run in three, one for each.
 test: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/keras --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m "not slow"
+
+# What takes more than ten seconds on one core each: killed sweeps, whole data sets.
+test-slow: $(VENV)/.dev
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
