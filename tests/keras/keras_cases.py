@@ -160,9 +160,7 @@ _ON_TENSORFLOW = (
     *_ON_JAX,
     "conv2d-same-stride",
     "depthwise2d-per-group",
-    "conv2d-transpose-more",
     "einsum",
-    "attention",
 )
 
 
