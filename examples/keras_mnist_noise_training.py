@@ -1,4 +1,4 @@
-"""Train a Keras network with the hardware's errors in the loop, on any backend. About two minutes.
+"""Train a Keras network with the hardware's errors in the loop, on any backend. Two to five minutes.
 
     KERAS_BACKEND=jax python examples/keras_mnist_noise_training.py --data-dir FOLDER
 
