@@ -34,9 +34,7 @@ def write_training_report(title: str, points: Sequence[TrainedPoint], path: str 
         MissingDependencyError: matplotlib is not installed.
         DataError: the file cannot be written.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, training_report(title, points).encode("utf-8"))
+    write_whole(Path(path), training_report(title, points).encode("utf-8"))
 
 
 def training_report(title: str, points: Sequence[TrainedPoint]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm._npz import read_arrays
 from crossohm.errors import DataError
-from crossohm.studies.results.sealed import read_sealed, write_sealed
+from crossohm.studies.results.sealed import read_sealed, write_sealed, write_whole
 
 #: What files of these are called in their own heading.
 STUDY_FORM, POINT_FORM = "crossohm training study 1", "crossohm training point 1"
@@ -96,18 +98,13 @@ class TrainingFolder:
     def write(self, number: int, point: TrainedPoint, state: Mapping[str, NDArray[Any]]) -> None:
         """Keep a point and where it can go on; the record comes last, so that it vouches for the state."""
         epoch = len(point.loss)
-        self._write_state(number, epoch, state)
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **dict(state))
+        write_whole(self._point(number, f"{epoch:04d}.npz"), content.getvalue())
         write_sealed(self._point(number, "json"), POINT_FORM, asdict(point))
         for other in self.folder.glob(f"point-{number:03d}.*.npz"):
             if other != self._point(number, f"{epoch:04d}.npz"):
                 other.unlink(missing_ok=True)
-
-    def _write_state(self, number: int, epoch: int, state: Mapping[str, NDArray[Any]]) -> None:
-        path = self._point(number, f"{epoch:04d}.npz")
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(state))
-        part.replace(path)
 
     def read(self, number: int) -> TrainedPoint | None:
         """A point; None if there is nothing yet.
@@ -131,10 +128,9 @@ class TrainingFolder:
         """
         path = self._point(number, f"{len(point.loss):04d}.npz")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
-            raise DataError(f"{path}: missing or damaged ({error}); remove {path.parent} to begin anew") from error
+            return read_arrays(path)
+        except DataError as error:
+            raise DataError(f"{error}; remove {path.parent} to begin anew") from error
 
     def points(self) -> tuple[TrainedPoint, ...]:
         """All points so far.

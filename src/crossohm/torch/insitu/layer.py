@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crossohm._npz import UNREADABLE
 from crossohm.errors import DataError, UnsupportedError
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.rules.model import Rule, TrainedMatrix
@@ -93,7 +93,7 @@ class InSituLayer(nn.Module):
         try:
             with np.load(io.BytesIO(state.cpu().numpy().tobytes()), allow_pickle=False) as file:
                 values = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise DataError(f"{type(self).__name__}: the devices to load are damaged ({error})") from error
         self.matrix.load_state_dict(values)
 

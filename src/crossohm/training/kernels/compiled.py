@@ -18,12 +18,11 @@ import numba
 import numpy as np
 
 from crossohm.training.updates import program as kinds
+from crossohm.training.updates.stream import FIRST, SECOND, STEP
 
 IDEAL, LOOKUP, LINEAR = kinds.IDEAL, kinds.LOOKUP, kinds.LINEAR_STEP
 ASYMMETRIC, SYMMETRIC = kinds.ANALYTIC_ASYMMETRIC, kinds.ANALYTIC_SYMMETRIC
 EXPONENTIAL, POWER = kinds.EXPONENTIAL_STEP, kinds.POWER_STEP
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ONE = np.uint64(1)
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -31,9 +30,9 @@ _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 @_compiled
 def _uniform(key, count):
     """Number ``count`` of the stream ``key``, see `DrawStream`."""
-    z = key + count * _STEP
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    z = key + count * STEP
+    z = (z ^ (z >> np.uint64(30))) * FIRST
+    z = (z ^ (z >> np.uint64(27))) * SECOND
     z = z ^ (z >> np.uint64(31))
     return (z >> np.uint64(11)) * 2.0**-53
 

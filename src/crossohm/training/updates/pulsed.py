@@ -22,6 +22,8 @@ from crossohm.training.updates.program import EXPONENTIAL_STEP, LINEAR_STEP, PIE
 from crossohm.training.updates.registry import update_model
 from crossohm.training.updates.stream import Law
 
+_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
 _FIELDS = ("up", "down", "floor", "ceiling", "shape_up", "shape_down")
 _SOURCE = "T. Gokmen, Y. Vlasov 2016; M. J. Rasch et al. 2021"
 #: Share of its nominal size that a bound keeps at least, so that zero stays between the bounds of every device.
@@ -109,7 +111,7 @@ class PulsedUpdate(UpdateModel, ABC):
             bound * np.maximum(1 + self.bound_spread * rng.standard_normal(shape), _LEAST_BOUND)
             for bound in (self.high, self.low)
         )
-        shapes = self._shapes(up, down, floor, ceiling, rng)
+        shapes = self._shapes(_Nominal(up, down, floor, ceiling), rng)
         found = dict(zip(_FIELDS, (up, down, floor, ceiling, *shapes), strict=True))
         return {name: of.astype(np.float32) for name, of in found.items()}
 
@@ -117,16 +119,9 @@ class PulsedUpdate(UpdateModel, ABC):
         """The bounds of each device."""
         return devices["floor"], devices["ceiling"]  # type: ignore[return-value]
 
-    @abstractmethod
-    def _shapes(
-        self,
-        up: NDArray[np.float64],
-        down: NDArray[np.float64],
-        floor: NDArray[np.float64],
-        ceiling: NDArray[np.float64],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The formula's own parameter of each device, for steps up and down."""
+    def _shapes(self, of: _Nominal, rng: np.random.Generator) -> _Pair:
+        """The formula's own parameter of each device, for steps up and down; zeros if it has none."""
+        return np.zeros(of.up.shape), np.zeros(of.up.shape)
 
     @abstractmethod
     def _amplitude(self, w: NDArray[np.float64], up: NDArray[np.bool_], of: _Steps) -> NDArray[np.float64]:
@@ -164,6 +159,22 @@ class PulsedUpdate(UpdateModel, ABC):
     def _scalars(self, *others: float) -> NDArray[np.float64]:
         """Scalars of the compiled step: those of all formulas, and the formula's own from the third on."""
         return np.array([self.step_size, self.cycle_noise, *others], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Nominal:
+    """Steps at zero and bounds of each device."""
+
+    up: NDArray[np.float64]
+    down: NDArray[np.float64]
+    floor: NDArray[np.float64]
+    ceiling: NDArray[np.float64]
+
+
+def _spread_out(nominal: tuple[float, float], spread: float, shape: tuple[int, ...], rng: np.random.Generator) -> _Pair:
+    """A parameter of steps up and one of steps down, of each device: positive, with a normal spread."""
+    up, down = (np.abs(value + spread * rng.standard_normal(shape)) for value in nominal)
+    return up, down
 
 
 @dataclass(frozen=True)
@@ -209,19 +220,9 @@ class LinearStep(PulsedUpdate):
             require_number(name, getattr(self, name), at_least=0)
         require_flag("additive_noise", self.additive_noise)
 
-    def _shapes(
-        self,
-        up: NDArray[np.float64],
-        down: NDArray[np.float64],
-        floor: NDArray[np.float64],
-        ceiling: NDArray[np.float64],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        slopes = [
-            np.abs(slope + self.slope_spread * rng.standard_normal(up.shape))
-            for slope in (self.slope_up, self.slope_down)
-        ]
-        return -slopes[0] * up / ceiling, -slopes[1] * down / floor
+    def _shapes(self, of: _Nominal, rng: np.random.Generator) -> _Pair:
+        up, down = _spread_out((self.slope_up, self.slope_down), self.slope_spread, of.up.shape, rng)
+        return -up * of.up / of.ceiling, -down * of.down / of.floor
 
     def _amplitude(self, w: NDArray[np.float64], up: NDArray[np.bool_], of: _Steps) -> NDArray[np.float64]:
         return of.size + of.shape * w
@@ -291,15 +292,8 @@ class ExpStep(PulsedUpdate):
         for name in ("noise_constant", "noise_slope"):
             require_number(name, getattr(self, name), at_least=0)
 
-    def _shapes(
-        self,
-        up: NDArray[np.float64],
-        down: NDArray[np.float64],
-        floor: NDArray[np.float64],
-        ceiling: NDArray[np.float64],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return np.full(up.shape, self.rate_up), np.full(up.shape, self.rate_down)
+    def _shapes(self, of: _Nominal, rng: np.random.Generator) -> _Pair:
+        return np.full(of.up.shape, self.rate_up), np.full(of.up.shape, self.rate_down)
 
     def _amplitude(self, w: NDArray[np.float64], up: NDArray[np.bool_], of: _Steps) -> NDArray[np.float64]:
         z = 2 * self.scale * w / (of.ceiling - of.floor) + self.offset
@@ -340,19 +334,8 @@ class PowStep(PulsedUpdate):
         for name in ("power_up", "power_down", "power_spread"):
             require_number(name, getattr(self, name), at_least=0)
 
-    def _shapes(
-        self,
-        up: NDArray[np.float64],
-        down: NDArray[np.float64],
-        floor: NDArray[np.float64],
-        ceiling: NDArray[np.float64],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        powers = [
-            np.abs(power + self.power_spread * rng.standard_normal(up.shape))
-            for power in (self.power_up, self.power_down)
-        ]
-        return powers[0], powers[1]
+    def _shapes(self, of: _Nominal, rng: np.random.Generator) -> _Pair:
+        return _spread_out((self.power_up, self.power_down), self.power_spread, of.up.shape, rng)
 
     def _amplitude(self, w: NDArray[np.float64], up: NDArray[np.bool_], of: _Steps) -> NDArray[np.float64]:
         room = np.clip((of.ceiling - w) / (of.ceiling - of.floor), 0.0, 1.0)
@@ -388,16 +371,6 @@ class PiecewiseStep(PulsedUpdate):
                 "nodes_down", self.nodes_down, f"{len(self.nodes_up)} and {len(self.nodes_down)} nodes",
                 allowed="as many as nodes_up, two or more",
             )  # fmt: skip
-
-    def _shapes(
-        self,
-        up: NDArray[np.float64],
-        down: NDArray[np.float64],
-        floor: NDArray[np.float64],
-        ceiling: NDArray[np.float64],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return np.zeros(up.shape), np.zeros(up.shape)
 
     def _amplitude(self, w: NDArray[np.float64], up: NDArray[np.bool_], of: _Steps) -> NDArray[np.float64]:
         last = len(self.nodes_up) - 1

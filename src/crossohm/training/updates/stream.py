@@ -18,8 +18,9 @@ from crossohm._random import chip_rng
 Law = Literal["nothing", "uniform", "normal"]
 LAWS: tuple[Law, ...] = ("nothing", "uniform", "normal")
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+#: Constants of the hash, which compiled loops share.
+STEP = np.uint64(0x9E3779B97F4A7C15)
+FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _UNIT = 2.0**-53
 
 
@@ -57,9 +58,9 @@ class DrawStream:
         """The next ``count`` numbers uniform in [0, 1)."""
         key, drawn = self.state
         places = np.arange(1, count + 1, dtype=np.uint64) + drawn
-        z = key + places * _STEP
-        z = (z ^ (z >> np.uint64(30))) * _FIRST
-        z = (z ^ (z >> np.uint64(27))) * _SECOND
+        z = key + places * STEP
+        z = (z ^ (z >> np.uint64(30))) * FIRST
+        z = (z ^ (z >> np.uint64(27))) * SECOND
         z ^= z >> np.uint64(31)
         self.state[1] += np.uint64(count)
         return np.asarray((z >> np.uint64(11)) * _UNIT)
