@@ -114,7 +114,7 @@ class JaxBackend(Indexed):
         return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
     def straight_through(self, value: Array, surrogate: Array) -> Array:
-        return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
+        return _straight_through(value, surrogate) if self.is_traced(surrogate) else value
 
     def differentiates(self, value: Array) -> bool:
         return self.is_traced(value)
@@ -222,6 +222,19 @@ class JaxBackend(Indexed):
         if not jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
             rng = jax.random.wrap_key_data(jnp.asarray(rng, jnp.uint32), impl="threefry2x32")
         return JaxStream(rng)
+
+
+def _value(value: Array, surrogate: Array) -> Array:
+    """``value``; where nobody differentiates, compilers drop the surrogate."""
+    return value
+
+
+def _surrogate_tangent(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return _straight_through(*primals), tangents[1]
+
+
+_straight_through = jax.custom_jvp(_value)
+_straight_through.defjvp(_surrogate_tangent)
 
 
 def _of_dtype(grad: Array | None, value: Array | None) -> Array | None:

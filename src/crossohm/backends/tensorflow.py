@@ -112,8 +112,15 @@ class TensorflowBackend:
 
     def convert(self, x: Array, low: float, high: float, decide: Callable[[Array], Array]) -> Array:
         resolution = float(ml_dtypes.finfo(x.dtype.as_numpy_dtype).eps)
-        surrogate = self.clip(x, *beyond(low, high, resolution))
-        return self.straight_through(decide(tf.stop_gradient(self.clip(x, low, high))), surrogate)
+        first, last = beyond(low, high, resolution)
+
+        def converted(value: Array, x: Array) -> Any:
+            def gradient(grad: Array) -> tuple[None, Array]:
+                return None, tf.where((x < first) | (x > last), tf.zeros_like(grad), grad)
+
+            return tf.identity(value), gradient
+
+        return tf.custom_gradient(converted)(decide(tf.stop_gradient(self.clip(x, low, high))), x)
 
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
         return total + factor * x
@@ -296,8 +303,9 @@ def _convolution(x: Array, kernel: Array, steps: Steps) -> Array:
     depthwise = kernel.shape[1] == 1 and axes < 3 and len(set(steps.stride)) == 1
     if (steps.groups > 1 and not depthwise) or (max(steps.stride) > 1 and max(steps.dilation) > 1):
         return convolution.convolve(xp, x, kernel, steps)
-    padded = tf.pad(x, [(0, 0), (0, 0), *((margin, margin) for margin in steps.margin)])
-    last = xp.moveaxis(padded, 1, -1)
+    last = xp.moveaxis(x, 1, -1)
+    if any(steps.margin):
+        last = tf.pad(last, [(0, 0), *((margin, margin) for margin in steps.margin), (0, 0)])
     if steps.groups > 1:
         return xp.moveaxis(_depthwise(last, kernel, steps), -1, 1)
     found = tf.nn.convolution(

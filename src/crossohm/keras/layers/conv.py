@@ -66,10 +66,11 @@ class ConvolutionLayer(WeightedLayer):
         """Steps of the convolution that the arrays compute."""
         return self.strides
 
-    def _surrounded(self, x: Array) -> Array:
-        """Inputs ``(batch, channels, *size)`` as that convolution wants them."""
-        margins = keras_margins(self.padding, self._size(x), self.kernel_size, self.strides, self.dilation_rate)
-        return _padded(x, margins)
+    def _surrounded(self, inputs: Array) -> Array:
+        """Inputs, ordered as ``data_format`` says, as that convolution wants them: ``(batch, channels, *size)``."""
+        margins = keras_margins(self.padding, self._size(inputs), self.kernel_size, self.strides, self.dilation_rate)
+        # Padded in the order they come in: libraries cancel two transpositions with nothing between them.
+        return self._channels_first(_padded(inputs, margins, self._positions))
 
     # --- the product --------------------------------------------------------------------------------------------------
 
@@ -92,19 +93,30 @@ class ConvolutionLayer(WeightedLayer):
         """Pad digitally, then convolve in the arrays."""
         if not self._has_values():
             return super().call(inputs)  # type: ignore[misc]
-        last = self.data_format == "channels_last"
-        x = keras.ops.moveaxis(inputs, -1, 1) if last else inputs
-        y = self._convolved(x)
-        y = keras.ops.moveaxis(y, 1, -1) if last else y
-        return self._finished(y, -1 if last else 1)
+        y = self._convolved(self._surrounded(inputs))
+        if not self._last:
+            return self._finished(y, 1)
+        return self._finished(keras.ops.moveaxis(y, 1, -1), -1)
 
     def _convolved(self, x: Array) -> Array:
-        """All products, for ``(batch, channels, *size)``."""
-        return self._through_arrays(self._surrounded(x))
+        """All products, for padded inputs ``(batch, channels, *size)``."""
+        return self._through_arrays(x)
 
-    def _size(self, x: Array) -> tuple[int, ...]:
-        """Of the positions of an input ``(batch, channels, *size)``."""
-        size = tuple(x.shape[2:])
+    @property
+    def _last(self) -> bool:
+        return self.data_format == "channels_last"
+
+    @property
+    def _positions(self) -> slice:
+        """The axes of an input's positions."""
+        return slice(1, -1) if self._last else slice(2, None)
+
+    def _channels_first(self, inputs: Array) -> Array:
+        return keras.ops.moveaxis(inputs, -1, 1) if self._last else inputs
+
+    def _size(self, inputs: Array) -> tuple[int, ...]:
+        """Of the positions of an input."""
+        size = tuple(inputs.shape[self._positions])
         if None in size:
             raise UnsupportedError(
                 f"{type(self).__name__} {self.name!r} is compiled for inputs of unknown size {size}; give the model "
@@ -160,22 +172,21 @@ class AnalogTransposedConvolution(ConvolutionLayer):
     def _kernel_strides(self) -> tuple[int, ...]:
         return (1,) * self.rank
 
-    def _surrounded(self, x: Array) -> Array:
-        self._size(x)
+    def _surrounded(self, inputs: Array) -> Array:
+        self._size(inputs)
         extra = self.output_padding
         margins = keras_transposed_margins(self.padding, self.kernel_size, self.strides, self.dilation_rate, extra)
-        return _padded(spread(x, self.strides), margins)
+        return _padded(spread(self._channels_first(inputs), self.strides), margins, slice(2, None))
 
 
-def _padded(x: Array, margins: Margins) -> Array:
-    """``(batch, channels, *size)`` with zeros around it; margins below zero cut off."""
-    places = [slice(max(0, -before), -after if after < 0 else None) for before, after in margins]
-    if any(place != slice(0, None) for place in places):
-        x = x[(slice(None), slice(None), *places)]
-    wanted = [(max(0, before), max(0, after)) for before, after in margins]
-    if not any(map(any, wanted)):
-        return x
-    return keras.ops.pad(x, [(0, 0), (0, 0), *wanted])
+def _padded(x: Array, margins: Margins, positions: slice) -> Array:
+    """``x`` with zeros around its ``positions``; margins below zero cut off."""
+    parts, wanted = [slice(None)] * x.ndim, [(0, 0)] * x.ndim
+    parts[positions] = [slice(max(0, -before), -after if after < 0 else None) for before, after in margins]
+    if any(part != slice(None) and part != slice(0, None) for part in parts):
+        x = x[tuple(parts)]
+    wanted[positions] = [(max(0, before), max(0, after)) for before, after in margins]
+    return keras.ops.pad(x, wanted) if any(map(any, wanted)) else x
 
 
 @final

@@ -50,7 +50,7 @@ class AnalogSeparableConvolution(ConvolutionLayer):
         return Convolution(self._channels[0] * self.depth_multiplier, one, one, one, layout.bias_columns)
 
     def _convolved(self, x: Array) -> Array:
-        return self._through_arrays(self._through_arrays(self._surrounded(x)), 1)
+        return self._through_arrays(self._through_arrays(x), 1)
 
 
 @final
