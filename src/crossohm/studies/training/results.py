@@ -36,7 +36,8 @@ class TrainedPoint:
         epochs: Epochs wanted.
         notes: What the plan says of arrays and writes, as text.
         updates: Diagnostics of the writes of the first layer after the last epoch, by name.
-        gains: The same by weight, see `crossohm.training.diagnostics.update_gains`.
+        gains: The same by weight, see `crossohm.training.diagnostics.update_gains`; empty for networks that do not say
+            it, and with ``visible_noise``.
         at_limits: Share of the devices at a limit, ``epochs done + 1`` numbers; empty for networks that do not say it.
     """
 

@@ -86,7 +86,8 @@ def _compare(point: TrainedPoint, network: Perceptron, task: Task, epoch: int) -
     if found is None:
         return
     point.updates.update(found.as_dict())
-    point.gains.update(update_gains(requested, realised, before, network.limits[0]))
+    if not network.model.visible_deviation:  # weights seen too high by chance fall at the next write, whatever is asked
+        point.gains.update(update_gains(requested, realised, before, network.limits[0]))
     settled = symmetry_point(network.model)
     if settled is not None:
         point.updates["symmetry_point"] = settled
