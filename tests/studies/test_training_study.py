@@ -41,7 +41,14 @@ def test_all_combinations_are_trained(tmp_path: Path) -> None:
     assert all(len(point.accuracy) == 3 and len(point.accuracy[0]) == 2 and point.complete for point in found)
     assert "offset cells" in found[1].notes
     assert found[0].updates["gain_up"] == pytest.approx(1, abs=1e-3)
+    gains = found[0].gains
+    assert sum(gains["share"]) == pytest.approx(1)
+    assert {round(gain, 3) for gain in gains["gain_up"] + gains["gain_down"] if gain is not None} == {1.0}
+    assert found[2].updates["symmetry_point"] == pytest.approx(0.5, abs=1e-3)
+    assert "symmetry_point" not in found[0].updates  # of ideal devices, everywhere
+    assert all(len(point.at_limits) == 3 for point in found)
     page = training_report("three lines", found)
+    assert "Devices at a limit" in page
     assert "<svg" in page
     assert "array.weights offset" in page
 
@@ -56,7 +63,9 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_training(load_training(NOISY), tmp_path / "stopped", progress=stop)
     (again,) = run_training(load_training(NOISY), tmp_path / "stopped")
-    assert (again.accuracy, again.loss, again.updates) == (whole[0].accuracy, whole[0].loss, whole[0].updates)
+    assert again.accuracy == whole[0].accuracy
+    assert (again.loss, again.updates, again.gains) == (whole[0].loss, whole[0].updates, whole[0].gains)
+    assert again.at_limits == whole[0].at_limits
 
 
 def test_a_folder_belongs_to_one_study(tmp_path: Path) -> None:

@@ -132,7 +132,9 @@ def test_watched_writes_are_those_of_training() -> None:
     """What ideal devices do is what they are asked to."""
     network, (x, labels) = _network(IDEAL), _samples(1)
     other = _network(IDEAL)
-    requested, realised = network.watched(x, labels, 0.1)
+    before = network.layers[0].read()
+    requested, realised, seen = network.watched(x, labels, 0.1)
+    np.testing.assert_array_equal(seen, before)
     other.train(x, labels, 0.1)
     np.testing.assert_allclose(requested, realised, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(network.layers[0].read(), other.layers[0].read())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,11 @@ body{font-family:system-ui,sans-serif;margin:2rem auto;max-width:62rem;padding:0
 table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid #d0d7de;padding:.3rem .8rem;text-align:right}
 td:first-child,th:first-child{text-align:left}pre{background:#f6f8fa;padding:.8rem;overflow:auto}svg{max-width:100%;height:auto}
 """
+_BY_WEIGHT = (
+    "Realised over requested changes by the weight before the write: solid lines for requests that raise it, dashed "
+    "ones for requests that lower it. Random updates drive a weight to where the two cross, and a device to its "
+    "symmetry point (0 to 1 of the used range)."
+)
 
 
 def write_training_report(title: str, points: Sequence[TrainedPoint], path: str | os.PathLike[str]) -> None:
@@ -50,6 +56,10 @@ def training_report(title: str, points: Sequence[TrainedPoint]) -> str:
     ]
     if any(point.updates for point in started):
         parts += ["<h2>Writes of the first layer, last epoch</h2>", _updates(started)]
+    if compared := [point for point in started if point.gains]:
+        parts += [f"<p>{_BY_WEIGHT}</p>", _gains(compared)]
+    if said := [point for point in started if point.at_limits]:
+        parts += ["<h2>Devices at a limit of their window</h2>", _at_limits(said)]
     parts += ["<h2>Arrays</h2>"]
     parts += [f"<h3>{html.escape(point.label)}</h3><pre>{html.escape(point.notes)}</pre>" for point in started]
     return (
@@ -65,6 +75,46 @@ def learning_curves(points: Sequence[TrainedPoint]) -> str:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
+
+    def draw(axes: Any) -> None:
+        for point in points:
+            found = 100 * np.array(point.accuracy)
+            mean, spread = found.mean(axis=1), found.std(axis=1, ddof=1) if found.shape[1] > 1 else 0 * found[:, 0]
+            epochs = np.arange(len(mean))
+            (line,) = axes.plot(epochs, mean, marker="o", markersize=3, label=point.label)
+            axes.fill_between(epochs, mean - spread, mean + spread, alpha=0.2, color=line.get_color(), linewidth=0)
+
+    return _figure(draw, "epoch", "test accuracy (%)", whole=True)
+
+
+def _gains(points: Sequence[TrainedPoint]) -> str:
+    """Realised per requested changes against the weight, solid for requests that raise it and dashed for the others."""
+
+    def draw(axes: Any) -> None:
+        for point in points:
+            color = None
+            for name, style in (("gain_up", "-"), ("gain_down", "--")):
+                pairs = zip(point.gains["weight"], point.gains[name], strict=True)
+                known = [(weight, gain) for weight, gain in pairs if gain is not None]
+                places, label = np.array(known).reshape(-1, 2).T, point.label if color is None else None
+                (line,) = axes.plot(*places, style, marker="o", markersize=3, color=color, label=label)
+                color = line.get_color()
+
+    return _figure(draw, "weight / limit", "realised / requested")
+
+
+def _at_limits(points: Sequence[TrainedPoint]) -> str:
+    """Share of the devices at a limit against epoch."""
+
+    def draw(axes: Any) -> None:
+        for point in points:
+            axes.plot(100 * np.array(point.at_limits), marker="o", markersize=3, label=point.label)
+
+    return _figure(draw, "epoch", "devices at a limit (%)", whole=True)
+
+
+def _figure(draw: Callable[[Any], None], x: str, y: str, *, whole: bool = False) -> str:
+    """What ``draw`` puts on axes with these labels, as SVG; ``whole``: only whole numbers on the horizontal axis."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
@@ -72,17 +122,13 @@ def learning_curves(points: Sequence[TrainedPoint]) -> str:
         raise MissingDependencyError("matplotlib", "plot", "A report of training") from None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for point in points:
-        found = 100 * np.array(point.accuracy)
-        mean, spread = found.mean(axis=1), found.std(axis=1, ddof=1) if found.shape[1] > 1 else 0 * found[:, 0]
-        epochs = np.arange(len(mean))
-        (line,) = axes.plot(epochs, mean, marker="o", markersize=3, label=point.label)
-        axes.fill_between(epochs, mean - spread, mean + spread, alpha=0.2, color=line.get_color(), linewidth=0)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("test accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    draw(axes)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    if points:
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
     file = io.StringIO()
     figure.savefig(file, format="svg")

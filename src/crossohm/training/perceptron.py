@@ -18,7 +18,7 @@ from crossohm.errors import DataError, ShapeError
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.arrays.weights import below
 from crossohm.training.checks import require_count, require_one_of
-from crossohm.training.rules.model import Rule, TrainedMatrix
+from crossohm.training.rules.model import Rule, TrainedMatrix, arrays_of
 from crossohm.training.semantics import SEMANTICS, learn, require_fresh
 
 Numbers = NDArray[np.floating]
@@ -69,7 +69,8 @@ class Perceptron:
             require_count("sizes", size, at_least=1)
         if len(limits) != len(sizes) - 1:
             raise ShapeError(f"{len(limits)} weight limits for {len(sizes) - 1} layers")
-        self.sizes, self.seeds = tuple(sizes), tuple(seeds)
+        self.sizes, self.limits, self.seeds = tuple(sizes), tuple(limits), tuple(seeds)
+        self.model = settings.model
         self._hidden, self._after = hidden, backward_read == "after"
         self._dtype = settings.numpy_dtype
         self.layers: list[TrainedMatrix] = []
@@ -123,7 +124,7 @@ class Perceptron:
             self._learn(inputs, targets[part] - answers, lr, semantics)
         return total / max(len(x), 1)
 
-    def watched(self, x: Numbers, labels: NDArray[np.integer], lr: float) -> tuple[Numbers, Numbers]:
+    def watched(self, x: Numbers, labels: NDArray[np.integer], lr: float) -> tuple[Numbers, Numbers, Numbers]:
         """Learn from one sample, and see what its write asked of the weights of the first layer and what it did.
 
         Args:
@@ -132,7 +133,7 @@ class Perceptron:
             lr: Learning rate.
 
         Returns:
-            Requested and realised changes, each ``(replicas, m, n)``.
+            Requested and realised changes, and the weights before, each ``(replicas, m, n)``.
         """
         inputs = self._forward(x)
         answers = inputs.pop()
@@ -142,7 +143,12 @@ class Perceptron:
         for number, errors in found:
             self.layers[number].update(errors, inputs[number], lr)
         _, errors = found[-1]
-        return lr * errors.transpose(0, 2, 1) @ inputs[0], first.read() - before
+        return lr * errors.transpose(0, 2, 1) @ inputs[0], first.read() - before, before
+
+    def at_limits(self) -> float:
+        """Share of all devices whose states are at a limit of theirs, see `Cells.at_limits`."""
+        cells = [array.cells for layer in self.layers for array in arrays_of(layer)]
+        return sum(of.at_limits() for of in cells) / max(sum(of.state.size for of in cells), 1)
 
     def _forward(self, x: Numbers) -> list[Numbers]:
         """Inputs of each layer with the ones that drive biases ``(replicas, B, n + 1)``, and the probabilities."""

@@ -35,7 +35,10 @@ class TrainedPoint:
         seconds: Of each epoch, all replicas together.
         epochs: Epochs wanted.
         notes: What the plan says of arrays and writes, as text.
-        updates: Diagnostics of the writes of the first layer, by name.
+        updates: Diagnostics of the writes of the first layer after the last epoch, by name.
+        gains: The same by weight, see `crossohm.training.diagnostics.update_gains`; empty for networks that do not say
+            it, and with ``visible_noise``.
+        at_limits: Share of the devices at a limit, ``epochs done + 1`` numbers; empty for networks that do not say it.
     """
 
     label: str
@@ -47,6 +50,8 @@ class TrainedPoint:
     seconds: list[float] = field(default_factory=list)
     notes: str = ""
     updates: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, list[float | None]] = field(default_factory=dict)
+    at_limits: list[float] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:

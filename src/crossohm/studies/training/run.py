@@ -11,7 +11,7 @@ import numpy as np
 from crossohm.studies.training.results import TrainedPoint, TrainingFolder
 from crossohm.studies.training.study import LoadedTraining, TrainingPoint
 from crossohm.studies.training.task import Task, task_of
-from crossohm.training.diagnostics import update_diagnostics
+from crossohm.training.diagnostics import symmetry_point, update_diagnostics, update_gains
 from crossohm.training.perceptron import Perceptron
 
 #: Called with the number of the point, the epochs done at it, and what was found so far.
@@ -54,6 +54,8 @@ def _trained(files: TrainingFolder, number: int, point: TrainingPoint, base: Pat
     if found is None:
         before = learner.accuracy(*task.test).tolist()
         found = TrainedPoint(point.label, point.settings, seeds, task.epochs, [before], notes=learner.explain())
+        if isinstance(learner, Perceptron):
+            found.at_limits.append(learner.at_limits())
     else:
         learner.load_state_dict(files.read_state(number, found))
     for epoch in range(len(found.loss), task.epochs):
@@ -64,21 +66,28 @@ def _trained(files: TrainingFolder, number: int, point: TrainingPoint, base: Pat
         found.accuracy.append(learner.accuracy(*task.test).tolist())
         state = learner.state_dict()
         if isinstance(learner, Perceptron):
-            found.updates.update(_compared(learner, task, epoch))
+            found.at_limits.append(learner.at_limits())
+            _compare(found, learner, task, epoch)
             learner.load_state_dict(state)  # the writes that were looked at are undone
         files.write(number, found, state)
         progress(number, epoch + 1, found)
     return found
 
 
-def _compared(network: Perceptron, task: Task, epoch: int) -> dict[str, float]:
-    """What the writes of the first layer do against what they are asked for, over some samples."""
-    requested, realised = [], []
+def _compare(point: TrainedPoint, network: Perceptron, task: Task, epoch: int) -> None:
+    """Note what the writes of the first layer do against what they are asked for, over some samples."""
     x, labels = task.train
+    seen = []
     for sample in range(min(_WATCHED, len(x))):
         part = slice(sample, sample + 1)
-        wanted, done = network.watched(x[part], labels[part], task.rate(epoch))
-        requested.append(wanted)
-        realised.append(done)
-    found = update_diagnostics(np.stack(requested), np.stack(realised))
-    return {} if found is None else found.as_dict()
+        seen.append(network.watched(x[part], labels[part], task.rate(epoch)))
+    requested, realised, before = (np.stack(of) for of in zip(*seen, strict=True))
+    found = update_diagnostics(requested, realised)
+    if found is None:
+        return
+    point.updates.update(found.as_dict())
+    if not network.model.visible_deviation:  # weights seen too high by chance fall at the next write, whatever is asked
+        point.gains.update(update_gains(requested, realised, before, network.limits[0]))
+    settled = symmetry_point(network.model)
+    if settled is not None:
+        point.updates["symmetry_point"] = settled

@@ -20,6 +20,8 @@ from crossohm.training.updates.stream import LAWS, DrawStream
 
 #: How a request of part of a pulse, or of several, is written: as it is, or as whole pulses.
 PULSES = ("fractional", "counted")
+#: How near to a limit a state is at it, over the width of the window.
+_NEAR = 0.01
 _NO_ROWS = np.zeros((1, 1))
 #: States at which the steepness of mean steps is looked for.
 _STATES = 33
@@ -154,6 +156,14 @@ class Cells:
         if replica not in self._steepness:
             self._steepness[replica] = _steepness_of(self.model, self.devices[replica], self.shape)
         return self._steepness[replica]
+
+    def at_limits(self) -> int:
+        """Number of devices, of all replicas, within a hundredth of the width of the window of a limit of theirs."""
+        near, found = _NEAR * self.model.window.width, 0
+        for state, devices in zip(self.state, self.devices, strict=True):
+            low, high = self.model.limits(devices)
+            found += int(np.count_nonzero((state <= low + near) | (state >= high - near)))
+        return found
 
     def _twin(self, replica: int) -> tuple[UpdateModel, Devices, vectorised.Streams]:
         """What NumPy's writes need to know of a replica."""

@@ -155,6 +155,13 @@ class RuleMatrix(ABC):
             of[...] = saved[name]
 
 
+def arrays_of(matrix: TrainedMatrix) -> list[WeightArray]:
+    """The arrays of what is trained; none of a class of the user's own, which does not say them."""
+    if isinstance(matrix, WeightArray):
+        return [matrix]
+    return list(matrix.arrays.values()) if isinstance(matrix, RuleMatrix) else []
+
+
 def up_to_the_next(count: int, every: int, writes: int) -> Iterator[slice]:
     """Parts of a batch of ``writes`` that end where a counter, now at ``count``, reaches ``every``."""
     start = 0

@@ -69,7 +69,7 @@ def table_facts(table: PulseTable) -> TableFacts:
         _direction(changes, mean, table.cdf, used, ends[1] - ends[0])
         for changes, mean in zip((table.increasing, table.decreasing), means, strict=True)
     )
-    symmetry = _crossing(table.g[used], (means[0] + means[1])[used])
+    symmetry = crossing(table.g[used], (means[0] + means[1])[used])
     return TableFacts(
         lowest=float(table.g[0]),
         highest=float(table.g[-1]),
@@ -104,7 +104,7 @@ def _direction(
     )
 
 
-def _crossing(g: NDArray[np.float64], sums: NDArray[np.float64]) -> float | None:
+def crossing(g: NDArray[np.float64], sums: NDArray[np.float64]) -> float | None:
     """The conductance towards which alternating pulses drive a device: where the sum of both means falls through 0."""
     places = np.flatnonzero((sums[:-1] > 0) & (sums[1:] <= 0))
     if not places.size:

@@ -43,7 +43,7 @@ def table_of(
         )
     window = model.window
     w = np.linspace(window.floor, window.ceiling, columns)
-    moments = model.moments(w, _typical(model, columns))
+    moments = model.moments(w, typical(model, columns))
     cdf = np.linspace(0, 1, probabilities)
     inside = _INSIDE / (probabilities - 1)
     quantiles = ndtri(np.clip(cdf, inside, 1 - inside))[:, None]
@@ -58,7 +58,7 @@ def table_of(
     return PulseTable(w - min(window.floor, 0.0), cdf, up, down, title)
 
 
-def _typical(model: UpdateModel, count: int) -> dict[str, np.ndarray]:
+def typical(model: UpdateModel, count: int) -> dict[str, np.ndarray]:
     """What differs from device to device, at the middle of many devices."""
     many = model.devices((1001,), np.random.default_rng(0))
     return {name: np.full(count, np.median(of.astype(np.float64))).astype(of.dtype) for name, of in many.items()}
