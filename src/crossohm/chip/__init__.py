@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from crossohm.chip.levels import SaturatingLaw, uniform_levels
+from crossohm.chip.mapping import check
 from crossohm.chip.network import NetworkShape, Stage
+from crossohm.chip.report import PlacedCore, ResourceReport, StageReport
 from crossohm.chip.spec import ChipSpec, Energies, Timings
 from crossohm.chip.wiring import SlotPattern, slot_pattern
+from crossohm.errors import MappingError
 
-__all__ = ["ChipSpec", "Energies", "NetworkShape", "SlotPattern", "Stage", "Timings", "slot_pattern"]
+__all__ = [
+    "ChipSpec",
+    "Energies",
+    "MappingError",
+    "NetworkShape",
+    "PlacedCore",
+    "ResourceReport",
+    "SaturatingLaw",
+    "SlotPattern",
+    "Stage",
+    "StageReport",
+    "Timings",
+    "check",
+    "slot_pattern",
+    "uniform_levels",
+]
