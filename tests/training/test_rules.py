@@ -26,7 +26,7 @@ from crossohm.training.tables.table import PulseTable
 from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.ideal import IdealUpdate
 from crossohm.training.updates.lookup import LookupUpdate
-from crossohm.training.updates.pulsed import SoftBounds
+from crossohm.training.updates.pulsed import ConstantStep, SoftBounds
 
 EXACT = ArraySettings(model=IdealUpdate(), dtype="float64")
 
@@ -100,6 +100,21 @@ def test_mixed_precision_loses_nothing() -> None:
     left = next(of for name, of in matrix.state_dict().items() if name.startswith("digital/") and of.shape == (1, 3, 4))
     np.testing.assert_allclose(matrix.read()[0] + left[0], total, atol=1e-12)
     assert np.abs(left).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("step", "pulses", "least"), [(0.5, "fractional", 0.03), (0.5, "counted", 0.5), (0.01, "fractional", 0.01)]
+)
+def test_devices_of_huge_pulses_are_written_in_parts_of_them(step: float, pulses: str, least: float) -> None:
+    """Of what a device's pulse is worth, at most three hundredths of the weight limit waits to be written."""
+    model = ConstantStep(step_size=step, low=-1.0, high=1.0)
+    settings = ArraySettings(model=model, weights="offset", pulses=pulses)
+    matrix = MixedPrecision().matrix(settings, (1, 1), 2.0, (1,), "huge")
+    written = []
+    for share in (0.9, 0.2):
+        matrix.update(np.full((1, 1, 1), 2.0 * share * least), np.ones((1, 1, 1)), 1.0)
+        written.append(bool(np.abs(matrix.read()).max() > 1e-6))
+    assert written == [False, True]
 
 
 @pytest.mark.parametrize("rule", [ChoppedTikiTakaV2(switch=0.05), AGAD(period=20)])

@@ -19,7 +19,15 @@ from crossohm.training.updates.analytic import AnalyticUpdate
 from crossohm.training.updates.ideal import IdealUpdate
 from crossohm.training.updates.lookup import LookupUpdate
 from crossohm.training.updates.model import UpdateModel
-from crossohm.training.updates.pulsed import ConstantStep, ExpStep, LinearStep, PiecewiseStep, PowStep, SoftBounds
+from crossohm.training.updates.pulsed import (
+    ConstantStep,
+    ExpStep,
+    LinearStep,
+    PiecewiseStep,
+    PowStep,
+    SoftBounds,
+    SoftBoundsReference,
+)
 
 
 def _table(shift: float = 0.0, irregular: bool = False) -> PulseTable:
@@ -123,6 +131,15 @@ class TestSoftBounds(UpdateModelContract):
 
     def make(self) -> UpdateModel:
         return SoftBounds(asymmetry=0.2)
+
+
+class TestSoftBoundsReference(UpdateModelContract):
+    counted = False
+
+    def make(self) -> UpdateModel:
+        return SoftBoundsReference(
+            asymmetry=0.2, log_normal=True, low_spread=0.1, reference=0.05, reference_spread=0.02, additive_noise=True
+        )
 
 
 class TestExpStep(UpdateModelContract):
@@ -263,6 +280,33 @@ def test_published_devices_are_at_hand() -> None:
             "visible_noise": 56.0,
         }
     )
+
+
+def test_references_put_the_symmetry_point_at_zero() -> None:
+    """Of every device; with another reference, states are those of soft bounds less it."""
+    uneven = {"asymmetry": 0.3, "step_spread": 0.5, "log_normal": True}
+    model = SoftBoundsReference(**uneven)
+    devices = model.devices((200,), np.random.default_rng(0))
+    found = model.moments(np.zeros(200), devices)
+    np.testing.assert_allclose(found.mean_up, -found.mean_down, rtol=1e-5)
+    assert (np.abs(devices["reference"]) > 0.01).mean() > 0.9
+    moved, plain = SoftBoundsReference(**uneven, at_symmetry=False, reference=0.1), SoftBounds(**uneven)
+    one, other = (of.devices((50,), np.random.default_rng(1)) for of in (moved, plain))
+    w, drawn = np.random.default_rng(2).uniform(-0.2, 0.2, 50), np.random.default_rng(3).normal(size=50)
+    request = np.where(w > 0, 0.01, -0.01)
+    expected = plain.step(w + 0.1, request, drawn, other) - 0.1
+    np.testing.assert_allclose(moved.step(w, request, drawn, one), expected, atol=1e-7)
+    np.testing.assert_allclose(moved.limits(one)[1], plain.limits(other)[1] - 0.1, rtol=1e-6)
+
+
+def test_log_normal_steps_have_normal_logarithms() -> None:
+    """Their logarithms have the spread that was asked for."""
+    found = ConstantStep(step_spread=0.7, log_normal=True, asymmetry_spread=0.0).devices(
+        (9999,), np.random.default_rng(0)
+    )
+    logarithms = np.log(found["up"] / 0.001)
+    assert logarithms.mean() == pytest.approx(0, abs=0.03)
+    assert logarithms.std() == pytest.approx(0.7, rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from crossohm.training.updates.stream import FIRST, SECOND, STEP
 
 IDEAL, LOOKUP, LINEAR = kinds.IDEAL, kinds.LOOKUP, kinds.LINEAR_STEP
 ASYMMETRIC, SYMMETRIC = kinds.ANALYTIC_ASYMMETRIC, kinds.ANALYTIC_SYMMETRIC
-EXPONENTIAL, POWER = kinds.EXPONENTIAL_STEP, kinds.POWER_STEP
+EXPONENTIAL, POWER, REFERENCE = kinds.EXPONENTIAL_STEP, kinds.POWER_STEP, kinds.REFERENCE_STEP
 _ONE = np.uint64(1)
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -191,6 +191,8 @@ def writer(
                             least, most = np.float64(fields[2, i, j]), np.float64(fields[3, i, j])
                             if kind == LINEAR:
                                 amplitude = size + shape * w
+                            elif kind == REFERENCE:
+                                amplitude = size + shape * (w + np.float64(fields[6, i, j]))
                             elif kind == EXPONENTIAL:
                                 x = 2 * scalars[3] * w / (most - least) + scalars[4]
                                 if direction == 0:

@@ -39,7 +39,7 @@ class BufferedTransfer(Rule):
         momentum: What stays in the buffer where pulses were sent, see ``forget``.
         forget: ``momentum`` times the buffer stays; False: all but ``1 - momentum`` of the pulses sent.
         most_pulses: Pulses that an element of the slow array gets at most in a transfer.
-        granularity: Change of a weight that is worth a pulse; None: that of the devices.
+        granularity: Change of a weight that is worth a pulse; None: that of the devices, see `granularity_of`.
         auto_granularity: If not 0, a pulse is sent for ``granularity * auto_granularity / (inputs * every)`` of what is
             read, not for ``granularity``: sweeps of large and small layers then send alike.
 

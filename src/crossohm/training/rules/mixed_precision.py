@@ -22,7 +22,7 @@ class MixedPrecision(Rule):
     """Outer products are added to digital numbers; what is worth whole pulses is written and taken off them.
 
     Attributes:
-        granularity: Change of a weight that is worth a pulse; None: the average pulse of the model.
+        granularity: Change of a weight that is worth a pulse; None: the model's average pulse, see `granularity_of`.
         every: Number of updates after which pulses are written.
 
     Raises:

@@ -27,6 +27,10 @@ from crossohm.training.checks import require_number
 
 Numbers = NDArray[np.floating]
 
+#: Largest pulse that a rule chooses by itself, over the weight limit, where parts of a device's pulse can be written:
+#: what waits digitally for a pulse that crosses half the range is lost to learning.
+LARGEST_PULSE = 0.03
+
 
 class TrainedMatrix(Protocol):
     """A matrix of weights that is read in both directions and trained; one array is the plainest one.
@@ -161,7 +165,7 @@ def up_to_the_next(count: int, every: int, writes: int) -> Iterator[slice]:
 
 
 def granularity_of(array: WeightArray, wanted: float | None) -> float:
-    """Change of a weight that is worth a pulse: what the user says, or the model's.
+    """Change of a weight that is worth a pulse: what the user says, or the model's, see `LARGEST_PULSE`.
 
     Raises:
         ParameterError: the model has no pulses and the user does not say.
@@ -173,4 +177,4 @@ def granularity_of(array: WeightArray, wanted: float | None) -> float:
         model = type(array.settings.model).__name__
         remedy = "Give granularity, in units of weights"
         raise ParameterError("granularity", None, f"{model} has no smallest change", remedy=remedy)
-    return array.pulse
+    return array.pulse if array.cells.counted else min(array.pulse, LARGEST_PULSE * array.limit)

@@ -16,6 +16,7 @@ LINEAR_STEP: Final = 4
 EXPONENTIAL_STEP: Final = 5
 POWER_STEP: Final = 6
 PIECEWISE_STEP: Final = 7
+REFERENCE_STEP: Final = 8
 
 
 def _empty(*shape: int) -> NDArray[np.float64]:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from crossohm.errors import ParameterError
 from crossohm.training.checks import require_flag, require_levels, require_number
 from crossohm.training.updates.model import Devices, Moments, UpdateModel, Window
-from crossohm.training.updates.program import EXPONENTIAL_STEP, LINEAR_STEP, PIECEWISE_STEP, POWER_STEP, Program
+from crossohm.training.updates.program import (
+    EXPONENTIAL_STEP,
+    LINEAR_STEP,
+    PIECEWISE_STEP,
+    POWER_STEP,
+    REFERENCE_STEP,
+    Program,
+)
 from crossohm.training.updates.registry import update_model
 from crossohm.training.updates.stream import Law
 
@@ -40,12 +47,14 @@ class PulsedUpdate(UpdateModel, ABC):
     Attributes:
         step_size: Mean step of a pulse at zero.
         step_spread: Standard deviation of the steps from device to device, over the step.
+        log_normal: Steps differ by log-normal factors, whose logarithms have that deviation; False: by normal ones.
         asymmetry: Steps up over steps down, less one, split evenly: a positive one makes steps down smaller.
         asymmetry_spread: Standard deviation of the asymmetry from device to device.
         cycle_noise: Standard deviation from pulse to pulse, over the step.
         low: Lowest state (nominal).
         high: Highest state (nominal).
         bound_spread: Standard deviation of the bounds from device to device, over the bound.
+        low_spread: The same of the lower bound; None: that of both.
         corrupt: Share of devices that take no steps.
         visible_noise: Standard deviation of the state that reads see from the one that writes go on from, over the
             step; drawn again when a write changes a device.
@@ -58,12 +67,14 @@ class PulsedUpdate(UpdateModel, ABC):
 
     step_size: float = 0.001
     step_spread: float = 0.3
+    log_normal: bool = False
     asymmetry: float = 0.0
     asymmetry_spread: float = 0.01
     cycle_noise: float = 0.3
     low: float = -0.6
     high: float = 0.6
     bound_spread: float = 0.3
+    low_spread: float | None = None
     corrupt: float = 0.0
     visible_noise: float = 0.0
     levels: int = 0
@@ -75,6 +86,9 @@ class PulsedUpdate(UpdateModel, ABC):
         require_number("step_size", self.step_size, above=0)
         for name in ("step_spread", "asymmetry_spread", "cycle_noise", "bound_spread", "visible_noise"):
             require_number(name, getattr(self, name), at_least=0)
+        require_flag("log_normal", self.log_normal)
+        if self.low_spread is not None:
+            require_number("low_spread", self.low_spread, at_least=0)
         require_number("asymmetry", self.asymmetry, at_least=-1, at_most=1)
         require_number("low", self.low, at_most=0)
         require_number("high", self.high, above=0)
@@ -99,17 +113,18 @@ class PulsedUpdate(UpdateModel, ABC):
     def pulse(self) -> float:
         return self.step_size
 
-    @final
     def devices(self, shape: tuple[int, ...], rng: np.random.Generator) -> Devices:
         """Steps, bounds and shape of each device, by the names ``up, down, floor, ceiling, shape_up, shape_down``."""
-        gain = 1 + self.step_spread * rng.standard_normal(shape)
+        drawn = self.step_spread * rng.standard_normal(shape)
+        gain = np.exp(drawn) if self.log_normal else 1 + drawn
         tilt = self.asymmetry_spread * rng.standard_normal(shape)
         working = rng.random(shape) >= self.corrupt
         up = self.step_size * np.abs(gain + tilt + min(self.asymmetry, 0.0)) * working
         down = self.step_size * np.abs(gain - tilt - max(self.asymmetry, 0.0)) * working
+        low_spread = self.bound_spread if self.low_spread is None else self.low_spread
         ceiling, floor = (
-            bound * np.maximum(1 + self.bound_spread * rng.standard_normal(shape), _LEAST_BOUND)
-            for bound in (self.high, self.low)
+            bound * np.maximum(1 + spread * rng.standard_normal(shape), _LEAST_BOUND)
+            for bound, spread in ((self.high, self.bound_spread), (self.low, low_spread))
         )
         shapes = self._shapes(_Nominal(up, down, floor, ceiling), rng)
         found = dict(zip(_FIELDS, (up, down, floor, ceiling, *shapes), strict=True))
@@ -255,6 +270,65 @@ class SoftBounds(LinearStep):
 
     slope_up: float = 1.0
     slope_down: float = 1.0
+
+
+@update_model("soft_bounds_reference")
+@final
+@dataclass(frozen=True, eq=False)
+class SoftBoundsReference(LinearStep):
+    """Soft bounds of a device from whose state that of a reference is taken: states are differences of the two.
+
+    Attributes:
+        at_symmetry: References are where the steps of their devices up and down are equal.
+        reference: State of the references, beyond that.
+        reference_spread: Standard deviation of the references from device to device.
+    """
+
+    slope_up: float = 1.0
+    slope_down: float = 1.0
+    at_symmetry: bool = True
+    reference: float = 0.0
+    reference_spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_flag("at_symmetry", self.at_symmetry)
+        require_number("reference", self.reference)
+        require_number("reference_spread", self.reference_spread, at_least=0)
+
+    def devices(self, shape: tuple[int, ...], rng: np.random.Generator) -> Devices:
+        """What devices of the family have, of the state before the subtraction, and ``reference``."""
+        found = super().devices(shape, rng)
+        reference = self.reference + self.reference_spread * rng.standard_normal(shape)
+        if self.at_symmetry:
+            up, down, shape_up, shape_down = (
+                found[name].astype(np.float64) for name in ("up", "down", "shape_up", "shape_down")
+            )
+            bend = shape_down - shape_up
+            reference += np.divide(up - down, bend, out=np.zeros(shape), where=bend > 0)
+        return {**found, "reference": reference.astype(np.float32)}
+
+    def limits(self, devices: Devices) -> tuple[NDArray[np.floating] | float, NDArray[np.floating] | float]:
+        floor, ceiling, reference = (
+            np.asarray(devices[name], dtype=np.float32) for name in ("floor", "ceiling", "reference")
+        )
+        return floor - reference, ceiling - reference
+
+    def step(
+        self,
+        w: NDArray[np.float64],
+        request: NDArray[np.float64],
+        drawn: NDArray[np.float64] | None,
+        devices: Devices,
+    ) -> NDArray[np.float64]:
+        reference = devices["reference"].astype(np.float64)
+        return super().step(w + reference, request, drawn, devices) - reference
+
+    def moments(self, w: NDArray[np.float64], devices: Devices) -> Moments:
+        return super().moments(w + devices["reference"].astype(np.float64), devices)
+
+    def compiled(self) -> Program:
+        return Program(REFERENCE_STEP, self._scalars(float(self.additive_noise)), (*_FIELDS, "reference"))
 
 
 @update_model("exp_step")
