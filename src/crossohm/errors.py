@@ -68,6 +68,24 @@ class UnsupportedError(CrossOhmError, NotImplementedError):
     """A combination that is meaningful but not available; the message says what is."""
 
 
+class MappingError(CrossOhmError):
+    """A network does not fit a chip.
+
+    Args:
+        stage: The stage that does not, e.g. ``"layer1.dense"``.
+        number: What it needs.
+        limit: What the chip has.
+        problem: What is needed and what for, in words.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, stage: str, number: object, limit: object, problem: str, *, remedy: str) -> None:
+        self.stage = stage
+        self.number = number
+        self.limit = limit
+        super().__init__(f"{stage}: {problem}: {number!r}; allowed: {limit}. {remedy}")
+
+
 class DataError(CrossOhmError):
     """A file is missing, damaged or not of the expected format."""
 

@@ -1,1 +1,28 @@
 """Chips of fixed-size cores: what they are, which networks fit them, and what these cost."""
+
+from __future__ import annotations
+
+from crossohm.chip.levels import SaturatingLaw, uniform_levels
+from crossohm.chip.mapping import check
+from crossohm.chip.network import NetworkShape, Stage
+from crossohm.chip.report import PlacedCore, ResourceReport, StageReport
+from crossohm.chip.spec import ChipSpec, Energies, Timings
+from crossohm.chip.wiring import SlotPattern, slot_pattern
+from crossohm.errors import MappingError
+
+__all__ = [
+    "ChipSpec",
+    "Energies",
+    "MappingError",
+    "NetworkShape",
+    "PlacedCore",
+    "ResourceReport",
+    "SaturatingLaw",
+    "SlotPattern",
+    "Stage",
+    "StageReport",
+    "Timings",
+    "check",
+    "slot_pattern",
+    "uniform_levels",
+]

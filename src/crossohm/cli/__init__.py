@@ -9,6 +9,7 @@ import typer
 import crossohm
 from crossohm.cli.budget import budget
 from crossohm.cli.calibrate import calibrate
+from crossohm.cli.chip import chip
 from crossohm.cli.device import device
 from crossohm.cli.group import ErrorReportingGroup
 from crossohm.cli.hardware import hardware
@@ -59,6 +60,7 @@ app.command()(sweep)
 app.command()(budget)
 app.command()(calibrate)
 app.command()(hardware)
+app.command()(chip)
 app.command()(train)
 app.command()(report)
 app.command()(presets)
