@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crossohm.chip.cores import ProgrammedCores, program
 from crossohm.chip.levels import SaturatingLaw, uniform_levels
 from crossohm.chip.mapping import check
 from crossohm.chip.network import NetworkShape, Stage
@@ -16,6 +17,7 @@ __all__ = [
     "MappingError",
     "NetworkShape",
     "PlacedCore",
+    "ProgrammedCores",
     "ResourceReport",
     "SaturatingLaw",
     "SlotPattern",
@@ -23,6 +25,7 @@ __all__ = [
     "StageReport",
     "Timings",
     "check",
+    "program",
     "slot_pattern",
     "uniform_levels",
 ]

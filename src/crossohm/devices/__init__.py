@@ -27,6 +27,7 @@ from crossohm.devices.lifecycle import (
 from crossohm.devices.measured import TableDevice
 from crossohm.devices.model import ROLES, Cell, Device
 from crossohm.devices.pcm_joshi import PCMJoshi
+from crossohm.devices.reading import read_moments
 from crossohm.devices.registry import DEVICES, device, get_device
 from crossohm.devices.rram_milo import RRAMMilo
 from crossohm.devices.rram_wan import RRAMWan
@@ -61,5 +62,6 @@ __all__ = [
     "get_device",
     "is_active",
     "read_device_table",
+    "read_moments",
     "write",
 ]
