@@ -1,0 +1,276 @@
+"""What all analog layers of Flax have in common: matrices in arrays, formed from the layer's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, ClassVar, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from crossohm.backends import Array, backend_of
+from crossohm.backends.fingerprint import VERSION
+from crossohm.chain import AnalogCore, Dense, join, split
+from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
+from crossohm.chain.intake import chip_seed
+from crossohm.errors import UnsupportedError
+from crossohm.flax.chip import Description, Programmed, on_device, packed, renewed, stamp_of, unpacked
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync
+from crossohm.layers.given import Given
+from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
+from crossohm.layers.held_matrix import HeldArrays, next_chip
+from crossohm.layers.layout import Layout
+from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product
+from crossohm.layers.saved_chip import SavedChip
+
+
+class AnalogLayer(ArrayLayer):
+    """Base of the analog layers with one matrix: a mixin before the Flax layer, which owns the parameters.
+
+    The arrays are written when the layer is made, and again before they are next used whenever the values of a
+    parameter they hold have changed; each write draws new programming errors. What they hold is a variable of type
+    `Programmed`, part of the state of the layer.
+
+    Args:
+        params: The hardware: one description, or a list with one per array; None: ideal hardware.
+        bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
+        seed: The chip; None draws one.
+        core_name: Name of the core.
+        sync: What happens when parameters have changed since the arrays were written, see `sync`.
+        gradient: ``"programmed"`` or ``"chain"``, see `gradient`.
+        rngs: Of the layer; noise is drawn from its stream ``noise``.
+        **layer: What the Flax layer takes.
+    """
+
+    #: The Flax layer this kind stands for.
+    digital_type: ClassVar[type[Any]]
+
+    kernel: Any
+    bias: Any
+    dtype: Any
+    param_dtype: Any
+    use_bias: bool
+    arrays: Programmed
+    noise: Any
+    _description: Description
+
+    def __init__(
+        self,
+        *arguments: Any,
+        params: Hardware = None,
+        bias_rows: int = 0,
+        seed: int | None = None,
+        core_name: str = "core",
+        sync: Sync = "auto",
+        gradient: Gradient = "programmed",
+        rngs: nnx.Rngs,
+        **layer: Any,
+    ) -> None:
+        super().__init__(*arguments, rngs=rngs, **layer)  # type: ignore[call-arg]
+        self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()
+        self.install(params, bias_rows, seed, core_name)
+
+    # --- what a kind supplies -----------------------------------------------------------------------------------------
+
+    def layout(self, bias_columns: int) -> Layout:
+        """Where kernel and bias lie in the matrix, with so many columns for the bias."""
+        raise NotImplementedError
+
+    def contraction(self, layout: Layout) -> DifferentiableContraction:
+        """How inputs, with ones for the bias columns behind them, meet the matrix."""
+        return Dense(layout.shape[1], layout.bias_columns)
+
+    def layouts(self, rows: int) -> dict[str, Layout]:
+        """The one matrix, with kernel and bias."""
+        return {"": self.layout(rows if self.use_bias else 0)}
+
+    def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
+        """Parameters by name."""
+        return {name: attrgetter(name)(self).get_value() for name in names}
+
+    # --- the arrays ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """That of the core: modules of Flax have none."""
+        return self._description.name
+
+    @property
+    def _params(self) -> Any:  # type: ignore[override]
+        return self._description.params
+
+    @property
+    def _given(self) -> Given:  # type: ignore[override]
+        return self._description.given
+
+    @property
+    def _rows(self) -> Any:
+        return self._description.rows
+
+    @property
+    def _core_name(self) -> str:  # type: ignore[override]
+        return self._description.name
+
+    @property
+    def _matrices(self) -> tuple[HeldMatrix, ...]:  # type: ignore[override]
+        """The matrices of the state, on the host."""
+        known, state = self._description, self.arrays.get_value()
+        if known.serial != np.asarray(state["serial"]).tobytes():
+            chip = unpacked(np.asarray(state["chip"]), f"chip of {type(self).__name__} {known.name!r}")
+            self._description = known = Description(chip.params, Given(None), chip.rows, chip.name)
+            known.matrices = chip.matrices(self, self.layouts(chip.rows).values(), HeldMatrix)
+            known.serial = np.asarray(state["serial"]).tobytes()
+        for matrix in known.matrices:
+            matrix._layer = self  # clones share what lies on the host
+        return known.matrices  # type: ignore[return-value]
+
+    def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
+        """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
+        checked, chip, own = self._checked_rows(rows), chip_seed(seed), own_hardware(params)
+        layouts, description = self.layouts(checked), Description(own, Given(params), checked, name)
+        pairs = zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
+        description.matrices = tuple(
+            self._held(layout, hardware, chip, name + suffix) for (suffix, layout), hardware in pairs
+        )
+        self._description = description
+        self.keep()
+
+    def reinitialize(self, seed: int | None = None, params: Hardware = None) -> None:
+        """As `ArrayLayer.reinitialize`."""
+        if params is not None:
+            self.install(params, self._rows, next_chip(self.seed) if seed is None else seed, self._core_name)
+            return
+        super().reinitialize(seed)
+        self.keep()
+
+    def _held(self, layout: Layout, hardware: MatrixHardware, seed: int, name: str) -> HeldMatrix:
+        return HeldMatrix(self, layout, hardware, seed, name)
+
+    def keep(self) -> None:
+        """Let the state be what lies on the host."""
+        known = self._description
+        (matrix,) = known.matrices
+        matrix._layer = self
+        _, leaves = self._lowered(matrix, self.contraction(matrix.layout))
+        chip, serial = packed(_saved(known))
+        state = {"leaves": on_device(leaves), "stamp": stamp_of(matrix._stored())}
+        state |= {"chip": jnp.array(chip), "serial": jnp.array(serial)}
+        known.serial = serial.tobytes()
+        if "arrays" in vars(self):
+            self.arrays.set_value(state)
+        else:
+            self.arrays = Programmed(state)
+
+    # --- the product --------------------------------------------------------------------------------------------------
+
+    def _through_arrays(self, x: Array) -> Array:
+        """What the matrix returns for ``(batch, features, *positions)``."""
+        (matrix,) = self._description.matrices
+        contraction = self.contraction(matrix.layout)
+        values = self.parameter_values(matrix.layout.parameters)
+        state = self.arrays.get_value()
+        if not any(backend_of(v).is_traced(v) for v in (*values.values(), state["serial"])):
+            (matrix,) = self._matrices
+            matrix.core  # noqa: B018 # written now, where parameters have changed
+            contraction, state = self.contraction(matrix.layout), self.arrays.get_value()
+        elif self.sync != "manual":
+            state = self._renewed(matrix, contraction, state, values)
+        structure, _ = self._lowered(matrix, contraction)
+        return self._multiplied(join(structure, state["leaves"]), contraction, matrix.layout.matrix(values), x)
+
+    def _renewed(self, matrix: HeldArrays, contraction: Any, state: Any, values: dict[str, Array]) -> Any:
+        """The state for the parameters of a function that is being traced."""
+        structure, _ = self._lowered(matrix, contraction)
+        known, kind, sync = self._description, type(self).__name__, self.sync
+        gradient, dtype, size = self.gradient, self._computes_in, state["chip"].shape[0]
+
+        def work(chip: np.ndarray, *given: np.ndarray) -> tuple[np.ndarray, ...]:
+            saved = unpacked(chip, f"chip of {kind} {known.name!r}")
+            owner = _Owner(known.name, sync, gradient, dict(zip(matrix.layout.parameters, given, strict=True)))
+            (held,) = saved.matrices(owner, [matrix.layout], HeldMatrix)
+            held._follow()
+            now, leaves = _lower(held.built, contraction, gradient, dtype)
+            if now != structure:
+                raise UnsupportedError(
+                    f"the arrays of {kind} {known.name!r} compute in another way than when the function was "
+                    "compiled; call the layer's synchronize() outside of it, then the function again"
+                )
+            written = Description(saved.params, known.given, saved.rows, saved.name)
+            written.matrices = (held,)
+            return (*leaves, *packed(_saved(written), size))
+
+        found = renewed(state, stamp_of(matrix.layout.stored(values)), work, list(values.values()))
+        self.arrays.set_value(found)
+        return found
+
+    @property
+    def _computes_in(self) -> str:
+        names = [np.dtype(d).name for d in (self.param_dtype, self.dtype) if d is not None]
+        return joint_dtype(names[0], names[-1])
+
+    def _lowered(self, matrix: HeldArrays, contraction: Any) -> Any:
+        with jax.ensure_compile_time_eval():
+            return _lower(matrix.built, contraction, self.gradient, self._computes_in)
+
+    def _multiplied(self, parts: Any, contraction: Any, matrix: Array, x: Array) -> Array:
+        plan, held, how = parts
+        given = str(x.dtype)
+        working = x.astype(held.dtype if held.size else self._computes_in)
+        draws = self.noise() if plan.needs_draw else None
+        if how:
+            y = followed(plan, how, matrix.astype(working.dtype))(working, draws)
+        else:
+            y = programmed_product(plan, contraction, matrix, lambda: held, working, draws)
+        rule = self._description.matrices[0].built.params.core.output_dtype
+        return cast_output(y, output_dtype(rule, str(matrix.dtype), given))
+
+
+@final
+class HeldMatrix(HeldArrays):
+    """The matrix of a layer on the host."""
+
+    def _write(self, parts: Any) -> None:
+        super()._write(parts)
+        if isinstance(self._layer, AnalogLayer):
+            self._layer.keep()
+
+
+@final
+class _Owner:
+    """What the host knows of a layer while a compiled function calls it."""
+
+    def __init__(self, name: str, sync: str, gradient: str, values: dict[str, Array]) -> None:
+        self.name, self.sync, self.gradient, self.values = name, sync, gradient, values
+
+    def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
+        """Parameters by name."""
+        return {name: self.values[name] for name in names}
+
+
+def _saved(known: Description) -> SavedChip:
+    """The chip that lies on the host."""
+    matrices = known.matrices
+    return SavedChip(
+        rows=known.rows,
+        name=known.name,
+        params=known.params,
+        cores=tuple(matrix.built for matrix in matrices),
+        written=tuple(matrix.written for matrix in matrices),
+        dtypes=tuple(matrix.dtypes for matrix in matrices),
+        current=tuple(matrix.is_written() for matrix in matrices),
+        fingerprints=VERSION,
+    )
+
+
+def _lower(core: AnalogCore, contraction: Any, gradient: str, dtype: str) -> Any:
+    """The plan, the matrix that gradients of inputs use, and how plans follow weights: structure and leaves."""
+    like = np.zeros(1, dtype)
+    plan = core.plan(like, contraction=contraction)
+    if gradient == "wires":
+        raise UnsupportedError("gradient = 'wires' is not there for layers of Flax; use 'programmed' or 'chain'")
+    if gradient == "chain":
+        return split((plan, np.zeros(0, dtype), followings(core, plan)))
+    return split((plan, np.asarray(core.get_matrix(), dtype), ()))

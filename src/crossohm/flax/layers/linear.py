@@ -1,0 +1,39 @@
+"""`AnalogLinear`: a linear layer on simulated arrays."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import jax.numpy as jnp
+from flax import nnx
+
+from crossohm.flax.layers.layer import AnalogLayer
+from crossohm.layers.array_layer import BiasRows
+from crossohm.layers.layout import Layout
+from crossohm.layers.layouts import dense
+
+
+@final
+class AnalogLinear(BiasRows, AnalogLayer, nnx.Linear):
+    """`flax.nnx.Linear` whose product runs on analog arrays; see `AnalogLayer` for what it takes beyond it.
+
+    Shape:
+        ``(*, in_features)`` to ``(*, out_features)``.
+    """
+
+    digital_type = nnx.Linear
+
+    def layout(self, bias_columns: int) -> Layout:
+        """Where kernel and bias lie in the matrix, with so many columns for the bias."""
+        return dense(self.out_features, self.in_features, bias_columns, weight="kernel", inputs_first=True)
+
+    def __call__(self, inputs: Any) -> Any:
+        """Multiply all vectors along the last axis."""
+        x = jnp.reshape(jnp.asarray(inputs, self.dtype), (-1, self.in_features))
+        columns = self._description.matrices[0].layout.bias_columns
+        if columns:
+            x = jnp.concatenate([x, jnp.ones((x.shape[0], columns), x.dtype)], axis=1)
+        y = jnp.reshape(self._through_arrays(x), (*jnp.shape(inputs)[:-1], self.out_features))
+        if self.use_bias and not columns:
+            y = y + self.bias.get_value().astype(y.dtype)
+        return y if self.dtype is None else y.astype(self.dtype)
