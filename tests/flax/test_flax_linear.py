@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from crossohm import AnalogCore
-from crossohm.errors import StaleArraysError
+from crossohm.errors import StaleArraysError, UnsupportedError
 from crossohm.flax import AnalogLinear
 from crossohm.testing.hardware import APART, PROGRAMMING_ERROR, READ_NOISE, hardware
 
@@ -126,3 +126,9 @@ def test_vectors_of_a_batch_are_mapped():
     answers = analog(X)
     found = nnx.vmap(lambda m, x: m(x), in_axes=(None, 0))(analog, X)
     np.testing.assert_allclose(found, answers, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["precision", "preferred_element_type"])
+def test_ways_to_compute_the_product_are_refused(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"^{name} = .*leave {name} out"):
+        AnalogLinear(3, 2, rngs=nnx.Rngs(0), **{name: jnp.float32})

@@ -26,6 +26,9 @@ from crossohm.layers.layout import Layout
 from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product
 from crossohm.layers.saved_chip import SavedChip
 
+#: What says how the Flax layer would compute its product, which arrays do not.
+_DIGITAL = ("dot_general", "precision", "preferred_element_type", "promote_dtype")
+
 
 class AnalogLayer(ArrayLayer):
     """Base of the analog layers with one matrix: a mixin before the Flax layer, which owns the parameters.
@@ -42,7 +45,11 @@ class AnalogLayer(ArrayLayer):
         sync: What happens when parameters have changed since the arrays were written, see `sync`.
         gradient: ``"programmed"`` or ``"chain"``, see `gradient`.
         rngs: Of the layer; noise is drawn from its stream ``noise``.
-        **layer: What the Flax layer takes.
+        **layer: What the Flax layer takes, but for ``precision`` and other ways to compute the product.
+
+    Raises:
+        ParameterError: the hardware is impossible, or a choice is none.
+        UnsupportedError: ``layer`` says how the product is to be computed.
     """
 
     #: The Flax layer this kind stands for.
@@ -69,6 +76,11 @@ class AnalogLayer(ArrayLayer):
         rngs: nnx.Rngs,
         **layer: Any,
     ) -> None:
+        for name in sorted(set(layer).intersection(_DIGITAL)):
+            raise UnsupportedError(
+                f"{name} = {layer[name]!r}: {type(self).__name__} multiplies on arrays, in the dtype of its "
+                f"parameters; leave {name} out"
+            )
         super().__init__(*arguments, rngs=rngs, **layer)  # type: ignore[call-arg]
         self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()
         self.install(params, bias_rows, seed, core_name)
