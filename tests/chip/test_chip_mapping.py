@@ -61,8 +61,8 @@ CROSSING = SlotPattern(tuple(range(64)), (*range(1, 64), 0), 16)
         (lambda: refused(NetworkShape(CHIP, (1025, 256))), "layer1.dense", 1025, "1024 (input_lines)"),
         (lambda: refused(NetworkShape(CHIP, input_bits=8)), "layer1.dense", 8, "1 (input_bits)"),
         (lambda: refused(NetworkShape(CHIP, (256, 8))), "layer1.accumulator", 10, "8 (outputs of the last layer)"),
-        (lambda: refused(changed(0, inputs=1025)), "layer1.dense", 1025, "1 to 1024 (4 blocks of core_in = 256)"),
-        (lambda: refused(changed(2, outputs=257)), "layer2.dense", 257, "1 to 256 (1 blocks of core_out = 256)"),
+        (lambda: refused(changed(0, inputs=1025)), "layer1.dense", 1025, "1 to 1024 (blocks of core_in = 256)"),
+        (lambda: refused(changed(2, outputs=257)), "layer2.dense", 257, "1 to 256 (blocks of core_out = 256)"),
         (
             lambda: refused(NetworkShape(ChipSpec(core_out=512))), "layer1.accumulator", 512, "256 (core_in)"
         ),

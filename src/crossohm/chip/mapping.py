@@ -55,22 +55,21 @@ def _classes(shape: NetworkShape) -> Iterator[MappingError]:
 
 def _coverable(stage: Stage, chip: ChipSpec) -> Iterator[MappingError]:
     """Lines and columns of all blocks are enough."""
-    own = "core_out" if stage.kind == "accumulator" else "core_in"
-    blocks_in = stage.blocks_out if stage.kind == "accumulator" else stage.blocks_in
+    blocks, name = (stage.blocks_in, "core_in") if stage.kind == "dense" else (stage.blocks_out, "core_out")
     if stage.kind == "accumulator" and chip.core_out > chip.core_in:
         yield MappingError(
             stage.name, chip.core_out, f"up to {chip.core_in} (core_in)",
             "the columns of a dense core are more than the lines of its accumulator",
             remedy="Use cores with as many lines as columns",
         )  # fmt: skip
-    for what, used, blocks, size, name in (
-        ("inputs", stage.inputs, blocks_in, getattr(chip, own), own),
-        ("outputs", stage.outputs, stage.blocks_out, chip.core_out, "core_out"),
+    for what, used, most, of in (
+        ("inputs", stage.inputs, blocks * getattr(chip, name), f"blocks of {name} = {getattr(chip, name)}"),
+        ("outputs", stage.outputs, stage.blocks_out * chip.core_out, f"blocks of core_out = {chip.core_out}"),
     ):
-        if not 0 < used <= blocks * size:
+        if not 0 < used <= most:
             yield MappingError(
-                stage.name, used, f"1 to {blocks * size} ({blocks} blocks of {name} = {size})",
-                f"its cores do not cover its {what}", remedy="Use more blocks, or a layer of another size",
+                stage.name, used, f"1 to {most} ({of})", f"its cores do not cover its {what}",
+                remedy="Use more blocks, or a layer of another size",
             )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ _CORE = 0.42
 #: Room beside and above the grid, inch.
 _LEGEND, _TITLE = 2.4, 0.6
 _FREE = "white"
+#: How strong colours are: texts stay legible on them.
+_TINT = 0.55
 
 
 def chip_figure(report: ResourceReport) -> Figure:
@@ -23,7 +25,7 @@ def chip_figure(report: ResourceReport) -> Figure:
     rows, columns = report.chip.grid
     figure = Figure(figsize=(columns * _CORE + _LEGEND, rows * _CORE + _TITLE), layout="constrained")
     axes = figure.add_subplot(xlim=(0, columns), ylim=(rows, 0), aspect="equal", xticks=[], yticks=[])
-    colours = {row.stage.name: f"C{number % 10}" for number, row in enumerate(report.stages)}
+    colours = {row.stage.name: (f"C{number % 10}", _TINT) for number, row in enumerate(report.stages)}
     taken = {(core.row, core.column): core for core in report.placement}
     for row in range(rows):
         for column in range(columns):
