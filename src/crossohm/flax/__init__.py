@@ -1,7 +1,38 @@
-"""Analog layers for Flax NNX."""
+"""Layers of Flax NNX on analog arrays, and networks built from cores of a fixed size."""
+
+from crossohm.errors import MissingDependencyError
+
+try:
+    import flax as _flax  # noqa: F401 - only to find out whether it is there
+except ModuleNotFoundError as error:
+    raise MissingDependencyError("flax", "flax", "crossohm.flax") from error
 
 from crossohm.flax.chip import Programmed
+from crossohm.flax.eic.augment import Augmentation
+from crossohm.flax.eic.comparator import NoisyComparator
+from crossohm.flax.eic.cores import Accumulator, EICDense
+from crossohm.flax.eic.evaluation import Accuracy, evaluate
+from crossohm.flax.eic.execution import Execution
+from crossohm.flax.eic.net import EICBlock, EICNet
+from crossohm.flax.eic.permute import PermuteBlock
+from crossohm.flax.eic.training import Recipe, Trainer
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 
-__all__ = ["AnalogLayer", "AnalogLinear", "Programmed"]
+__all__ = [
+    "Accumulator",
+    "Accuracy",
+    "AnalogLayer",
+    "AnalogLinear",
+    "Augmentation",
+    "EICBlock",
+    "EICDense",
+    "EICNet",
+    "Execution",
+    "NoisyComparator",
+    "PermuteBlock",
+    "Programmed",
+    "Recipe",
+    "Trainer",
+    "evaluate",
+]

@@ -1,0 +1,1 @@
+"""Networks built from cores of a fixed size, whose only non-linearity is a noisy comparator."""

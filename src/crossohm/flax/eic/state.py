@@ -1,0 +1,58 @@
+"""States of trainings in files: safetensors, with a line of JSON about them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from crossohm.errors import DataError, WriteError
+
+
+def write_state(path: Path, state: Any, about: dict[str, Any]) -> None:
+    """Write the arrays of a pytree; a file of that name is replaced at once.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    leaves = {name: np.asarray(leaf) for name, leaf in _named(state)}
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(leaves, part, metadata={"about": json.dumps(about)})
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise WriteError(f"{path}: cannot be written ({error})") from error
+
+
+def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """A pytree as ``like`` with the arrays of the file, and what the file says about them.
+
+    Raises:
+        DataError: the file is missing or damaged, or its arrays are others.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error})") from error
+    leaves = _named(like)
+    for name, leaf in leaves:
+        if name not in found or found[name].shape != leaf.shape:
+            there = found[name].shape if name in found else "nothing"
+            raise DataError(
+                f"{path}: {name} is {there}, the network has {leaf.shape}. Take the network it was saved of"
+            )
+    treedef = jax.tree.structure(like)
+    return jax.tree.unflatten(treedef, [jax.numpy.asarray(found[name]) for name, _ in leaves]), about
+
+
+def _named(state: Any) -> list[tuple[str, Any]]:
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)]
