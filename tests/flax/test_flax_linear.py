@@ -18,7 +18,9 @@ X = np.random.default_rng(0).uniform(-1, 1, (7, 5)).astype("float32")  # of NumP
 
 
 def layer(params=None, bias_rows=0, **choices):
-    made = AnalogLinear(5, 3, params=params, bias_rows=bias_rows, seed=1, rngs=nnx.Rngs(0, noise=2), **choices)
+    made = AnalogLinear(
+        5, 3, params=params, bias_rows=bias_rows, seed=1, core_name="flax-linear", rngs=nnx.Rngs(0, noise=2), **choices
+    )
     made.bias.set_value(jnp.array([0.1, -0.2, 0.3]))
     return made
 
@@ -36,7 +38,7 @@ def test_ideal_hardware_computes_the_digital_layer_eagerly_and_compiled(bias_row
 
 def test_a_seed_is_a_chip_and_the_same_one_in_numpy():
     analog = layer(hardware(PROGRAMMING_ERROR))
-    core = AnalogCore(np.asarray(analog.kernel.get_value()).T, hardware(PROGRAMMING_ERROR), seed=1, name="core")
+    core = AnalogCore(np.asarray(analog.kernel.get_value()).T, hardware(PROGRAMMING_ERROR), seed=1, name="flax-linear")
     np.testing.assert_array_equal(core.get_matrix(), np.asarray(analog.get_matrix()))
 
 
