@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
 from crossohm._random import chip_rng
 from crossohm.chain import AnalogCore
+from crossohm.chip.spec import Sign
 from crossohm.devices import is_active, read_moments
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.mapping import build_mapping
 from crossohm.params import CoreStyle, CrossSimParameters, OffsetCoreStyle
-
-Sign = Literal["pair", "nonnegative"]
 
 
 @final

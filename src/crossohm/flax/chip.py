@@ -41,11 +41,11 @@ class Description:
         params: The hardware.
         given: What the user gave for it.
         rows: Matrix columns per bias.
-        name: Of the layer's cores.
+        core_name: Of the layer's cores.
     """
 
-    def __init__(self, params: LayerHardware, given: Given, rows: Any, name: str) -> None:
-        self.params, self.given, self.rows, self.name = params, given, rows, name
+    def __init__(self, params: LayerHardware, given: Given, rows: Any, core_name: str) -> None:
+        self.params, self.given, self.rows, self.core_name = params, given, rows, core_name
         self.matrices: tuple[HeldArrays, ...] = ()
         self.serial: bytes = b""
 

@@ -28,7 +28,7 @@ FORMAT = "crossohm-layer-1"
 Held = TypeVar("Held", bound=HeldArrays)
 
 
-class Layer(Owner, Protocol):
+class Layer(Protocol):
     """A layer whose chip is saved."""
 
     @property

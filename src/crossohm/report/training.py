@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import crossohm
+from crossohm._files import write_whole
 from crossohm.errors import MissingDependencyError
-from crossohm.studies.results.sealed import write_whole
 from crossohm.studies.training.results import TrainedPoint
 
 _STYLE = """

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from crossohm.errors import DataError, WriteError
+from crossohm._files import write_whole
+from crossohm.errors import DataError
 
 
 def write_state(path: Path, state: Any, about: dict[str, Any]) -> None:
@@ -22,13 +22,7 @@ def write_state(path: Path, state: Any, about: dict[str, Any]) -> None:
         WriteError: the file cannot be written.
     """
     leaves = {name: np.asarray(leaf) for name, leaf in _named(state)}
-    part = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(leaves, part, metadata={"about": json.dumps(about)})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        raise WriteError(f"{path}: cannot be written ({error})") from error
+    write_whole(path, save(leaves, metadata={"about": json.dumps(about)}))
 
 
 def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:

@@ -12,7 +12,6 @@ import numpy as np
 from flax import nnx
 
 from crossohm.backends import Array, backend_of
-from crossohm.backends.fingerprint import VERSION
 from crossohm.chain import AnalogCore, Dense, join, split
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.intake import chip_seed
@@ -35,7 +34,8 @@ class AnalogLayer(ArrayLayer):
 
     The arrays are written when the layer is made, and again before they are next used whenever the values of a
     parameter they hold have changed; each write draws new programming errors. What they hold is a variable of type
-    `Programmed`, part of the state of the layer.
+    `Programmed`, part of the state of the layer. A function that was compiled for a layer keeps its arrays on the host
+    for as long as JAX keeps the function.
 
     Args:
         params: The hardware: one description, or a list with one per array; None: ideal hardware.
@@ -108,7 +108,7 @@ class AnalogLayer(ArrayLayer):
     @property
     def name(self) -> str:
         """That of the core: modules of Flax have none."""
-        return self._description.name
+        return self._description.core_name
 
     @property
     def _params(self) -> Any:  # type: ignore[override]
@@ -124,14 +124,14 @@ class AnalogLayer(ArrayLayer):
 
     @property
     def _core_name(self) -> str:  # type: ignore[override]
-        return self._description.name
+        return self._description.core_name
 
     @property
     def _matrices(self) -> tuple[HeldMatrix, ...]:  # type: ignore[override]
         """The matrices of the state, on the host."""
         known, state = self._description, self.arrays.get_value()
         if known.serial != np.asarray(state["serial"]).tobytes():
-            chip = unpacked(np.asarray(state["chip"]), f"chip of {type(self).__name__} {known.name!r}")
+            chip = unpacked(np.asarray(state["chip"]), f"chip of {type(self).__name__} {known.core_name!r}")
             self._description = known = Description(chip.params, Given(None), chip.rows, chip.name)
             known.matrices = chip.matrices(self, self.layouts(chip.rows).values(), HeldMatrix)
             known.serial = np.asarray(state["serial"]).tobytes()
@@ -167,7 +167,7 @@ class AnalogLayer(ArrayLayer):
         (matrix,) = known.matrices
         matrix._layer = self
         _, leaves = self._lowered(matrix, self.contraction(matrix.layout))
-        chip, serial = packed(_saved(known))
+        chip, serial = packed(SavedChip.of(known))
         state = {"leaves": on_device(leaves), "stamp": stamp_of(matrix._stored())}
         state |= {"chip": jnp.array(chip), "serial": jnp.array(serial)}
         known.serial = serial.tobytes()
@@ -200,19 +200,19 @@ class AnalogLayer(ArrayLayer):
         gradient, dtype, size = self.gradient, self._computes_in, state["chip"].shape[0]
 
         def work(chip: np.ndarray, *given: np.ndarray) -> tuple[np.ndarray, ...]:
-            saved = unpacked(chip, f"chip of {kind} {known.name!r}")
-            owner = _Owner(known.name, sync, gradient, dict(zip(matrix.layout.parameters, given, strict=True)))
+            saved = unpacked(chip, f"chip of {kind} {known.core_name!r}")
+            owner = _Owner(known.core_name, sync, gradient, dict(zip(matrix.layout.parameters, given, strict=True)))
             (held,) = saved.matrices(owner, [matrix.layout], HeldMatrix)
             held._follow()
             now, leaves = _lower(held.built, contraction, gradient, dtype)
             if now != structure:
                 raise UnsupportedError(
-                    f"the arrays of {kind} {known.name!r} compute in another way than when the function was "
+                    f"the arrays of {kind} {known.core_name!r} compute in another way than when the function was "
                     "compiled; call the layer's synchronize() outside of it, then the function again"
                 )
             written = Description(saved.params, known.given, saved.rows, saved.name)
             written.matrices = (held,)
-            return (*leaves, *packed(_saved(written), size))
+            return (*leaves, *packed(SavedChip.of(written), size))
 
         found = renewed(state, stamp_of(matrix.layout.stored(values)), work, list(values.values()))
         self.arrays.set_value(found)
@@ -260,21 +260,6 @@ class _Owner:
     def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
         """Parameters by name."""
         return {name: self.values[name] for name in names}
-
-
-def _saved(known: Description) -> SavedChip:
-    """The chip that lies on the host."""
-    matrices = known.matrices
-    return SavedChip(
-        rows=known.rows,
-        name=known.name,
-        params=known.params,
-        cores=tuple(matrix.built for matrix in matrices),
-        written=tuple(matrix.written for matrix in matrices),
-        dtypes=tuple(matrix.dtypes for matrix in matrices),
-        current=tuple(matrix.is_written() for matrix in matrices),
-        fingerprints=VERSION,
-    )
 
 
 def _lower(core: AnalogCore, contraction: Any, gradient: str, dtype: str) -> Any:

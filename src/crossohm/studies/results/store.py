@@ -15,9 +15,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm._files import PART, write_whole
 from crossohm._npz import UNREADABLE
 from crossohm.errors import DataError, WriteError
-from crossohm.studies.results.sealed import PART, read_sealed, write_sealed, write_whole
+from crossohm.studies.results.sealed import read_sealed, write_sealed
 
 FOLDER_FORM = "crossohm study results 1"
 RECORD_FORM = "crossohm chip 1"

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 
+from crossohm._files import write_whole
 from crossohm.studies.results.results import Results
-from crossohm.studies.results.sealed import write_whole
 
 
 def write_tables(results: Results) -> None:

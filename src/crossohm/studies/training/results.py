@@ -13,9 +13,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from crossohm._files import write_whole
 from crossohm._npz import read_arrays
 from crossohm.errors import DataError
-from crossohm.studies.results.sealed import read_sealed, write_sealed, write_whole
+from crossohm.studies.results.sealed import read_sealed, write_sealed
 
 #: What files of these are called in their own heading.
 STUDY_FORM, POINT_FORM = "crossohm training study 1", "crossohm training point 1"
