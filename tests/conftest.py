@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,15 +21,32 @@ settings.register_profile("dev", deadline=None, suppress_health_check=[HealthChe
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True, max_examples=40)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
+#: Modules of a library that garbage collection need not look through each time.
+SMALL_LIBRARY = 100
+_modules_left_out = 0
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Keep what lives as long as the run out of garbage collection.
 
-    Cores look for garbage when they are built, which takes as long as there are objects: thousands of collected tests.
+    Cores look for garbage when they are built, which takes as long as there are objects: thousands of collected tests,
+    and libraries that a test was the first to import.
     """
+    _leave_out_what_stays()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    if len(sys.modules) > _modules_left_out + SMALL_LIBRARY:
+        _leave_out_what_stays()
+
+
+def _leave_out_what_stays() -> None:
+    global _modules_left_out
     gc.collect()
     gc.freeze()
+    _modules_left_out = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
