@@ -1,10 +1,12 @@
 """Training on devices: time per addressed device and per sample, over plain PyTorch, and what networks reach.
 
 Usage: ``OMP_NUM_THREADS=1 python benchmarks/training.py --lut FOLDER [--only cells|epochs|accuracy] [--mnist FOLDER]``
+       ``... --only rates --mnist FOLDER``, ``... --only mnist --mnist FOLDER --results FOLDER [--row TEXT]``
 
 FOLDER holds measured devices (``ENODe``, ``TaOx_1``). Times are processor seconds of one thread, the shortest of the
 rounds. Accuracies are means over three seeds, with their standard deviation, on scikit-learn's 8 x 8 digits (1,201 for
 training, 596 for test; the recipe's own 3,823 training digits are not shipped with it), or with ``--mnist`` on MNIST.
+``mnist`` compares rules on the same MNIST images, row by row: a run that was cut goes on after its last whole pass.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from crossohm.studies.training.run import run_training
 from crossohm.studies.training.study import load_training
 from crossohm.training.arrays.cells import Cells
 from crossohm.training.arrays.settings import ArraySettings
-from crossohm.training.described import update_model_of
+from crossohm.training.described import rule_of, update_model_of
 from crossohm.training.perceptron import Perceptron
 from crossohm.training.recipes import recipe
 from crossohm.training.rules.parallel import Parallel
@@ -38,6 +40,19 @@ ROWS, COLUMNS = 300, 785
 #: Learning rate of the digits at which rules are compared, beside the recipe's own. On a quarter of the training set,
 #: not learned, 0.02 was as good as 0.006 (mixed precision) or better, and as 0.06 and 0.2 (Tiki-Taka v2, AGAD).
 CHOSEN_RATE = 0.02
+#: The comparison of rules on MNIST: training images (the first of the file) and passes over them, in every row.
+MNIST_IMAGES, MNIST_PASSES = 2000, 2
+#: Training images at the end of the file, never learned, on which rates of rules with a buffer are chosen.
+HELD_BACK = 2000
+BUFFERED: dict[str, Any] = {
+    "mixed precision": "mixed_precision",
+    "Tiki-Taka v2": "tiki_taka_v2",
+    "AGAD (period 10)": {"model": "agad", "period": 10},
+}
+PLAIN: dict[str, Any] = {"parallel": "parallel", "carry (2 cores, base 5)": {"model": "carry", "cores": 2, "base": 5.0}}
+RATES = (0.0025, 0.01, 0.04, 0.16)
+#: What ``--only rates`` found best, by device and rule; ``--only mnist`` has no row of rules it was not found for.
+MNIST_RATES: dict[tuple[str, str], float] = {("ENODe", "mixed precision"): 0.01}
 
 
 def shortest(run: Callable[[], object], rounds: int) -> float:
@@ -115,12 +130,62 @@ def epochs(lut: Path) -> None:
             print(f"| {name} | {batch} | {semantics} | {seconds * 1e6:.0f} | {seconds / digital:.2f} |", flush=True)
 
 
+def _measured(lut: Path) -> dict[str, dict[str, str]]:
+    """Measured devices as studies describe them."""
+    named = {"ENODe": "ENODe", "TaOx": "TaOx_1"}
+    return {name: {"model": "lookup", "path": str((lut / folder).resolve())} for name, folder in named.items()}
+
+
+def rates(lut: Path, mnist: Path) -> None:
+    """Accuracy on held-back training images after one pass of the comparison on MNIST, one seed, at several rates."""
+    chosen = recipe("mnist")
+    data = load_dataset("mnist", split="train", data_dir=mnist)
+    images = data.images.reshape(len(data), -1).astype(np.float32)
+    x, held = chosen.scaled(images[:MNIST_IMAGES], images[-HELD_BACK:])
+    print(f"| device | rule | {' | '.join(map(str, RATES))} |\n|---|---|{'---|' * len(RATES)}")
+    for device, described in _measured(lut).items():
+        settings = ArraySettings(model=update_model_of(described))
+        for name, rule in BUFFERED.items():
+            print(f"| {device} | {name} |", end="", flush=True)
+            for rate in RATES:
+                network = Perceptron(chosen.sizes, chosen.limits, settings, rule_of(rule), [0])
+                network.train(x, data.labels[:MNIST_IMAGES], rate, semantics="per_sample", batch=1)
+                found = network.accuracy(held, data.labels[-HELD_BACK:])
+                print(f" {100 * found.mean():.1f} |", end="", flush=True)
+            print(flush=True)
+
+
+def mnist_rows(lut: Path, mnist: Path, results: Path, only: str) -> None:
+    """Rules on the same MNIST images; rows whose name has ``only`` in it, each with a folder of its own."""
+    table = _measured(lut)
+    rows = [(device, name, rule) for device in ("numeric", *table) for name, rule in PLAIN.items()]
+    rows += [(device, name, BUFFERED[name]) for device, name in MNIST_RATES]
+    print("| device | rule | rate | pass | accuracy | s per pass, three seeds |\n|---|---|---|---|---|---|", flush=True)
+    for device, name, rule in rows:
+        label = f"{device}, {name}"
+        if only not in label:
+            continue
+        rate = MNIST_RATES.get((device, name))
+        study = {
+            "recipe": "mnist",
+            "data_dir": str(mnist.resolve()),
+            "epochs": MNIST_PASSES,
+            "train_samples": MNIST_IMAGES,
+            "seeds": 3,
+            "device": table.get(device, "ideal"),
+            "rule": rule,
+            "learning_rate": rate,
+        }
+        (found,) = run_training(load_training(study), results / label.replace(" ", "_"))
+        for epoch, reached in enumerate(100 * np.array(found.accuracy)):
+            seconds = f"{found.seconds[epoch - 1]:.0f}" if epoch else ""
+            mean = f"{reached.mean():.1f} ± {reached.std(ddof=1):.1f}"
+            print(f"| {device} | {name} | {rate or 'recipe'} | {epoch} | {mean} | {seconds} |", flush=True)
+
+
 def accuracy(lut: Path, mnist: Path | None, number: int, samples: int | None) -> None:
     """What networks reach on each device with each rule."""
-    measured = {
-        "ENODe": {"model": "lookup", "path": str((lut / "ENODe").resolve())},
-        "TaOx": {"model": "lookup", "path": str((lut / "TaOx_1").resolve())},
-    }
+    measured = _measured(lut)
     study: dict[str, Any] = {
         "recipe": "mnist" if mnist else "digits",
         "data_dir": None if mnist is None else str(mnist.resolve()),
@@ -128,16 +193,10 @@ def accuracy(lut: Path, mnist: Path | None, number: int, samples: int | None) ->
         "train_samples": samples,
         "seeds": 3,
     }
-    parallel = {"parallel": "parallel"}
-    plain = parallel | {"carry (2 cores, base 5)": {"model": "carry", "cores": 2, "base": 5.0}}
-    buffered = {
-        "mixed precision": "mixed_precision",
-        "Tiki-Taka v2": "tiki_taka_v2",
-        "AGAD (period 10)": {"model": "agad", "period": 10},
-    }
-    sweeps: list[dict[str, Any]] = [{"sweep": {"device": {"numeric": "ideal", **measured}, "rule": plain}}]
+    parallel = {"parallel": PLAIN["parallel"]}
+    sweeps: list[dict[str, Any]] = [{"sweep": {"device": {"numeric": "ideal", **measured}, "rule": PLAIN}}]
     if not mnist:
-        sweeps.append({"learning_rate": CHOSEN_RATE, "sweep": {"device": measured, "rule": parallel | buffered}})
+        sweeps.append({"learning_rate": CHOSEN_RATE, "sweep": {"device": measured, "rule": parallel | BUFFERED}})
     print(
         "| network | device | rule | rate | epoch 1 | 3 | last | best mean | s per epoch |\n"
         "|---|---|---|---|---|---|---|---|---|"
@@ -172,10 +231,12 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lut", type=Path, required=True, help="folder with measured devices")
-    parser.add_argument("--only", choices=("cells", "epochs", "accuracy"), default=None)
+    parser.add_argument("--only", choices=("cells", "epochs", "accuracy", "rates", "mnist"), default=None)
     parser.add_argument("--mnist", type=Path, default=None, help="folder with MNIST's files: accuracies on it")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--samples", type=int, default=None, help="training samples; by default all")
+    parser.add_argument("--results", type=Path, default=None, help="where rows of --only mnist are kept")
+    parser.add_argument("--row", default="", help="text in the names of the rows of --only mnist to train")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # of resampled tables
     if options.only in (None, "cells"):
@@ -184,6 +245,14 @@ def main() -> None:
         epochs(options.lut)
     if options.only in (None, "accuracy"):
         accuracy(options.lut, options.mnist, options.epochs, options.samples)
+    if options.only in ("rates", "mnist") and options.mnist is None:
+        parser.error("--only rates and --only mnist need --mnist FOLDER")
+    if options.only == "rates":
+        rates(options.lut, options.mnist)
+    if options.only == "mnist":
+        if options.results is None:
+            parser.error("--only mnist needs --results FOLDER")
+        mnist_rows(options.lut, options.mnist, options.results, options.row)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# -- iris --------------------------------------------------------------------------------------------------------------
+
+
+def test_irises_are_split_within_each_class_and_take_turns() -> None:
+    """No sample is lost, none is in both splits, and any first samples hold all classes."""
+    shipped = pytest.importorskip("sklearn.datasets").load_iris()
+    splits = [load_dataset("iris", split=split) for split in ("train", "test")]
+    assert [np.bincount(of.labels).tolist() for of in splits] == [[40] * 3, [10] * 3]
+    assert all(set(of.labels[start : start + 3]) == {0, 1, 2} for of in splits for start in range(0, len(of), 3))
+    rows = np.concatenate([np.column_stack([of.images * 8, of.labels]) for of in splits])
+    whole = np.column_stack([shipped.data, shipped.target]).astype(np.float32)
+    np.testing.assert_allclose(rows[np.lexsort(rows.T)], whole[np.lexsort(whole.T)], rtol=1e-6)
+
+
 # -- digits ------------------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,12 @@ def test_all_combinations_are_trained(tmp_path: Path) -> None:
     assert "array.weights offset" in page
 
 
+def test_the_irises_are_learned(tmp_path: Path) -> None:
+    """By their published recipe: 120 samples to train, 30 for test, all classes in turn."""
+    (found,) = run_training(load_training({"recipe": "iris", "seeds": 3}), tmp_path)
+    assert min(found.accuracy[-1]) >= 0.9
+
+
 def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     """Bit for bit where it was, from the last epoch that was finished."""
     whole = run_training(load_training(NOISY), tmp_path / "whole")

@@ -10,10 +10,9 @@ image is test and the others are train. That makes 596 test and 1201 train image
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossohm.datasets.raw import Raw
-from crossohm.errors import MissingDependencyError
+from crossohm.datasets.shipped import every_nth, read_shipped
 
 _TEST_EVERY = 3
 _FULL_SCALE = 16  # every pixel counts the dark dots of a 4x4 block
@@ -25,19 +24,7 @@ def read_digits(split: str) -> Raw:
     Raises:
         MissingDependencyError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingDependencyError("scikit-learn", "data", "The data set 'digits'") from None
-    raw = load_digits()
-    chosen = _is_test(raw.target) == (split == "test")
+    raw = read_shipped("digits")
+    chosen = every_nth(raw.target, _TEST_EVERY) == (split == "test")
     classes = tuple(str(digit) for digit in raw.target_names)
     return Raw(raw.images[chosen, np.newaxis], raw.target[chosen], classes, _FULL_SCALE)
-
-
-def _is_test(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """True for every third image of each class, in file order."""
-    test = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return test

@@ -89,10 +89,15 @@ def _drawn(study: Study) -> str | None:
     return None if asked.images else "all images are used; set dataset.images"
 
 
+def _shipped(study: Study) -> str | None:
+    name = study.dataset.name
+    return f"{name}: its samples come with scikit-learn" if name in ("digits", "iris") else None
+
+
 _OF_STUDY: dict[str, Callable[[Study], str | None]] = {
     "dataset.sample_seed": _drawn,
     "dataset.sample": lambda study: None if study.dataset.images else "all images are used; set dataset.images",
-    "dataset.data_dir": lambda study: "digits come with scikit-learn" if study.dataset.name == "digits" else None,
+    "dataset.data_dir": _shipped,
 }
 
 
