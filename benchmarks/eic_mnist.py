@@ -1,9 +1,11 @@
 """Train a network of fixed-size cores on MNIST, and its accuracy in each mode.
 
-Usage: ``python benchmarks/eic_mnist.py [--epochs N] [--input grey|binary] [--checkpoint FILE] [--data FOLDER]``
+Usage: ``python benchmarks/eic_mnist.py [--epochs N] [--input grey|binary] [--start FILE] [--rate R]
+[--checkpoint FILE] [--data FOLDER]``
 
 1024-2048-256 on 49 logical cores: images padded to 32x32, binary activations everywhere on chip. An epoch per line;
-with a checkpoint, which is written after every epoch, a training that was cut goes on. The last 5,000 training images
+with a checkpoint, which is written after every epoch, a training that was cut goes on; ``--start`` takes the weights of
+another training's checkpoint. The last 5,000 training images
 are for choices only; test images are used once, at the end.
 """
 
@@ -34,6 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--input", choices=("grey", "binary"), default="grey")
+    parser.add_argument("--rate", type=float, default=Recipe.rate)
+    parser.add_argument("--start", type=Path)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "mnist")
     parser.add_argument("--seed", type=int, default=0)
@@ -42,10 +46,12 @@ def main() -> None:
     shape = NetworkShape(ChipSpec(input_bits=bits), input_bits=bits)
     images, labels = images_of(options.data, "train")
     net = EICNet(shape, rngs=nnx.Rngs(options.seed))
-    recipe = Recipe(epochs=options.epochs, seed=options.seed)
+    recipe = Recipe(epochs=options.epochs, rate=options.rate, seed=options.seed)
     trainer = Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], recipe)
     if options.checkpoint is not None and options.checkpoint.exists():
         trainer.load(options.checkpoint)
+    elif options.start is not None:
+        trainer.start_from(options.start)
     while trainer.epoch < recipe.epochs:
         start = time.perf_counter()
         loss = trainer.run_epoch()

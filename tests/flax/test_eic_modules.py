@@ -14,6 +14,7 @@ from crossohm.chip import ChipSpec, NetworkShape, SlotPattern, slot_pattern
 from crossohm.errors import MappingError, ParameterError, ShapeError, UnknownNameError
 from crossohm.flax import Accumulator, EICDense, EICNet, Execution, NoisyComparator, PermuteBlock
 from crossohm.flax.eic.comparator import compare
+from crossohm.flax.eic.execution import Mode
 
 CHIP = ChipSpec(core_in=16, core_out=16, slot=2)
 IDEAL = Execution()
@@ -103,6 +104,14 @@ def test_equality_gives_one_with_and_without_noise_of_zero() -> None:
     comparator = NoisyComparator((2,))
     for execution in (IDEAL, Execution("noisy", 0.0, jax.random.key(0))):
         np.testing.assert_array_equal(comparator(jnp.array([[0.0, -1e-6]]), execution), [[1, 0]])
+
+
+@pytest.mark.parametrize("mode", ["ideal", "noisy"])
+def test_the_expected_bit_has_no_derivative_without_noise(mode: Mode) -> None:
+    execution, z = Execution(mode, 0.0, jax.random.key(0)), jnp.zeros((1, 4))
+    with pytest.raises(ParameterError, match=r"execution\.sd.*> 0"):
+        NoisyComparator((4,), surrogate="expected")(z, execution)
+    assert NoisyComparator((4,), surrogate="clip")(z, execution).shape == z.shape
 
 
 @pytest.mark.parametrize("surrogate", ["clip", "gauss", "triangle", "expected"])

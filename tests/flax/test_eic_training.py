@@ -10,17 +10,17 @@ import pytest
 from flax import nnx
 
 from crossohm.chip import ChipSpec, NetworkShape
+from crossohm.chip.wiring import Pattern
 from crossohm.datasets import load_dataset
 from crossohm.errors import DataError
 from crossohm.flax import EICNet, Recipe, Trainer, evaluate
 
-CHIP = ChipSpec(core_in=16, core_out=16, slot=2, input_bits=4)
 
-
-def small_trainer() -> Trainer:
+def small_trainer(bits: int = 4, permute: Pattern = "cycle") -> Trainer:
+    chip = ChipSpec(core_in=16, core_out=16, slot=2, input_bits=bits)
     data = np.random.default_rng(0)
     images, labels = data.random((48, 8, 8), np.float32), data.integers(0, 4, 48).astype(np.int32)
-    net = EICNet(NetworkShape(CHIP, (64, 32, 16), classes=4, input_bits=4), rngs=nnx.Rngs(0))
+    net = EICNet(NetworkShape(chip, (64, 32, 16), classes=4, input_bits=bits, permute=permute), rngs=nnx.Rngs(0))
     return Trainer(net, images, labels, Recipe(epochs=4, batch=16))
 
 
@@ -50,6 +50,18 @@ def test_a_damaged_checkpoint_or_one_of_another_training_is_told(tmp_path: Path)
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):
         trainer.load(path)
+
+
+def test_a_training_starts_from_another_of_the_same_wiring_with_other_input_bits(tmp_path: Path) -> None:
+    first, second, other = small_trainer(), small_trainer(bits=1), small_trainer(permute="random")
+    first.run_epoch()
+    first.save(tmp_path / "first")
+    second.start_from(tmp_path / "first")
+    leaves = [jax.tree.leaves(nnx.state(trainer.net)) for trainer in (first, second)]
+    assert all((np.asarray(a) == np.asarray(b)).all() for a, b in zip(*leaves, strict=True))
+    assert second.epoch == 0
+    with pytest.raises(DataError, match="permute"):
+        other.start_from(tmp_path / "first")
 
 
 @pytest.mark.slow

@@ -99,7 +99,16 @@ class NoisyComparator(nnx.Module):
         return u if self.theta is None else u - self.theta[...]
 
     def __call__(self, z: jax.Array, execution: Execution) -> jax.Array:
-        """Bits of ``z (B, *shape)``, of the same shape."""
+        """Bits of ``z (B, *shape)``, of the same shape.
+
+        Raises:
+            ParameterError: surrogate ``"expected"`` without noise, an infinite derivative; a traced sd is not seen.
+        """
+        if self.surrogate == "expected" and not isinstance(execution.sd, jax.core.Tracer) and not execution.sd > 0:
+            raise ParameterError(
+                "execution.sd", execution.sd, "leaves surrogate 'expected' without a derivative", allowed="> 0",
+                remedy="Take another surrogate, or some noise",
+            )  # fmt: skip
         u = self.level(z)
         sd = jnp.asarray(execution.sd, u.dtype)
         noise = jnp.zeros((), u.dtype) if execution.mode == "ideal" else sd * execution.normal(self.number, u.shape)

@@ -150,6 +150,21 @@ class Trainer:
         nnx.update(self.net, variables)
         self.epoch = about["epoch"]
 
+    def start_from(self, path: Path) -> None:
+        """Start with the weights, thresholds and gains of another training's file; optimizer and rates are as new.
+
+        Recipe and input bits may differ.
+
+        Raises:
+            DataError: the file is damaged, or of a network that is wired in another way.
+        """
+        (_, variables), about = read_state(path, self._state())
+        here, there = (_without_bits(found.get("shape", {})) for found in (self._about, about))
+        for name, value in here.items():
+            if there.get(name) != value:
+                raise DataError(f"{path}: {name} is {there.get(name)}, here it is {value}. Start from the same wiring")
+        nnx.update(self.net, variables)
+
     @property
     def _about(self) -> dict[str, Any]:
         """What must be the same to go on; as JSON returns it."""
@@ -161,6 +176,12 @@ class Trainer:
     def _batches(self) -> Iterator[np.ndarray]:
         order = chip_rng(self.recipe.seed, "epoch", self.epoch).permutation(len(self.images))
         return (order[i * self.recipe.batch :][: self.recipe.batch] for i in range(self._steps))
+
+
+def _without_bits(shape: dict[str, Any]) -> dict[str, Any]:
+    """What `NetworkShape.as_dict` returned, less the bits of the inputs."""
+    chip = {name: value for name, value in shape.get("chip", {}).items() if name != "input_bits"}
+    return {**{name: value for name, value in shape.items() if name != "input_bits"}, "chip": chip}
 
 
 def _widest(net: EICNet) -> int:
