@@ -48,3 +48,14 @@ def test_wires_and_ways_to_compute_the_product_are_refused_at_once() -> None:
         AnalogLinear.from_flax(nnx.Linear(3, 2, precision="high", rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
     with pytest.raises(ParameterError, match="Linear"):
         AnalogLinear.from_flax(nnx.Conv(3, 2, 1, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+
+
+def test_a_state_with_other_bias_rows_is_used_by_the_first_call() -> None:
+    analog, twin = (
+        AnalogLinear(5, 3, bias_rows=rows, seed=1, core_name=f"rows-{rows}", rngs=nnx.Rngs(0)) for rows in (2, 0)
+    )
+    analog.bias.set_value(jnp.ones(3, analog.bias.get_value().dtype))
+    x = np.ones((2, 5), "float32")
+    answers = analog(x)
+    nnx.update(twin, nnx.state(analog, nnx.Not(nnx.RngState)))
+    np.testing.assert_array_equal(twin(x), answers)

@@ -241,9 +241,15 @@ class AnalogLayer(ArrayLayer):
 
     # --- the product --------------------------------------------------------------------------------------------------
 
+    def _present(self) -> HeldArrays:
+        """The matrix of the state; while a function is traced, the one that was last on the host."""
+        serial = self.arrays.get_value()["serial"]
+        (matrix,) = self._description.matrices if backend_of(serial).is_traced(serial) else self._matrices
+        return matrix
+
     def _through_arrays(self, x: Array) -> Array:
         """What the matrix returns for ``(batch, features, *positions)``."""
-        (matrix,) = self._description.matrices
+        matrix = self._present()
         contraction = self.contraction(matrix.layout)
         values = self.parameter_values(matrix.layout.parameters)
         state = self.arrays.get_value()
