@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,10 @@ class Description:
         self.params, self.given, self.rows, self.core_name = params, given, rows, core_name
         self.matrices: tuple[HeldArrays, ...] = ()
         self.serial: bytes = b""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Itself: what is on the host is a cache that copies share, until the state of one of them changes."""
+        return self
 
 
 def packed(chip: SavedChip, size: int = 0) -> tuple[np.ndarray, np.ndarray]:

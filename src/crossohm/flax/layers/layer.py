@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, TypeVar, final, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,9 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain import AnalogCore, Dense, join, split
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.intake import chip_seed
-from crossohm.errors import UnsupportedError
+from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.flax.chip import Description, Programmed, on_device, packed, renewed, stamp_of, unpacked
-from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice
 from crossohm.layers.given import Given
 from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
 from crossohm.layers.held_matrix import HeldArrays, next_chip
@@ -25,8 +26,12 @@ from crossohm.layers.layout import Layout
 from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product
 from crossohm.layers.saved_chip import SavedChip
 
+Layer = TypeVar("Layer")
+
 #: What says how the Flax layer would compute its product, which arrays do not.
 _DIGITAL = ("dot_general", "precision", "preferred_element_type", "promote_dtype")
+#: Attributes an analog layer has beyond those of the Flax layer.
+_ANALOG = ("arrays", "noise", "_description", "_sync", "_gradient")
 
 
 class AnalogLayer(ArrayLayer):
@@ -49,7 +54,7 @@ class AnalogLayer(ArrayLayer):
 
     Raises:
         ParameterError: the hardware is impossible, or a choice is none.
-        UnsupportedError: ``layer`` says how the product is to be computed.
+        UnsupportedError: ``layer`` says how the product is to be computed, or ``gradient`` is ``"wires"``.
     """
 
     #: The Flax layer this kind stands for.
@@ -77,13 +82,56 @@ class AnalogLayer(ArrayLayer):
         **layer: Any,
     ) -> None:
         for name in sorted(set(layer).intersection(_DIGITAL)):
-            raise UnsupportedError(
-                f"{name} = {layer[name]!r}: {type(self).__name__} multiplies on arrays, in the dtype of its "
-                f"parameters; leave {name} out"
-            )
+            raise _refusal(type(self), name, layer[name])
         super().__init__(*arguments, rngs=rngs, **layer)  # type: ignore[call-arg]
         self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()
         self.install(params, bias_rows, seed, core_name)
+
+    @classmethod
+    def from_flax(
+        cls,
+        layer: Any,
+        params: Hardware = None,
+        bias_rows: int = 0,
+        *,
+        seed: int | None = None,
+        core_name: str = "core",
+        sync: Sync = "auto",
+        gradient: Gradient = "programmed",
+        rngs: nnx.Rngs,
+    ) -> Self:
+        """A copy of ``layer`` on arrays; arguments as of the class.
+
+        Raises:
+            ParameterError: ``layer`` is no `digital_type`, the hardware is impossible, or a choice is none.
+            UnsupportedError: ``layer`` says how the product is to be computed, or ``gradient`` is ``"wires"``.
+        """
+        if type(layer) is not cls.digital_type:
+            allowed = cls.digital_type.__name__
+            raise ParameterError("layer", type(layer).__name__, f"is no layer for {cls.__name__}", allowed=allowed)
+        usual = inspect.signature(cls.digital_type.__init__).parameters
+        for name in _DIGITAL:
+            if name in usual and getattr(layer, name) is not usual[name].default:
+                raise _refusal(cls, name, getattr(layer, name))
+        made = _as_kind(layer, cls)
+        made.sync, made.gradient, made.noise = sync, gradient, rngs["noise"].fork()
+        made.install(params, bias_rows, seed, core_name)
+        return made
+
+    def to_flax(self, physical_weights: bool = False) -> Any:
+        """The plain Flax layer again, with parameters of its own.
+
+        Args:
+            physical_weights: Take the weights the arrays hold, errors included, instead of the ideal ones.
+        """
+        held = self._held_values() if physical_weights else {}
+        plain = _as_kind(self, self.digital_type)
+        for name in _ANALOG:
+            delattr(plain, name)
+        for name, value in held.items():
+            variable = attrgetter(name)(plain)
+            variable.set_value(jnp.asarray(value, variable.get_value().dtype))
+        return plain
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
@@ -102,6 +150,21 @@ class AnalogLayer(ArrayLayer):
     def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
         """Parameters by name."""
         return {name: attrgetter(name)(self).get_value() for name in names}
+
+    @property
+    def gradient(self) -> Gradient:
+        """As `ArrayLayer.gradient`, without ``"wires"``."""
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, value: Gradient) -> None:
+        chosen = checked_choice("gradient", value, get_args(Gradient))
+        if chosen == "wires":
+            raise UnsupportedError("gradient = 'wires' is not there for layers of Flax; use 'programmed' or 'chain'")
+        self._gradient = chosen
+        if "arrays" in vars(self):
+            _ = self._matrices  # those of the state, which may have come from elsewhere
+            self.keep()
 
     # --- the arrays ---------------------------------------------------------------------------------------------------
 
@@ -178,9 +241,15 @@ class AnalogLayer(ArrayLayer):
 
     # --- the product --------------------------------------------------------------------------------------------------
 
+    def _present(self) -> HeldArrays:
+        """The matrix of the state; while a function is traced, the one that was last on the host."""
+        serial = self.arrays.get_value()["serial"]
+        (matrix,) = self._description.matrices if backend_of(serial).is_traced(serial) else self._matrices
+        return matrix
+
     def _through_arrays(self, x: Array) -> Array:
         """What the matrix returns for ``(batch, features, *positions)``."""
-        (matrix,) = self._description.matrices
+        matrix = self._present()
         contraction = self.contraction(matrix.layout)
         values = self.parameter_values(matrix.layout.parameters)
         state = self.arrays.get_value()
@@ -262,12 +331,23 @@ class _Owner:
         return {name: self.values[name] for name in names}
 
 
+def _as_kind(layer: nnx.Module, kind: type[Layer]) -> Layer:
+    """A copy of ``layer`` in another class: nnx refuses to have the class of a module changed."""
+    made = kind.__new__(kind)
+    vars(made).update(vars(nnx.clone(layer)))
+    return made
+
+
+def _refusal(kind: type[AnalogLayer], name: str, value: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name} = {value!r}: {kind.__name__} multiplies on arrays, in the dtype of its parameters; leave {name} out"
+    )
+
+
 def _lower(core: AnalogCore, contraction: Any, gradient: str, dtype: str) -> Any:
     """The plan, the matrix that gradients of inputs use, and how plans follow weights: structure and leaves."""
     like = np.zeros(1, dtype)
     plan = core.plan(like, contraction=contraction)
-    if gradient == "wires":
-        raise UnsupportedError("gradient = 'wires' is not there for layers of Flax; use 'programmed' or 'chain'")
     if gradient == "chain":
         return split((plan, np.zeros(0, dtype), followings(core, plan)))
     return split((plan, np.asarray(core.get_matrix(), dtype), ()))

@@ -30,7 +30,7 @@ class AnalogLinear(BiasRows, AnalogLayer, nnx.Linear):
     def __call__(self, inputs: Any) -> Any:
         """Multiply all vectors along the last axis."""
         x = jnp.reshape(jnp.asarray(inputs, self.dtype), (-1, self.in_features))
-        columns = self._description.matrices[0].layout.bias_columns
+        columns = self._present().layout.bias_columns
         if columns:
             x = jnp.concatenate([x, jnp.ones((x.shape[0], columns), x.dtype)], axis=1)
         y = jnp.reshape(self._through_arrays(x), (*jnp.shape(inputs)[:-1], self.out_features))

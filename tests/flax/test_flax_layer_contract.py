@@ -1,0 +1,61 @@
+"""The layer contract for the analog layers of Flax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.flax import AnalogLinear
+from crossohm.flax.harness import FlaxHarness
+from crossohm.testing.layer import LayerContract
+
+
+@pytest.fixture(autouse=True)
+def _double_precision() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+class TestAnalogLinear(LayerContract):
+    harness = FlaxHarness(AnalogLinear)
+    shapes = ((2, 4, 5),)
+    gradients = ("programmed", "chain")
+
+    @pytest.fixture(autouse=True)
+    def _cores_of_its_own(self, request: pytest.FixtureRequest) -> None:
+        """Functions that other tests compiled keep their arrays alive, under the same name."""
+        self.choices = {"core_name": request.node.name}
+
+    def digital(self, dtype: str) -> Any:
+        layer, rng = nnx.Linear(5, 3, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)), np.random.default_rng(3)
+        for variable in (layer.kernel, layer.bias):
+            variable.set_value(jnp.asarray(rng.uniform(-1, 1, variable.get_value().shape), dtype))
+        return layer
+
+
+def test_wires_and_ways_to_compute_the_product_are_refused_at_once() -> None:
+    plain = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    with pytest.raises(UnsupportedError, match="gradient = 'wires'"):
+        AnalogLinear.from_flax(plain, gradient="wires", rngs=nnx.Rngs(0))
+    with pytest.raises(UnsupportedError, match="leave precision out"):
+        AnalogLinear.from_flax(nnx.Linear(3, 2, precision="high", rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+    with pytest.raises(ParameterError, match="Linear"):
+        AnalogLinear.from_flax(nnx.Conv(3, 2, 1, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+
+
+def test_a_state_with_other_bias_rows_is_used_by_the_first_call() -> None:
+    analog, twin = (
+        AnalogLinear(5, 3, bias_rows=rows, seed=1, core_name=f"rows-{rows}", rngs=nnx.Rngs(0)) for rows in (2, 0)
+    )
+    analog.bias.set_value(jnp.ones(3, analog.bias.get_value().dtype))
+    x = np.ones((2, 5), "float32")
+    answers = analog(x)
+    nnx.update(twin, nnx.state(analog, nnx.Not(nnx.RngState)))
+    np.testing.assert_array_equal(twin(x), answers)
