@@ -41,7 +41,7 @@ class TestAnalogConv(LayerContract):
     """Groups with arrays of their own; tests/flax/test_flax_conv.py has the other geometries."""
 
     harness = FlaxHarness(AnalogConv)
-    shapes = ((2, 5, 4, 4),)
+    shapes = ((2, 7, 4),)
     gradients = ("programmed", "chain")
 
     @pytest.fixture(autouse=True)
@@ -49,8 +49,8 @@ class TestAnalogConv(LayerContract):
         self.choices = {"core_name": request.node.name, "grouping": "per_group"}
 
     def digital(self, dtype: str) -> Any:
-        steps = {"strides": (2, 1), "kernel_dilation": (1, 2), "feature_group_count": 2}
-        return _with_numbers(nnx.Conv(4, 4, (3, 2), **steps, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
+        steps = {"strides": 2, "kernel_dilation": 2, "feature_group_count": 2}
+        return _with_numbers(nnx.Conv(4, 4, 3, **steps, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
 
     @pytest.mark.parametrize("dtype", ["bfloat16"])
     def test_every_dtype_is_kept_and_as_exact_as_it_can_be(self, dtype: str) -> None:

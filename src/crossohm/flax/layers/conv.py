@@ -7,6 +7,7 @@ from typing import Any, final
 
 import jax.numpy as jnp
 from flax import nnx
+from flax.nnx.nn.linear import canonicalize_padding
 from jax import lax
 
 from crossohm.backends import Array
@@ -102,17 +103,18 @@ class AnalogConv(BiasRows, AnalogLayer, nnx.Conv):
 
     def _margins(self, size: tuple[int, ...], apart: tuple[int, ...]) -> Margins:
         """Zeros before and after, along each axis, for inputs of ``size`` that lie ``apart``."""
-        if not isinstance(self.padding, str):
-            return [(n, n) if isinstance(n, int) else n for n in self._each(self.padding)]
+        padding = canonicalize_padding(self.padding, len(size))
+        if not isinstance(padding, str):
+            return list(padding)
         if max(apart) > 1:
             raise ParameterError(
-                "padding", self.padding, "does not go with input_dilation", allowed="numbers, as in flax.nnx.Conv"
+                "padding", padding, "does not go with input_dilation", allowed="numbers, as in flax.nnx.Conv"
             )
-        if self.padding == "CAUSAL":
+        if padding == "CAUSAL":
             if len(size) > 1:
                 raise ParameterError("padding", "CAUSAL", "is for one axis of positions", allowed="SAME, VALID, ...")
             return [(self._reach[0] - 1, 0)]
-        return lax.padtype_to_pads(size, self._reach, self._each(self.strides), self.padding)
+        return lax.padtype_to_pads(size, self._reach, self._each(self.strides), padding)
 
     @property
     def _reach(self) -> tuple[int, ...]:
