@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,30 +23,31 @@ def _double_precision() -> Iterator[None]:
         yield
 
 
-class TestAnalogLinear(LayerContract):
-    harness = FlaxHarness(AnalogLinear)
-    shapes = ((2, 4, 5),)
+class FlaxContract(LayerContract):
+    """The contract without resistance-aware training, which Flax' layers do not have."""
+
     gradients = ("programmed", "chain")
 
     @pytest.fixture(autouse=True)
     def _cores_of_its_own(self, request: pytest.FixtureRequest) -> None:
         """Functions that other tests compiled keep their arrays alive, under the same name."""
-        self.choices = {"core_name": request.node.name}
+        self.choices = {**type(self).choices, "core_name": f"{type(self).__name__}.{request.node.name}"}
+
+
+class TestAnalogLinear(FlaxContract):
+    harness = FlaxHarness(AnalogLinear)
+    shapes = ((2, 4, 5),)
 
     def digital(self, dtype: str) -> Any:
         return _with_numbers(nnx.Linear(5, 3, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
 
 
-class TestAnalogConv(LayerContract):
+class TestAnalogConv(FlaxContract):
     """Groups with arrays of their own; tests/flax/test_flax_conv.py has the other geometries."""
 
     harness = FlaxHarness(AnalogConv)
     shapes = ((2, 7, 4),)
-    gradients = ("programmed", "chain")
-
-    @pytest.fixture(autouse=True)
-    def _cores_of_its_own(self, request: pytest.FixtureRequest) -> None:
-        self.choices = {"core_name": request.node.name, "grouping": "per_group"}
+    choices: ClassVar[Mapping[str, Any]] = {"grouping": "per_group"}
 
     def digital(self, dtype: str) -> Any:
         steps = {"strides": 2, "kernel_dilation": 2, "feature_group_count": 2}
