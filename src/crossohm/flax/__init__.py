@@ -13,6 +13,7 @@ from crossohm.flax.eic.comparator import NoisyComparator
 from crossohm.flax.eic.cores import Accumulator, EICDense
 from crossohm.flax.eic.evaluation import Accuracy, evaluate
 from crossohm.flax.eic.execution import Execution
+from crossohm.flax.eic.files import load_network, save_network, shipped_network
 from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
@@ -37,4 +38,7 @@ __all__ = [
     "Recipe",
     "Trainer",
     "evaluate",
+    "load_network",
+    "save_network",
+    "shipped_network",
 ]
