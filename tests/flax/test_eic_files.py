@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from crossohm.chip import ChipSpec, NetworkShape, SlotPattern
+from crossohm.chip import TRAINED, ChipSpec, NetworkShape, SlotPattern
 from crossohm.datasets import load_dataset
 from crossohm.errors import DataError, UnknownNameError
 from crossohm.flax import EICNet, Execution, evaluate, load_network, save_network, shipped_network
-from crossohm.flax.eic.files import SHIPPED
 
 CHIP = ChipSpec(core_in=16, core_out=16, slot=2, input_bits=3)
 PATTERN = SlotPattern(tuple(range(8)), (1, 2, 3, 4, 5, 6, 7, 0), 2)
@@ -59,7 +58,7 @@ def test_files_that_are_no_networks_are_told(tmp_path: Path) -> None:
         shipped_network("eic_minst")
 
 
-@pytest.mark.parametrize(("name", "lowest"), [*zip(SHIPPED, (0.98, 0.975), strict=True)])
+@pytest.mark.parametrize(("name", "lowest"), [*zip(TRAINED, (0.98, 0.975), strict=True)])
 def test_shipped_networks_read_digits(shared: Path, name: str, lowest: float) -> None:
     """A thousand test images; 98 and 97.5 % are three deviations of so many below what ten thousand show."""
     data = load_dataset("mnist", data_dir=shared / "data" / "mnist", split="test")

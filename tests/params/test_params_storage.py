@@ -150,7 +150,7 @@ def test_ignored_switches_are_reported_once(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_presets() -> None:
-    assert set(preset_names()) == {"default", "ISAAC", "ISAAC-SarADC", "PRIME", "SONOS-TCAS", "rram-8bit"}
+    assert set(preset_names()) == {"default", "ISAAC", "ISAAC-SarADC", "PRIME", "SONOS-TCAS", "rram-8bit", "rram-cores"}
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -8,10 +8,12 @@ from crossohm.chip.mapping import check
 from crossohm.chip.network import NetworkShape, Stage
 from crossohm.chip.report import PlacedCore, ResourceReport, StageReport
 from crossohm.chip.spec import ChipSpec, Energies, Timings
+from crossohm.chip.trained import TRAINED, trained_weights
 from crossohm.chip.wiring import SlotPattern, slot_pattern
 from crossohm.errors import MappingError
 
 __all__ = [
+    "TRAINED",
     "ChipSpec",
     "Energies",
     "MappingError",
@@ -27,5 +29,6 @@ __all__ = [
     "check",
     "program",
     "slot_pattern",
+    "trained_weights",
     "uniform_levels",
 ]

@@ -48,12 +48,25 @@ def run(
     Without options: a small CNN on real handwritten digits, on resistive memory with 8-bit weights, over five simulated
     chips. Mean and standard deviation over the chips are shown, and everything is saved in a folder.
 
+    With --model eic_mnist or eic_mnist_1bit and --dataset mnist, a network of fixed-size cores: without noise,
+    with it, and on simulated chips (--draws); --output names a JSON file.
+
     With a study file, the study it describes, without its sweep. In a folder with results (--output) either goes on
     where it stopped.
     """
     if study is not None:
         refuse_options(context, {"study", "overrides", "output", "threads", "quiet", "as_json"})
         _run_study(study, overrides, output, threads, quiet, as_json)
+        return
+    if _is_of_cores(model):
+        from crossohm.cli.run_cores import OPTIONS, run_cores
+
+        refuse_options(context, OPTIONS, f"does not apply to {model}", "Leave it out")
+        run_cores(
+            model=str(model), dataset=dataset, data_dir=data_dir, hardware=None if _is_default(context, "hardware")
+            else hardware, overrides=overrides or (), draws=draws, images=images, seed=seed, output=output,
+            quiet=quiet, as_json=as_json,
+        )  # fmt: skip
         return
     loaded = study_of(
         dataset=dataset,
@@ -82,6 +95,18 @@ def run(
         lambda results: _show(results, hardware, quiet, as_json),
         "the same command" if output else f"the same command with --output {folder}",
     )
+
+
+def _is_of_cores(model: str | None) -> bool:
+    """True for a trained network of fixed-size cores, which is judged in its own modes."""
+    from crossohm.chip import TRAINED
+
+    return model in TRAINED
+
+
+def _is_default(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is None or source.name != "COMMANDLINE"
 
 
 def _run_study(

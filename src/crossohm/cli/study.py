@@ -89,15 +89,18 @@ def folder_for(study: LoadedStudy, output: Path | None, suffix: str = "") -> Pat
     return output or RESULTS / f"{study.name}{suffix}"
 
 
-def refuse_options(context: typer.Context, allowed: set[str]) -> None:
-    """Raise `ParameterError` if an option was given that a study file decides about."""
+def refuse_options(
+    context: typer.Context, allowed: set[str], problem: str = "belongs into the study file",
+    remedy: str = "Use --set PATH=VALUE",
+) -> None:  # fmt: skip
+    """Raise `ParameterError` if an option was given that something else decides about, by default a study file."""
     from crossohm.errors import ParameterError
 
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
             option = f"--{name.replace('_', '-')}"
-            raise ParameterError(option, value, "belongs into the study file", remedy="Use --set PATH=VALUE")
+            raise ParameterError(option, value, problem, remedy=remedy)
 
 
 @contextmanager

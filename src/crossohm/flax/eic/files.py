@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from crossohm._names import unknown
-from crossohm.chip import NetworkShape
+from crossohm.chip import TRAINED, NetworkShape, trained_weights
 from crossohm.errors import CrossOhmError, DataError
 from crossohm.flax.eic.comparator import Gain
 from crossohm.flax.eic.net import EICNet
 from crossohm.flax.eic.state import read_about, read_state, write_state
 
-#: Networks that come with the package: 1024-2048-256 for MNIST padded to 32x32, grey inputs and inputs of one bit.
-SHIPPED = ("eic_mnist", "eic_mnist_1bit")
 #: Steps of a stored weight from 0 to the largest.
 STEPS = 127
 
@@ -60,15 +56,13 @@ def load_network(path: Path) -> EICNet:
     return net
 
 
-def shipped_network(name: str = SHIPPED[0]) -> EICNet:
-    """A trained network that comes with the package, by its name in `SHIPPED`.
+def shipped_network(name: str = TRAINED[0]) -> EICNet:
+    """A trained network that comes with the package, by its name in `crossohm.chip.TRAINED`.
 
     Raises:
         UnknownNameError: no such network.
     """
-    if name not in SHIPPED:
-        raise unknown("model", name, SHIPPED, "network of cores")
-    return load_network(Path(str(files("crossohm.models") / "weights" / f"{name}.safetensors")))
+    return load_network(trained_weights(name))
 
 
 def _trained(net: EICNet) -> Any:
