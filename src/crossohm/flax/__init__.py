@@ -13,15 +13,18 @@ from crossohm.flax.eic.comparator import NoisyComparator
 from crossohm.flax.eic.cores import Accumulator, EICDense
 from crossohm.flax.eic.evaluation import Accuracy, evaluate
 from crossohm.flax.eic.execution import Execution
+from crossohm.flax.eic.files import load_network, save_network, shipped_network
 from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
+from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 
 __all__ = [
     "Accumulator",
     "Accuracy",
+    "AnalogConv",
     "AnalogLayer",
     "AnalogLinear",
     "Augmentation",
@@ -35,4 +38,7 @@ __all__ = [
     "Recipe",
     "Trainer",
     "evaluate",
+    "load_network",
+    "save_network",
+    "shipped_network",
 ]

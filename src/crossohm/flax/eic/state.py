@@ -31,12 +31,7 @@ def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     Raises:
         DataError: the file is missing or damaged, or its arrays are others.
     """
-    try:
-        with safe_open(path, "np") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as safetensors ({error})") from error
+    found, about = _read(path)
     leaves = _named(like)
     for name, leaf in leaves:
         if name not in found or found[name].shape != leaf.shape:
@@ -46,6 +41,24 @@ def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
             )
     treedef = jax.tree.structure(like)
     return jax.tree.unflatten(treedef, [jax.numpy.asarray(found[name]) for name, _ in leaves]), about
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What the file says about its arrays.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error})") from error
 
 
 def _named(state: Any) -> list[tuple[str, Any]]:
