@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.training.arrays.cells import Cells
 from crossohm.training.described import description_of, device_presets, update_model_of
 from crossohm.training.tables import PulseTable, read_table
 from crossohm.training.updates.analytic import AnalyticUpdate
-from crossohm.training.updates.converting import piecewise_of, table_of
+from crossohm.training.updates.converting import piecewise_of, soft_bounds_of, table_of
 from crossohm.training.updates.fitting import KINDS, fit_table
 from crossohm.training.updates.ideal import IdealUpdate
 from crossohm.training.updates.lookup import LookupUpdate
@@ -93,6 +94,26 @@ def test_measured_devices_are_fitted_better_or_worse(shared: Path) -> None:
     best = {name: max(fit_table(table, kind).r_squared for kind in KINDS) for name, table in tables.items()}
     assert best["ENODe"] > 0.8
     assert all(-1 < fit_table(tables["TaOx_1"], kind).r_squared <= 1 for kind in KINDS)
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(-1.0, 1.0), (-0.4, 0.9), (-0.9, 0.3)])
+def test_soft_bounds_follow_the_pulse_trains_they_were_read_off(lowest: float, highest: float) -> None:
+    """From one end to the other in as many pulses, up and down, along the curves."""
+    pulses, rate = 200, 0.01
+    cells = Cells(soft_bounds_of(lowest, highest, pulses=pulses, rate=rate), (1, 1), [0], "train", dtype=np.float64)
+    p, reach = np.arange(1, pulses + 1), (highest - lowest) / (1 - np.exp(-rate * pulses))
+    for start, sign in ((lowest, 1), (highest, -1)):
+        cells.set(np.full((1, 1, 1), start))
+        found = []
+        for _ in p:
+            cells.write(np.full((1, 1, 1), sign * cells.model.pulse))
+            found.append(cells.state.item())
+        np.testing.assert_allclose(found, start + sign * reach * (1 - np.exp(-rate * p)), atol=1e-6)
+    assert found[-1] == pytest.approx(lowest, abs=1e-6)
+    with pytest.raises(ParameterError, match="highest"):
+        soft_bounds_of(highest, lowest, pulses=pulses, rate=rate)
+    with pytest.raises(ParameterError, match="enclose 0"):
+        soft_bounds_of(lowest + 5, highest + 5, pulses=pulses, rate=rate)
 
 
 def test_a_description_gives_the_model_back() -> None:

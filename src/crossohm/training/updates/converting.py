@@ -1,15 +1,17 @@
-"""One device as another: any model as a table of pulses, and a table as steps given at equally spaced states."""
+"""One device as another: a model as a table of pulses, a table as steps at equally spaced states, trains as bounds."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from scipy.special import ndtri
 
-from crossohm.errors import UnsupportedError
-from crossohm.training.checks import require_count
+from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.training.checks import require_count, require_number
 from crossohm.training.tables.table import PulseTable
 from crossohm.training.updates.model import UpdateModel
-from crossohm.training.updates.pulsed import PiecewiseStep
+from crossohm.training.updates.pulsed import PiecewiseStep, SoftBounds
 
 #: Tables hold finite quantiles: those of the outermost probabilities stand at half a step from the ends.
 _INSIDE = 0.5
@@ -92,6 +94,43 @@ def piecewise_of(table: PulseTable, *, nodes: int = 21) -> PiecewiseStep:
         high=1.0,
         nodes_up=tuple(map(float, curves["up"])),
         nodes_down=tuple(map(float, curves["down"])),
+    )
+
+
+def soft_bounds_of(lowest: float, highest: float, *, pulses: float, rate: float) -> SoftBounds:
+    r"""Soft bounds as they are read off pulse trains, all devices alike and every pulse the mean one.
+
+    ``pulses`` pulses lead from the lowest state to the highest along ``lowest + B (1 - exp(-rate p))``, with
+    ``B = (highest - lowest) / (1 - exp(-rate pulses))``, and as many back along the mirrored curve. Trains do not reach
+    the bounds, which are ``B`` away from where they begin.
+
+    Args:
+        lowest: State at which trains up begin.
+        highest: State at which trains down begin.
+        pulses: Pulses from one to the other (``p_max``).
+        rate: Share of the way to the bound that one pulse goes, if it is small (``alpha``).
+
+    Raises:
+        ParameterError: a parameter is out of its range, or zero is not between the bounds.
+    """
+    require_number("highest", highest, above=lowest)
+    require_number("pulses", pulses, above=0)
+    require_number("rate", rate, above=0)
+    reach = (highest - lowest) / -math.expm1(-rate * pulses)
+    low, high = highest - reach, lowest + reach
+    if not low < 0 < high:
+        problem, remedy = f"bounds of {low:.4g} and {high:.4g} do not enclose 0", "Shift both states: they are signed"
+        raise ParameterError("highest", highest, problem, remedy=remedy)
+    up, down = (-math.expm1(-rate) * size for size in (high, -low))
+    return SoftBounds(
+        step_size=max(up, down),
+        step_spread=0.0,
+        asymmetry=1 - down / up if up > down else up / down - 1,
+        asymmetry_spread=0.0,
+        cycle_noise=0.0,
+        low=low,
+        high=high,
+        bound_spread=0.0,
     )
 
 
