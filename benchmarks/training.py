@@ -1,7 +1,8 @@
 """Training on devices: time per addressed device and per sample, over plain PyTorch, and what networks reach.
 
 Usage: ``OMP_NUM_THREADS=1 python benchmarks/training.py --lut FOLDER [--only cells|epochs|accuracy] [--mnist FOLDER]``
-       ``... --only rates --mnist FOLDER``, ``... --only mnist --mnist FOLDER --results FOLDER [--row TEXT]``
+       ``... --only rates --mnist FOLDER [--row TEXT] [--rates RATE ...]``
+       ``... --only mnist --mnist FOLDER --results FOLDER [--row TEXT]``
 
 FOLDER holds measured devices (``ENODe``, ``TaOx_1``). Times are processor seconds of one thread, the shortest of the
 rounds. Accuracies are means over three seeds, with their standard deviation, on scikit-learn's 8 x 8 digits (1,201 for
@@ -50,9 +51,9 @@ BUFFERED: dict[str, Any] = {
     "AGAD (period 10)": {"model": "agad", "period": 10},
 }
 PLAIN: dict[str, Any] = {"parallel": "parallel", "carry (2 cores, base 5)": {"model": "carry", "cores": 2, "base": 5.0}}
-RATES = (0.0025, 0.01, 0.04, 0.16)
+RATES = [0.0025, 0.01, 0.04, 0.16]
 #: What ``--only rates`` found best, by device and rule; ``--only mnist`` has no row of rules it was not found for.
-MNIST_RATES: dict[tuple[str, str], float] = {("ENODe", "mixed precision"): 0.01}
+MNIST_RATES: dict[tuple[str, str], float] = {("ENODe", "mixed precision"): 0.01, ("TaOx", "mixed precision"): 0.01}
 
 
 def shortest(run: Callable[[], object], rounds: int) -> float:
@@ -136,18 +137,20 @@ def _measured(lut: Path) -> dict[str, dict[str, str]]:
     return {name: {"model": "lookup", "path": str((lut / folder).resolve())} for name, folder in named.items()}
 
 
-def rates(lut: Path, mnist: Path) -> None:
+def rates(lut: Path, mnist: Path, only: str, tried: list[float]) -> None:
     """Accuracy on held-back training images after one pass of the comparison on MNIST, one seed, at several rates."""
     chosen = recipe("mnist")
     data = load_dataset("mnist", split="train", data_dir=mnist)
     images = data.images.reshape(len(data), -1).astype(np.float32)
     x, held = chosen.scaled(images[:MNIST_IMAGES], images[-HELD_BACK:])
-    print(f"| device | rule | {' | '.join(map(str, RATES))} |\n|---|---|{'---|' * len(RATES)}")
+    print(f"| device | rule | {' | '.join(map(str, tried))} |\n|---|---|{'---|' * len(tried)}")
     for device, described in _measured(lut).items():
         settings = ArraySettings(model=update_model_of(described))
         for name, rule in BUFFERED.items():
+            if only not in f"{device}, {name}":
+                continue
             print(f"| {device} | {name} |", end="", flush=True)
-            for rate in RATES:
+            for rate in tried:
                 network = Perceptron(chosen.sizes, chosen.limits, settings, rule_of(rule), [0])
                 network.train(x, data.labels[:MNIST_IMAGES], rate, semantics="per_sample", batch=1)
                 found = network.accuracy(held, data.labels[-HELD_BACK:])
@@ -236,7 +239,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--samples", type=int, default=None, help="training samples; by default all")
     parser.add_argument("--results", type=Path, default=None, help="where rows of --only mnist are kept")
-    parser.add_argument("--row", default="", help="text in the names of the rows of --only mnist to train")
+    parser.add_argument("--row", default="", help="text in the names of the rows of --only mnist, rates")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="what --only rates compares")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # of resampled tables
     if options.only in (None, "cells"):
@@ -248,7 +252,7 @@ def main() -> None:
     if options.only in ("rates", "mnist") and options.mnist is None:
         parser.error("--only rates and --only mnist need --mnist FOLDER")
     if options.only == "rates":
-        rates(options.lut, options.mnist)
+        rates(options.lut, options.mnist, options.row, options.rates)
     if options.only == "mnist":
         if options.results is None:
             parser.error("--only mnist needs --results FOLDER")

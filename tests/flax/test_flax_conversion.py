@@ -168,6 +168,20 @@ def test_what_cannot_be_converted_is_named_with_the_reason():
     assert "layers.0" in caught.value.__notes__[0]
 
 
+def test_convolutions_come_along_with_the_grouping_chosen_for_them():
+    model = nnx.Sequential(
+        nnx.Conv(2, 4, (3,), feature_group_count=2, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(1))
+    )
+    x = X.reshape(2, 6, 2)
+    analog = converted(model, grouping={"layers.0": "per_group"})
+    assert [type(layer) for layer in analog.layers] == [cx.AnalogConv, cx.AnalogLinear]
+    assert analog.layers[0].row_groups == 2
+    np.testing.assert_allclose(analog(x), model(x), atol=1e-5)
+    back = cx.to_flax(analog)
+    assert nnx.graphdef(back) == nnx.graphdef(model)
+    np.testing.assert_array_equal(back(x), model(x))
+
+
 def test_users_register_kinds():
     with pytest.raises(CrossOhmError, match="cannot be registered"):
         cx.register(Own)

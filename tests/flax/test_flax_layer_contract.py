@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.flax import AnalogLinear
+from crossohm.flax import AnalogConv, AnalogLinear
 from crossohm.flax.harness import FlaxHarness
 from crossohm.testing.layer import LayerContract
 
@@ -23,21 +23,48 @@ def _double_precision() -> Iterator[None]:
         yield
 
 
-class TestAnalogLinear(LayerContract):
-    harness = FlaxHarness(AnalogLinear)
-    shapes = ((2, 4, 5),)
+class FlaxContract(LayerContract):
+    """The contract without resistance-aware training, which Flax' layers do not have."""
+
     gradients = ("programmed", "chain")
 
     @pytest.fixture(autouse=True)
     def _cores_of_its_own(self, request: pytest.FixtureRequest) -> None:
         """Functions that other tests compiled keep their arrays alive, under the same name."""
-        self.choices = {"core_name": request.node.name}
+        self.choices = {**type(self).choices, "core_name": f"{type(self).__name__}.{request.node.name}"}
+
+
+class TestAnalogLinear(FlaxContract):
+    harness = FlaxHarness(AnalogLinear)
+    shapes = ((2, 4, 5),)
 
     def digital(self, dtype: str) -> Any:
-        layer, rng = nnx.Linear(5, 3, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)), np.random.default_rng(3)
-        for variable in (layer.kernel, layer.bias):
-            variable.set_value(jnp.asarray(rng.uniform(-1, 1, variable.get_value().shape), dtype))
-        return layer
+        return _with_numbers(nnx.Linear(5, 3, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
+
+
+class TestAnalogConv(FlaxContract):
+    """Groups with arrays of their own; tests/flax/test_flax_conv.py has the other geometries."""
+
+    harness = FlaxHarness(AnalogConv)
+    shapes = ((2, 7, 4),)
+    choices: ClassVar[Mapping[str, Any]] = {"grouping": "per_group"}
+
+    def digital(self, dtype: str) -> Any:
+        steps = {"strides": 2, "kernel_dilation": 2, "feature_group_count": 2}
+        return _with_numbers(nnx.Conv(4, 4, 3, **steps, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
+
+    @pytest.mark.parametrize("dtype", ["bfloat16"])
+    def test_every_dtype_is_kept_and_as_exact_as_it_can_be(self, dtype: str) -> None:
+        """The others are those of `TestAnalogLinear`."""
+        super().test_every_dtype_is_kept_and_as_exact_as_it_can_be(dtype)
+
+
+def _with_numbers(layer: Any) -> Any:
+    rng = np.random.default_rng(3)
+    for variable in (layer.kernel, layer.bias):
+        shape, dtype = variable.get_value().shape, variable.get_value().dtype
+        variable.set_value(jnp.asarray(rng.uniform(-1, 1, shape), dtype))
+    return layer
 
 
 def test_wires_and_ways_to_compute_the_product_are_refused_at_once() -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -57,6 +58,18 @@ def test_the_irises_are_learned(tmp_path: Path) -> None:
     """By their published recipe: 120 samples to train, 30 for test, all classes in turn."""
     (found,) = run_training(load_training({"recipe": "iris", "seeds": 3}), tmp_path)
     assert min(found.accuracy[-1]) >= 0.9
+
+
+def test_hearts_of_a_folder_are_learned(tmp_path: Path) -> None:
+    """The recipe finds labels and data where the published files have them."""
+    rng = np.random.default_rng(5)
+    for split, count in (("train", 80), ("test", 187)):
+        labels = rng.integers(0, 2, count)
+        values = np.clip(rng.normal(60 + 15 * labels[:, None], 10, (count, 44)), 0, 100).round()
+        np.savetxt(tmp_path / f"SPECTF.{split}", np.column_stack([labels, values]), fmt="%d", delimiter=",")
+    study = {"recipe": "spectf", "data_dir": str(tmp_path), "epochs": 2}
+    (found,) = run_training(load_training(study), tmp_path / "results")
+    assert min(found.accuracy[-1]) > 0.9
 
 
 def test_a_stopped_study_goes_on(tmp_path: Path) -> None:

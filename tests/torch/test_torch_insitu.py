@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from crossohm.errors import DataError, ParameterError, UnsupportedError
 from crossohm.torch import AnalogSGD, InSituConv2d, InSituLinear, from_in_situ, to_in_situ
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.updates.analytic import AnalyticUpdate
+from crossohm.training.updates.converting import table_of
 from crossohm.training.updates.ideal import IdealUpdate
+from crossohm.training.updates.lookup import LookupUpdate
+from crossohm.training.updates.pulsed import SoftBounds
 
 IDEAL = ArraySettings(model=IdealUpdate(), dtype="float64")
 NOISY = ArraySettings(model=AnalyticUpdate(nonlinearity=1.0, write_noise=0.05))
@@ -66,6 +70,21 @@ def test_a_saved_run_goes_on_bit_for_bit() -> None:
     second.load_state_dict(first.state_dict())
     _train(second, AnalogSGD(second, lr=0.05), batches[4:])
     for mine, others in zip(second.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(mine, others)
+
+
+def test_a_saved_run_goes_on_where_its_tables_are_absent(tmp_path: Path) -> None:
+    """Models of devices are part of ``state_dict``, through a file without code."""
+    batches = _batches(4)
+    tables = [table_of(SoftBounds(step_size=size)) for size in (0.01, 0.02)]
+    whole = to_in_situ(_network(), ArraySettings(model=LookupUpdate(tables)))
+    _train(whole, AnalogSGD(whole, lr=0.1), batches[:2])
+    torch.save(whole.state_dict(), tmp_path / "saved.pt")
+    other = to_in_situ(_network())
+    other.load_state_dict(torch.load(tmp_path / "saved.pt", weights_only=True))
+    for network in (whole, other):
+        _train(network, AnalogSGD(network, lr=0.1), batches[2:])
+    for mine, others in zip(other.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(mine, others)
 
 

@@ -133,7 +133,9 @@ def test_plot_draws_every_device() -> None:
 
 
 def test_a_published_device_becomes_a_table_and_its_formula_is_found_again() -> None:
-    done("model", "reram_sb", "-o", "sb.npz", "--columns", "41", "--probabilities", "21")
+    """Of one whose noise is in proportion to its steps, as formulas are fitted."""
+    proportional = '{"model": "reram_sb", "additive_noise": false}'
+    done("model", proportional, "-o", "sb.npz", "--columns", "41", "--probabilities", "21")
     assert read_table("sb.npz").increasing.shape == (21, 41)
     fits = json.loads(done("fit", "sb.npz", "--json"))
     assert {of["device"]["model"] for of in fits} == set(KINDS)

@@ -15,7 +15,11 @@ from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.perceptron import Perceptron
 from crossohm.training.rules import AGAD, MixedPrecision, Parallel, PeriodicCarry, Rule
 from crossohm.training.updates.analytic import AnalyticUpdate
+from crossohm.training.updates.converting import table_of
 from crossohm.training.updates.ideal import IdealUpdate
+from crossohm.training.updates.lookup import LookupUpdate
+from crossohm.training.updates.model import UpdateModel
+from crossohm.training.updates.pulsed import SoftBounds
 
 IDEAL = ArraySettings(model=IdealUpdate(), dtype="float64")
 NOISY = ArraySettings(model=AnalyticUpdate(nonlinearity=1.5, write_noise=0.05))
@@ -113,6 +117,46 @@ def test_a_stopped_run_goes_on_bit_for_bit(rule: Rule) -> None:
     for mine, others in zip(second.state_dict().items(), whole.state_dict().items(), strict=True):
         assert mine[0] == others[0]
         np.testing.assert_array_equal(mine[1], others[1])
+
+
+def test_a_state_carries_its_devices() -> None:
+    """Tables of pulses, too: it goes on in a network made without them, and in one of other devices."""
+    tables = [table_of(SoftBounds(asymmetry_spread=0.0, step_size=size), title=f"{size}") for size in (0.01, 0.02)]
+    settings = ArraySettings(model=LookupUpdate(tables, low=0.2))
+    whole = _network(settings)
+    x, labels = _samples()
+    whole.train(x, labels, 0.1)
+    state = whole.state_dict()
+    assert not any(values.dtype.hasobject for values in state.values())
+    expected = whole.train(x, labels, 0.1)
+    for other in (ArraySettings(), NOISY):
+        again = _network(other)
+        again.load_state_dict(state)
+        assert again.model.low == 0.2
+        np.testing.assert_array_equal(again.train(x, labels, 0.1), expected)
+        for mine, others in zip(again.layers, whole.layers, strict=True):
+            np.testing.assert_array_equal(mine.read(), others.read())
+    damaged = {**state, "model/tables/1/increasing": np.zeros(3)}
+    before = _network(NOISY)
+    with pytest.raises(DataError, match="device 1"):
+        before.load_state_dict(damaged)
+    assert before.model == NOISY.model
+
+
+def test_devices_of_the_users_own_stay() -> None:
+    """A model without a registered name is not in the state; the network that goes on has it."""
+
+    class Halved(UpdateModel):
+        def step(self, w: Any, request: Any, drawn: Any, devices: Any) -> Any:
+            return w + 0.5 * request
+
+    settings = ArraySettings(model=Halved())
+    first, second = _network(settings), _network(settings)
+    first.train(*_samples(), 0.1)
+    state = first.state_dict()
+    assert not any(name.startswith("model/") for name in state)
+    second.load_state_dict(state)
+    assert second.model is settings.model
 
 
 def test_the_transposed_read_may_come_after_the_write() -> None:

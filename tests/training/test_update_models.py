@@ -276,10 +276,47 @@ def test_published_devices_are_at_hand() -> None:
     assert update_model_of({"model": "reram_sb", "cycle_noise": 1.0}) == update_model_of(
         {
             **{"model": "soft_bounds", "step_size": 0.002, "step_spread": 0.3, "low": -0.75, "high": 1.25},
+            **{"bound_spread": 0.24, "low_spread": 0.4, "additive_noise": True},
             "cycle_noise": 1.0,
             "visible_noise": 56.0,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "spreads", "asymmetry", "slopes"),
+    [
+        ("reram_es", (-1.0, 1.0), (0.3, 0.3), 0.05, None),
+        ("reram_sb", (-0.75, 1.25), (0.4, 0.24), 0.01, None),
+        ("reram_array_om", (-1.0, 1.0), (0.5695, 0.3499), None, None),
+        ("reram_array_hfo2", (-1.0, 1.0), (0.599, 0.4295), None, None),
+        ("ecram", (-0.8276, 1.1724), (0.05, 0.05), 0.01, 0.05),
+        ("mo_ecram", (-0.8286, 1.1714), (0.05, 0.05), 0.01, 0.05),
+        ("capacitor", (-1.0, 1.0), (0.07, 0.07), 0.06, 0.01),
+        ("idealised", (-1.0, 1.0), (0.3, 0.3), 0.0, None),
+        ("gokmen_vlasov", (-1.0, 1.0), (0.3, 0.3), 0.01, None),
+    ],
+)
+def test_published_devices_differ_as_published(
+    name: str, bounds: tuple[float, float], spreads: tuple[float, float], asymmetry: float | None, slopes: float | None
+) -> None:
+    """From aihwkit's presets (IBM); of many devices: bounds (medians, quartiles), steps up less steps down, slopes."""
+    model = update_model_of(name)
+    found = {key: of.astype(np.float64) for key, of in model.devices((40_000,), np.random.default_rng(0)).items()}
+    for key, bound, spread in zip(("floor", "ceiling"), bounds, spreads, strict=True):
+        assert np.median(found[key]) == pytest.approx(bound, rel=0.02)
+        assert _normal_spread(found[key] / bound) == pytest.approx(spread, rel=0.03)
+    if asymmetry is not None:
+        tilts = (found["up"] - found["down"]) / (2 * model.pulse)
+        assert _normal_spread(tilts) == pytest.approx(asymmetry, rel=0.03, abs=1e-6)
+    if slopes is not None:
+        assert np.std(found["shape_down"] * found["floor"] / found["down"]) == pytest.approx(slopes, rel=0.03)
+
+
+def _normal_spread(values: Any) -> float:
+    """Standard deviation by the quartiles, which the few devices that are held at an end do not move."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float(high - low) / 1.34898
 
 
 def test_references_put_the_symmetry_point_at_zero() -> None:

@@ -16,6 +16,7 @@ from crossohm.datasets.cifar import CIFAR_10, CIFAR_100, read_cifar
 from crossohm.datasets.digits import read_digits
 from crossohm.datasets.image_folder import read_image_folder
 from crossohm.datasets.iris import read_iris
+from crossohm.datasets.measured import CYBER, SPECTF, UCI_HAR, read_measured
 from crossohm.datasets.mnist import FASHION_MNIST, MNIST, read_mnist
 from crossohm.datasets.npz import read_user_npz
 from crossohm.datasets.preprocessing import Framing, Preprocessing, read_preprocessing
@@ -32,6 +33,7 @@ _READERS: dict[str, Callable[[Path | None, str], Raw]] = {
     "cifar10": partial(read_cifar, CIFAR_10),
     "cifar100": partial(read_cifar, CIFAR_100),
     "iris": lambda data_dir, split: read_iris(split),
+    **{form.name: partial(read_measured, form) for form in (CYBER, SPECTF, UCI_HAR)},
     "npz": read_user_npz,
 }
 _FOLDERS = ("imagenet", "image_folder")
@@ -58,10 +60,11 @@ def load_dataset(
 
     Args:
         name: ``"digits"`` (8x8, comes with scikit-learn), ``"mnist"``, ``"fashion_mnist"`` (28x28), ``"cifar10"``,
-            ``"cifar100"`` (3x32x32), ``"iris"`` (4 numbers, comes with scikit-learn), ``"npz"`` (an archive of yours),
-            ``"imagenet"``, ``"image_folder"`` (a folder per class), a name announced by an installed package in the
-            entry-point group ``crossohm.datasets``, or ``"module:function"`` or ``"file.py:function"``: a function of
-            yours that is called with the keywords ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`.
+            ``"cifar100"`` (3x32x32), ``"iris"`` (4 numbers, comes with scikit-learn), ``"cyber"`` (256 numbers),
+            ``"spectf"`` (44), ``"uci_har"`` (561), ``"npz"`` (an archive of yours), ``"imagenet"``, ``"image_folder"``
+            (a folder per class), a name announced by an installed package in the entry-point group
+            ``crossohm.datasets``, or ``"module:function"`` or ``"file.py:function"``: a function of yours that is
+            called with the keywords ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`.
         data_dir: Folder with the files, or an ``.npz`` file; not used by ``"digits"`` and ``"iris"``.
         split: ``"train"`` or ``"test"``.
         limit: At most this many images, the first ones of the split; None for all.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from crossohm.datasets.raw import Raw
-from crossohm.datasets.shipped import every_nth, read_shipped
+from crossohm.datasets.shipped import read_shipped
+from crossohm.datasets.turns import every_nth
 
 _TEST_EVERY = 3
 _FULL_SCALE = 16  # every pixel counts the dark dots of a 4x4 block

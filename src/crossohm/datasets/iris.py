@@ -3,16 +3,14 @@
 Source: R. A. Fisher, Iris, UCI Machine Learning Repository (1936), https://doi.org/10.24432/C56C76.
 
 The split is ours: of each class, in file order, every fifth sample is test, which makes 30 test and 120 train samples.
-The file is sorted by class; here classes take turns, so that training sample by sample, or on the first samples, sees
-all of them.
+The file is sorted by class; here classes take turns.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from crossohm.datasets.raw import Raw
-from crossohm.datasets.shipped import every_nth, places, read_shipped
+from crossohm.datasets.shipped import read_shipped
+from crossohm.datasets.turns import every_nth, in_turn
 
 _TEST_EVERY = 5
 _FULL_SCALE = 8  # centimetres; the longest sepal has 7.9
@@ -25,6 +23,6 @@ def read_iris(split: str) -> Raw:
         MissingDependencyError: scikit-learn is not installed.
     """
     raw = read_shipped("iris")
-    in_turn = np.argsort(places(raw.target), kind="stable")
-    chosen = in_turn[every_nth(raw.target, _TEST_EVERY)[in_turn] == (split == "test")]
+    order = in_turn(raw.target)
+    chosen = order[every_nth(raw.target, _TEST_EVERY)[order] == (split == "test")]
     return Raw(raw.data[chosen], raw.target[chosen], tuple(str(name) for name in raw.target_names), _FULL_SCALE)

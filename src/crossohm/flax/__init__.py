@@ -27,12 +27,14 @@ from crossohm.flax.eic.files import load_network, save_network, shipped_network
 from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
+from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 
 __all__ = [
     "Accumulator",
     "Accuracy",
+    "AnalogConv",
     "AnalogLayer",
     "AnalogLinear",
     "Augmentation",

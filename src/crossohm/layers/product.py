@@ -24,6 +24,14 @@ class DifferentiableContraction(Contraction, Protocol):
         """Gradient of the matrix for that of the outputs."""
 
 
+def with_ones(x: Array, lines: int) -> Array:
+    """``(batch, features, *positions)`` with so many features of constant one behind them."""
+    if not lines:
+        return x
+    xp = backend_of(x).xp
+    return xp.concat([x, *[xp.ones_like(x[:, :1])] * lines], axis=1)
+
+
 def programmed_product(
     multiply: Callable[[Array, Any], Array],
     contraction: DifferentiableContraction,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.rules import buffered, carry, mixed_precision, parallel, tiki_taka  # noqa: F401 - they register themselves
 from crossohm.training.rules.model import Rule
 from crossohm.training.rules.registry import RULES
-from crossohm.training.tables import read_tables
+from crossohm.training.tables import PulseTable, read_tables
 from crossohm.training.updates import analytic, ideal, lookup, pulsed  # noqa: F401 - they register themselves
 from crossohm.training.updates.model import UpdateModel
 from crossohm.training.updates.registry import UPDATE_MODELS
@@ -47,12 +47,24 @@ def update_model_of(description: Mapping[str, Any] | str, folder: Path | None = 
     """
     values = {NAME: description} if isinstance(description, str) else dict(description)
     preset = _presets().get(str(values.get(NAME)), {})
-    kind, values = _named(UPDATE_MODELS, {**preset, **values, NAME: preset.get(NAME, values.get(NAME))}, "device")
-    if is_dataclass(kind) and any(field.name == TABLES for field in fields(kind)):
-        if PATH not in values:
-            raise ParameterError(f"device.{PATH}", None, "no tables of pulses", remedy="Give the place of a table")
-        values[TABLES] = read_tables((folder or Path()) / str(values.pop(PATH)))
-    return made(kind, values, "device")
+    values = {**preset, **values, NAME: preset.get(NAME, values.get(NAME))}
+    kind, _ = _named(UPDATE_MODELS, values, "device")
+    if not _of_tables(kind):
+        return described_model(values)
+    if PATH not in values:
+        raise ParameterError(f"device.{PATH}", None, "no tables of pulses", remedy="Give the place of a table")
+    return described_model(values, read_tables((folder or Path()) / str(values.pop(PATH))))
+
+
+def described_model(description: Mapping[str, Any], tables: Sequence[PulseTable] = ()) -> UpdateModel:
+    """The update model that `parameters_of` described, of the tables given.
+
+    Raises:
+        UnknownNameError: no such model or parameter; the nearest and all are named.
+        ParameterError: a parameter is out of its range.
+    """
+    kind, values = _named(UPDATE_MODELS, description, "device")
+    return made(kind, {**values, TABLES: tables} if _of_tables(kind) else values, "device")
 
 
 def description_of(model: UpdateModel) -> dict[str, Any]:
@@ -61,14 +73,31 @@ def description_of(model: UpdateModel) -> dict[str, Any]:
     Raises:
         UnsupportedError: the model is made of tables of pulses, or is no dataclass.
     """
-    if not is_dataclass(model) or any(field.name == TABLES for field in fields(model)):
+    if _of_tables(type(model)):
         raise UnsupportedError(f"{type(model).__name__} is no set of plain values; describe it by its name and path")
+    return parameters_of(model)
+
+
+def parameters_of(model: UpdateModel) -> dict[str, Any]:
+    """The name of a model, and its parameters that are not the defaults; tables of pulses are left out.
+
+    Raises:
+        UnsupportedError: the model is no dataclass.
+        CrossOhmError: its class is not registered.
+    """
+    if not is_dataclass(model):
+        raise UnsupportedError(f"{type(model).__name__} is no set of plain values; make it a dataclass")
     described: dict[str, Any] = {NAME: UPDATE_MODELS.name_of(type(model))}
     for field in fields(model):
         value = getattr(model, field.name)
-        if value != field.default:
+        if field.name != TABLES and value != field.default:
             described[field.name] = list(value) if isinstance(value, tuple) else value
     return described
+
+
+def _of_tables(kind: type[UpdateModel]) -> bool:
+    """True of models that are made of tables of pulses."""
+    return is_dataclass(kind) and any(field.name == TABLES for field in fields(kind))
 
 
 @cache

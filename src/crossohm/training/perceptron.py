@@ -6,6 +6,7 @@ Weights and biases are on arrays; activations, losses and their derivatives are 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, final
@@ -19,7 +20,9 @@ from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.arrays.weights import below
 from crossohm.training.checks import require_count, require_one_of
 from crossohm.training.rules.model import Rule, TrainedMatrix, arrays_of
+from crossohm.training.saved import settings_for, with_model
 from crossohm.training.semantics import SEMANTICS, learn, require_fresh
+from crossohm.training.updates.model import UpdateModel
 
 Numbers = NDArray[np.floating]
 
@@ -70,15 +73,26 @@ class Perceptron:
         if len(limits) != len(sizes) - 1:
             raise ShapeError(f"{len(limits)} weight limits for {len(sizes) - 1} layers")
         self.sizes, self.limits, self.seeds = tuple(sizes), tuple(limits), tuple(seeds)
-        self.model = settings.model
+        self._settings, self._rule = settings, rule
         self._hidden, self._after = hidden, backward_read == "after"
         self._dtype = settings.numpy_dtype
-        self.layers: list[TrainedMatrix] = []
-        for number, (limit, inputs, outputs) in enumerate(zip(limits, sizes[:-1], sizes[1:], strict=True), start=1):
+        self.layers = self._made(settings)
+        for number, layer in enumerate(self.layers, start=1):
             name = f"layer{number}"
-            layer = rule.matrix(settings, (outputs, inputs + 1), limit, self.seeds, name)
             layer.set(np.stack([_initial(seed, name, layer.shape, self._dtype) for seed in self.seeds]))
-            self.layers.append(layer)
+
+    @property
+    def model(self) -> UpdateModel:
+        """What a write does to a device."""
+        return self._settings.model
+
+    def _made(self, settings: ArraySettings) -> list[TrainedMatrix]:
+        """The layers, of zeros."""
+        shapes = [(outputs, inputs + 1) for inputs, outputs in itertools.pairwise(self.sizes)]
+        return [
+            self._rule.matrix(settings, shape, limit, self.seeds, f"layer{number}")
+            for number, (shape, limit) in enumerate(zip(shapes, self.limits, strict=True), start=1)
+        ]
 
     def outputs(self, x: Numbers) -> Numbers:
         """Probabilities of the classes ``(replicas, B, classes)`` of samples ``(B, inputs)``."""
@@ -185,24 +199,28 @@ class Perceptron:
         return "\n".join(layer.explain() for layer in self.layers)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything that training changes and everything drawn once, as arrays."""
-        return {
+        """Everything that training changes and everything drawn once, as arrays, with the model of the devices."""
+        found = {
             f"layer{number}/{name}": values
             for number, layer in enumerate(self.layers, start=1)
             for name, values in layer.state_dict().items()
         }
+        return with_model(found, self.model)
 
     def load_state_dict(self, values: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from what `state_dict` gave, bit for bit.
+        """Go on from what `state_dict` gave, bit for bit, on the devices that it is of.
 
         Raises:
             DataError: it is not of such a network.
         """
-        for number, layer in enumerate(self.layers, start=1):
+        settings = settings_for(values, self._settings)
+        layers = self.layers if settings is self._settings else self._made(settings)
+        for number, layer in enumerate(layers, start=1):
             own = below(f"layer{number}", values)
             if not own:
                 raise DataError(f"the state to load has no layer{number}")
             layer.load_state_dict(own)
+        self.layers, self._settings = layers, settings
 
 
 def _sigmoid(values: Numbers) -> Numbers:

@@ -1,7 +1,8 @@
 """Recipes of the published training studies: networks, weight limits and learning rates.
 
-Numbers are those of CrossSim's training scripts (Sandia, version 2.0), but that Fashion-MNIST is scaled like MNIST, and
-learns at its rates, where those scripts train on raw pixel values.
+Numbers are those of CrossSim's training scripts (Sandia, version 2.0), but for two: Fashion-MNIST is scaled like
+MNIST, and learns at its rates, where those scripts train on raw pixel values; several tables learn SPECTF at the rate
+of one, as no rate is published for them.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ def from_flax(
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
     name: str = "",
     rngs: nnx.Rngs,
 ) -> Any:
@@ -50,6 +51,8 @@ def from_flax(
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
         gradient: Which derivative training uses: ``"programmed"`` or ``"chain"``; see `AnalogLayer.gradient`.
+        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
+            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
         rngs: Noise of each layer is drawn from a fork of the stream ``noise``.
@@ -70,7 +73,7 @@ def from_flax(
     require_module(model)
     twin = nnx.clone(model)
     found = sites(twin)
-    chosen = conversions(list(found), params, bias_rows, {}, name)
+    chosen = conversions(list(found), params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     wanted = {id(found[place]): choice for place, choice in chosen.items()}
 
@@ -149,6 +152,8 @@ def _converted(
 ) -> AnalogLayer:
     kind, core_name = ANALOG_KINDS[type(layer)], choice.name or "core"
     options: dict[str, Any] = {"seed": chip, "core_name": core_name, "sync": sync, "gradient": gradient, "rngs": rngs}
+    if choice.grouping is not None and "grouping" in kind.own_choices:
+        options["grouping"] = choice.grouping
     try:
         made = kind.from_flax(layer, choice.hardware, choice.bias_rows, **options)
     except CrossOhmError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 from crossohm.layers.kinds import Kinds
@@ -11,7 +12,7 @@ from crossohm.layers.kinds import Kinds
 Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
 #: Analog layer kinds by the exact type of Flax they stand for.
-ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, (AnalogLinear,))
+ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, (AnalogLinear, AnalogConv))
 
 
 def register(kind: Kind) -> Kind:

@@ -23,13 +23,13 @@ from crossohm.layers.given import Given
 from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
 from crossohm.layers.held_matrix import HeldArrays, next_chip
 from crossohm.layers.layout import Layout
-from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product
+from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product, with_ones
 from crossohm.layers.saved_chip import SavedChip
 
 Layer = TypeVar("Layer")
 
 #: What says how the Flax layer would compute its product, which arrays do not.
-_DIGITAL = ("dot_general", "precision", "preferred_element_type", "promote_dtype")
+_DIGITAL = ("conv_general_dilated", "dot_general", "precision", "preferred_element_type", "promote_dtype")
 #: Attributes an analog layer has beyond those of the Flax layer.
 _ANALOG = ("arrays", "noise", "_description", "_sync", "_gradient")
 
@@ -50,7 +50,8 @@ class AnalogLayer(ArrayLayer):
         sync: What happens when parameters have changed since the arrays were written, see `sync`.
         gradient: ``"programmed"`` or ``"chain"``, see `gradient`.
         rngs: Of the layer; noise is drawn from its stream ``noise``.
-        **layer: What the Flax layer takes, but for ``precision`` and other ways to compute the product.
+        **layer: What the Flax layer takes, but for ``precision`` and other ways to compute the product, and
+            `own_choices`.
 
     Raises:
         ParameterError: the hardware is impossible, or a choice is none.
@@ -59,6 +60,8 @@ class AnalogLayer(ArrayLayer):
 
     #: The Flax layer this kind stands for.
     digital_type: ClassVar[type[Any]]
+    #: Arguments that only this kind takes, kept under their names.
+    own_choices: ClassVar[tuple[str, ...]] = ()
 
     kernel: Any
     bias: Any
@@ -83,8 +86,9 @@ class AnalogLayer(ArrayLayer):
     ) -> None:
         for name in sorted(set(layer).intersection(_DIGITAL)):
             raise _refusal(type(self), name, layer[name])
+        own = {name: layer.pop(name) for name in self.own_choices if name in layer}
         super().__init__(*arguments, rngs=rngs, **layer)  # type: ignore[call-arg]
-        self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()
+        self._choose(sync, gradient, rngs, **own)
         self.install(params, bias_rows, seed, core_name)
 
     @classmethod
@@ -99,8 +103,9 @@ class AnalogLayer(ArrayLayer):
         sync: Sync = "auto",
         gradient: Gradient = "programmed",
         rngs: nnx.Rngs,
+        **own: Any,
     ) -> Self:
-        """A copy of ``layer`` on arrays; arguments as of the class.
+        """A copy of ``layer`` on arrays; arguments as of the class, of ``own`` those in `own_choices`.
 
         Raises:
             ParameterError: ``layer`` is no `digital_type`, the hardware is impossible, or a choice is none.
@@ -114,7 +119,7 @@ class AnalogLayer(ArrayLayer):
             if name in usual and getattr(layer, name) is not usual[name].default:
                 raise _refusal(cls, name, getattr(layer, name))
         made = _as_kind(layer, cls)
-        made.sync, made.gradient, made.noise = sync, gradient, rngs["noise"].fork()
+        made._choose(sync, gradient, rngs, **own)
         made.install(params, bias_rows, seed, core_name)
         return made
 
@@ -126,7 +131,7 @@ class AnalogLayer(ArrayLayer):
         """
         held = self._held_values() if physical_weights else {}
         plain = _as_kind(self, self.digital_type)
-        for name in _ANALOG:
+        for name in (*_ANALOG, *self.own_choices):
             delattr(plain, name)
         for name, value in held.items():
             variable = attrgetter(name)(plain)
@@ -139,6 +144,10 @@ class AnalogLayer(ArrayLayer):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def _choose(self, sync: Sync, gradient: Gradient, rngs: nnx.Rngs) -> None:
+        """Keep what is chosen besides hardware; a kind with `own_choices` takes these too."""
+        self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
@@ -255,7 +264,7 @@ class AnalogLayer(ArrayLayer):
         return matrix
 
     def _through_arrays(self, x: Array) -> Array:
-        """What the matrix returns for ``(batch, features, *positions)``."""
+        """What the matrix returns for ``(batch, features, *positions)``; bias columns are driven with one."""
         matrix = self._present()
         contraction = self.contraction(matrix.layout)
         values = self.parameter_values(matrix.layout.parameters)
@@ -268,6 +277,12 @@ class AnalogLayer(ArrayLayer):
             state = self._renewed(matrix, contraction, state, values)
         structure, _ = self._lowered(matrix, contraction)
         return self._multiplied(join(structure, state["leaves"]), contraction, matrix.layout.matrix(values), x)
+
+    def _finished(self, y: Array) -> Array:
+        """``(*, outputs)`` with a bias that arrays do not hold, in the dtype of the layer."""
+        if self.use_bias and not self._present().layout.bias_columns:
+            y = y + self.bias.get_value().astype(y.dtype)
+        return y if self.dtype is None else y.astype(self.dtype)
 
     def _renewed(self, matrix: HeldArrays, contraction: Any, state: Any, values: dict[str, Array]) -> Any:
         """The state for the parameters of a function that is being traced."""
@@ -305,7 +320,7 @@ class AnalogLayer(ArrayLayer):
 
     def _multiplied(self, parts: Any, contraction: Any, matrix: Array, x: Array) -> Array:
         plan, held, how = parts
-        given = str(x.dtype)
+        given, x = str(x.dtype), with_ones(x, contraction.constants)
         working = x.astype(held.dtype if held.size else self._computes_in)
         draws = self.noise() if plan.needs_draw else None
         if how:

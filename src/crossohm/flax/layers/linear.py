@@ -30,10 +30,4 @@ class AnalogLinear(BiasRows, AnalogLayer, nnx.Linear):
     def __call__(self, inputs: Any) -> Any:
         """Multiply all vectors along the last axis."""
         x = jnp.reshape(jnp.asarray(inputs, self.dtype), (-1, self.in_features))
-        columns = self._present().layout.bias_columns
-        if columns:
-            x = jnp.concatenate([x, jnp.ones((x.shape[0], columns), x.dtype)], axis=1)
-        y = jnp.reshape(self._through_arrays(x), (*jnp.shape(inputs)[:-1], self.out_features))
-        if self.use_bias and not columns:
-            y = y + self.bias.get_value().astype(y.dtype)
-        return y if self.dtype is None else y.astype(self.dtype)
+        return self._finished(jnp.reshape(self._through_arrays(x), (*jnp.shape(inputs)[:-1], self.out_features)))

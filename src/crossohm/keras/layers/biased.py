@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from crossohm.backends import Array, backend_of
+from crossohm.backends import Array
 from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.layers.array_layer import BiasRows
 
@@ -22,14 +22,6 @@ class BiasedLayer(BiasRows, AnalogLayer):
     def _cast(self, y: Array) -> Array:
         """What arrays return, in the dtype that Keras computes in."""
         return keras.ops.cast(y, self.compute_dtype) if keras.backend.is_float_dtype(dtype_of(y)) else y
-
-
-def with_ones(x: Array, lines: int) -> Array:
-    """``(batch, features, *positions)`` with so many features of constant one behind them."""
-    if not lines:
-        return x
-    xp = backend_of(x).xp
-    return xp.concat([x, *[xp.ones_like(x[:, :1])] * lines], axis=1)
 
 
 def dtype_of(y: Array) -> str:

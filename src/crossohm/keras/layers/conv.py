@@ -7,16 +7,13 @@ from typing import Any, final
 import keras
 
 from crossohm.backends import Array
-from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.errors import UnsupportedError
 from crossohm.keras.layers.weighted import WeightedLayer
 from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_depths, kernel_of_taps, kernel_of_taps_transposed
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, keras_margins, keras_transposed_margins, spread
-from crossohm.layers.maps.grouped import GroupedConvolution
-
-#: How the groups of a convolution can be stored.
-GROUPINGS = ("dense", "per_group")
+from crossohm.layers.maps.grouped import GroupedConvolution, checked_grouping, stored_as
 
 
 class ConvolutionLayer(WeightedLayer):
@@ -41,10 +38,9 @@ class ConvolutionLayer(WeightedLayer):
     compute_output_shape: Any
 
     def __init__(self, *, grouping: str = "dense", **layer: Any) -> None:
-        if grouping not in GROUPINGS:
-            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
+        checked = checked_grouping(grouping)
         super().__init__(**layer)
-        self.grouping = grouping
+        self.grouping = checked
 
     def _choices(self) -> dict[str, Any]:
         return {**super()._choices(), "grouping": self.grouping}
@@ -87,7 +83,7 @@ class ConvolutionLayer(WeightedLayer):
         channels, groups = self._channels
         steps = (tuple(self.kernel_size), tuple(self._kernel_strides), tuple(self.dilation_rate))
         whole = Convolution(channels, *steps, layout.bias_columns, groups)
-        return GroupedConvolution(whole) if self.grouping == "per_group" and groups > 1 else whole
+        return stored_as(self.grouping, whole)
 
     def call(self, inputs: Any) -> Any:
         """Pad digitally, then convolve in the arrays."""

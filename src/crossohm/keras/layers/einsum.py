@@ -9,9 +9,10 @@ import keras
 from crossohm.backends import Array
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.keras.arrays.compiled import tensor_of
-from crossohm.keras.layers.biased import BiasedLayer, dtype_of, with_ones
+from crossohm.keras.layers.biased import BiasedLayer, dtype_of
 from crossohm.layers.layout import Layout
 from crossohm.layers.maps.einsum import ProductEquation
+from crossohm.layers.product import with_ones
 
 
 class EquationLayer(BiasedLayer):

@@ -8,8 +8,9 @@ import keras
 
 from crossohm.backends import Array
 from crossohm.keras.arrays.compiled import tensor_of
-from crossohm.keras.layers.biased import BiasedLayer, dtype_of, with_ones
+from crossohm.keras.layers.biased import BiasedLayer, dtype_of
 from crossohm.layers.layout import Layout
+from crossohm.layers.product import with_ones
 
 
 class WeightedLayer(BiasedLayer):

@@ -11,7 +11,23 @@ from functools import cached_property
 from typing import final
 
 from crossohm.backends import Array, backend_of
+from crossohm.errors import ParameterError
 from crossohm.layers.maps.convolution import Convolution, ConvolutionPiece
+
+#: How the groups of a convolution can be stored.
+GROUPINGS = ("dense", "per_group")
+
+
+def checked_grouping(grouping: str) -> str:
+    """One of `GROUPINGS`, or an error."""
+    if grouping not in GROUPINGS:
+        raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
+    return grouping
+
+
+def stored_as(grouping: str, whole: Convolution) -> Convolution | GroupedConvolution:
+    """A convolution with its groups in arrays as ``grouping`` says."""
+    return GroupedConvolution(whole) if grouping == "per_group" and whole.groups > 1 else whole
 
 
 @final

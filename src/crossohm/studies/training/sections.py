@@ -18,7 +18,7 @@ class TrainingStudy(Section):
     name: Text | None = None
     """Of the results folder; None: that of the file."""
     recipe: Text = "digits"
-    """Network, data set, weight limits and learning rates, digits, iris, mnist or fashion_mnist."""
+    """Network, data set, weight limits and rates: digits, iris, mnist, fashion_mnist, cyber, spectf or uci_har."""
     network: Text | None = None
     """A network of yours in place of the recipe: module:function or file.py:function that makes one of PyTorch."""
     dataset: Text | None = None

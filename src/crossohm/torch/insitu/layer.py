@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from crossohm.errors import DataError, UnsupportedError
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.rules.model import Rule, TrainedMatrix
 from crossohm.training.rules.parallel import Parallel
+from crossohm.training.saved import settings_for, with_model, without_model
 
 
 class Queued(NamedTuple):
@@ -51,8 +53,10 @@ class InSituLayer(nn.Module):
         self, shape: tuple[int, int], settings: ArraySettings, limit: float, rule: Rule | None, seed: int, name: str
     ) -> None:
         super().__init__()
+        self._settings = settings
+        self._make = partial(_matrix, rule or Parallel(), shape, limit, seed, name)
         #: What is read and written.
-        self.matrix: TrainedMatrix = (rule or Parallel()).matrix(settings, shape, limit, [seed], name)
+        self.matrix = self._make(settings)
         self.pending: list[Queued] = []
         #: Stands for the devices in the graph of autograd, and in the optimizer's groups.
         self.handle = torch.zeros((), requires_grad=True)
@@ -76,16 +80,17 @@ class InSituLayer(nn.Module):
         return _Product.apply(x, self.handle, self, samples)
 
     def get_extra_state(self) -> Tensor:
-        """The devices and everything that is drawn, as bytes."""
+        """The devices, their model with its tables, and everything that is drawn, as bytes."""
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **self.matrix.state_dict())
+        np.savez(file, allow_pickle=False, **with_model(self.matrix.state_dict(), self._settings.model))
         return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Any) -> None:
-        """Go on from what `get_extra_state` gave.
+        """Go on from what `get_extra_state` gave, on the devices that it is of.
 
         Raises:
             DataError: it is damaged, or of another layer.
+            UnknownNameError: the devices are of a model of the user's own that is not registered.
         """
         if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
             what = "no tensor of bytes, as get_extra_state returns it"
@@ -95,7 +100,17 @@ class InSituLayer(nn.Module):
                 values = {name: file[name] for name in file.files}
         except UNREADABLE as error:
             raise DataError(f"{type(self).__name__}: the devices to load are damaged ({error})") from error
-        self.matrix.load_state_dict(values)
+        settings = settings_for(values, self._settings)
+        matrix = self.matrix if settings is self._settings else self._make(settings)
+        matrix.load_state_dict(without_model(values))
+        self.matrix, self._settings = matrix, settings
+
+
+def _matrix(
+    rule: Rule, shape: tuple[int, int], limit: float, seed: int, name: str, settings: ArraySettings
+) -> TrainedMatrix:
+    """What a layer reads and writes."""
+    return rule.matrix(settings, shape, limit, [seed], name)
 
 
 class _Product(torch.autograd.Function):

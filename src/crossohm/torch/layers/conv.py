@@ -9,18 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossohm.errors import ParameterError, ShapeError
+from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_outputs
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, torch_margins
-from crossohm.layers.maps.grouped import GroupedConvolution
+from crossohm.layers.maps.grouped import GroupedConvolution, checked_grouping, stored_as
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
-#: How the groups of a convolution can be stored.
-GROUPINGS = ("dense", "per_group")
 
 
 class ConvolutionLayer(WeightedLayer):
@@ -59,9 +57,7 @@ class ConvolutionLayer(WeightedLayer):
         raise NotImplementedError
 
     def _configure(self, grouping: str = "dense") -> None:
-        if grouping not in GROUPINGS:
-            raise ParameterError("grouping", grouping, "is no way to store groups", allowed=" or ".join(GROUPINGS))
-        self._grouping = grouping
+        self._grouping = checked_grouping(grouping)
 
     @property
     def grouping(self) -> str:
@@ -88,7 +84,7 @@ class ConvolutionLayer(WeightedLayer):
         taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
         shape = (self.in_channels, taps, self._kernel_stride, dilation)
         whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
-        return GroupedConvolution(whole) if self._grouping == "per_group" and self.groups > 1 else whole
+        return stored_as(self._grouping, whole)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""

@@ -18,28 +18,63 @@ import numba
 import numpy as np
 
 from crossohm.training.updates import program as kinds
-from crossohm.training.updates.stream import FIRST, SECOND, STEP
+from crossohm.training.updates.stream import EDGES, FIRST, LAYERS, SECOND, STEP, TAIL
 
 IDEAL, LOOKUP, LINEAR = kinds.IDEAL, kinds.LOOKUP, kinds.LINEAR_STEP
 ASYMMETRIC, SYMMETRIC = kinds.ANALYTIC_ASYMMETRIC, kinds.ANALYTIC_SYMMETRIC
 EXPONENTIAL, POWER, REFERENCE = kinds.EXPONENTIAL_STEP, kinds.POWER_STEP, kinds.REFERENCE_STEP
-_ONE = np.uint64(1)
+_ONE, _LAYER = np.uint64(1), np.uint64(LAYERS - 1)
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compiled
+def _hash(z):
+    """See `DrawStream`."""
+    z = (z ^ (z >> np.uint64(30))) * FIRST
+    z = (z ^ (z >> np.uint64(27))) * SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+@_compiled
+def _unit(z):
+    return (z >> np.uint64(11)) * 2.0**-53
 
 
 @_compiled
 def _uniform(key, count):
     """Number ``count`` of the stream ``key``, see `DrawStream`."""
-    z = key + count * STEP
-    z = (z ^ (z >> np.uint64(30))) * FIRST
-    z = (z ^ (z >> np.uint64(27))) * SECOND
-    z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)) * 2.0**-53
+    return _unit(_hash(key + count * STEP))
 
 
 @_compiled
-def _normal(first, second):
-    return math.sqrt(-2 * math.log(1 - first)) * math.cos(2 * math.pi * second)
+def _normal(key, count):
+    """The same, normal."""
+    z = _hash(key + count * STEP)
+    layer = np.int64(z & _LAYER)
+    x = (2 * _unit(z) - 1) * EDGES[layer]
+    if abs(x) < EDGES[layer + 1]:
+        return x
+    return _normal_beyond(z, layer, x)
+
+
+@_compiled
+def _normal_beyond(z, layer, x):
+    """See the function of this name in `crossohm.training.updates.stream`."""
+    while abs(x) >= EDGES[layer + 1]:
+        z = _hash(z + STEP)
+        if layer == 0:
+            beyond = -math.log(1 - _unit(z)) / TAIL
+            z = _hash(z + STEP)
+            if -2 * math.log(1 - _unit(z)) >= beyond**2:
+                return math.copysign(TAIL + beyond, x)
+            continue
+        low, high = math.exp(-(EDGES[layer] ** 2) / 2), math.exp(-(EDGES[layer + 1] ** 2) / 2)
+        if low + _unit(z) * (high - low) < math.exp(-(x**2) / 2):
+            break
+        z = _hash(z + STEP)
+        layer = np.int64(z & _LAYER)
+        x = (2 * _unit(z) - 1) * EDGES[layer]
+    return x
 
 
 @_compiled
@@ -139,10 +174,7 @@ def writer(
                         z = 0.0
                         if law > 0:
                             drawn[0] += _ONE
-                            z = _uniform(keys[0], drawn[0])
-                            if law > 1:
-                                drawn[0] += _ONE
-                                z = _normal(z, _uniform(keys[0], drawn[0]))
+                            z = _uniform(keys[0], drawn[0]) if law == 1 else _normal(keys[0], drawn[0])
                         if kind == IDEAL:
                             w = w + d
                         elif kind == LOOKUP:  # see `LookupUpdate.step`
