@@ -8,6 +8,16 @@ except ModuleNotFoundError as error:
     raise MissingDependencyError("flax", "flax", "crossohm.flax") from error
 
 from crossohm.flax.chip import Programmed
+from crossohm.flax.conversion.convert import (
+    analog_layers,
+    convertible_layers,
+    from_flax,
+    reinitialize,
+    synchronize,
+    to_flax,
+)
+from crossohm.flax.conversion.kinds import register
+from crossohm.flax.conversion.report import conversion_report
 from crossohm.flax.eic.augment import Augmentation
 from crossohm.flax.eic.comparator import NoisyComparator
 from crossohm.flax.eic.cores import Accumulator, EICDense
@@ -38,10 +48,18 @@ __all__ = [
     "Programmed",
     "Recipe",
     "Trainer",
+    "analog_layers",
+    "conversion_report",
+    "convertible_layers",
     "evaluate",
+    "from_flax",
     "load_network",
     "on_chip",
     "recalibrate",
+    "register",
+    "reinitialize",
     "save_network",
     "shipped_network",
+    "synchronize",
+    "to_flax",
 ]

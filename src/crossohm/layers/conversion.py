@@ -128,3 +128,32 @@ def reinitialize_layers(layers: Mapping[str, ArrayLayer], seed: int | None, para
     warn_of_edits({name: layer._given for name, layer in layers.items() if given.get(name) is None})
     for name, layer in layers.items():
         layer.reinitialize(seed, given.get(name))
+
+
+def physical_choices(physical: bool | Sequence[bool | str], layers: Mapping[str, ArrayLayer]) -> dict[int, bool]:
+    """Whether each layer's weights are those its arrays hold, by the layer's identity.
+
+    Args:
+        physical: One choice, one per layer, or the names of the layers.
+        layers: By name.
+
+    Raises:
+        ParameterError: a list has the wrong length, or a name is that of no analog layer.
+    """
+    if isinstance(physical, bool):
+        chosen = [physical] * len(layers)
+    elif physical and all(isinstance(item, str) for item in physical):
+        for item in physical:
+            if item not in layers:
+                raise ParameterError("physical_weights", item, "is no analog layer", allowed=", ".join(layers))
+        chosen = [name in physical for name in layers]
+    else:
+        chosen = [bool(item) for item in physical]
+    if len(chosen) != len(layers):
+        raise ParameterError(
+            "physical_weights",
+            f"list of {len(chosen)}",
+            f"the model has {len(layers)} analog layers",
+            allowed=f"True, False, a list of {len(layers)}, or names of layers",
+        )
+    return {id(layer): held for layer, held in zip(layers.values(), chosen, strict=True)}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self, final
+
+from crossohm.layers.given import users_level
 
 
 @final
@@ -97,6 +101,19 @@ class ConversionReport:
         lines += [f"  {norm}" for norm in self.norms]
         lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
         return "\n".join(lines)
+
+
+def warn_of_digital(layers: Iterable[ReportedLayer]) -> None:
+    """Warn of layers with weights that no conversion puts on arrays.
+
+    Warns:
+        RuntimeWarning: there are some.
+    """
+    left = [layer for layer in layers if layer.reason and not layer.convertible]
+    if left:
+        names = "; ".join(f"{layer.name} ({layer.kind}): {layer.reason}" for layer in left)
+        message = f"layers with weights that stay digital (see conversion_report): {names}"
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
 def _read_by(readers: tuple[str, ...]) -> str:

@@ -138,6 +138,13 @@ class AnalogLayer(ArrayLayer):
             variable.set_value(jnp.asarray(value, variable.get_value().dtype))
         return plain
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set properties past nnx, which would record them as attributes of the plain layer too."""
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def _choose(self, sync: Sync, gradient: Gradient, rngs: nnx.Rngs) -> None:
         """Keep what is chosen besides hardware; a kind with `own_choices` takes these too."""
         self.sync, self.gradient, self.noise = sync, gradient, rngs["noise"].fork()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.errors import CrossOhmError
 from crossohm.keras.conversion.batchnorm import fold_batchnorm
 from crossohm.keras.conversion.copies import copy_of
 from crossohm.keras.conversion.kinds import ANALOG_KINDS
@@ -23,9 +22,10 @@ from crossohm.layers.conversion import (
     conversions,
     folding_obstacle,
     known_foldings,
+    physical_choices,
     reinitialize_layers,
 )
-from crossohm.layers.given import users_level
+from crossohm.layers.report import warn_of_digital
 
 
 def from_keras(
@@ -94,7 +94,7 @@ def from_keras(
         return None if choice is None else _converted(layer, choice, chip, sync, gradient)
 
     twin = copy_of(model, analog)
-    _report_digital(twin)
+    warn_of_digital(reported_layers(twin))
     return twin
 
 
@@ -110,7 +110,7 @@ def to_keras(model: Any, physical_weights: bool | Sequence[bool | str] = False) 
         ParameterError: a list has the wrong length, or a name is that of no analog layer.
     """
     layers = analog_places(model)
-    held = _held(physical_weights, layers)
+    held = physical_choices(physical_weights, layers)
 
     def plain(layer: Any) -> Any:
         return layer.to_keras(physical_weights=held[id(layer)]) if isinstance(layer, AnalogLayer) else None
@@ -197,32 +197,3 @@ def _converted(layer: Any, choice: Conversion, chip: int, sync: Sync, gradient: 
     except CrossOhmError as error:
         error.add_note(f"while converting {choice.name or 'the model'!r}: {layer}")
         raise
-
-
-def _held(physical: bool | Sequence[bool | str], layers: Mapping[str, AnalogLayer]) -> dict[int, bool]:
-    """Whether each layer's weights are those its arrays hold, by the layer's identity."""
-    if isinstance(physical, bool):
-        chosen = [physical] * len(layers)
-    elif physical and all(isinstance(item, str) for item in physical):
-        for item in physical:
-            if item not in layers:
-                raise ParameterError("physical_weights", item, "is no analog layer", allowed=", ".join(layers))
-        chosen = [name in physical for name in layers]
-    else:
-        chosen = [bool(item) for item in physical]
-    if len(chosen) != len(layers):
-        raise ParameterError(
-            "physical_weights",
-            f"list of {len(chosen)}",
-            f"the model has {len(layers)} analog layers",
-            allowed=f"True, False, a list of {len(layers)}, or names of layers",
-        )
-    return {id(layer): held for layer, held in zip(layers.values(), chosen, strict=True)}
-
-
-def _report_digital(model: Any) -> None:
-    left = [layer for layer in reported_layers(model) if layer.reason and not layer.convertible]
-    if left:
-        names = "; ".join(f"{layer.name} ({layer.kind}): {layer.reason}" for layer in left)
-        message = f"layers with weights that stay digital (see conversion_report): {names}"
-        warnings.warn(message, RuntimeWarning, stacklevel=users_level())

@@ -1,0 +1,69 @@
+"""Which products of a model run on arrays, which stay digital, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flax import nnx
+
+from crossohm.errors import ParameterError
+from crossohm.flax.conversion.kinds import ANALOG_KINDS, is_convertible
+from crossohm.flax.conversion.places import places
+from crossohm.flax.layers.layer import AnalogLayer
+from crossohm.layers.report import ConversionReport, ReportedLayer
+
+
+def conversion_report(model: Any) -> ConversionReport:
+    """Find out what of ``model`` runs on arrays, before or after conversion.
+
+    Raises:
+        ParameterError: ``model`` is no module of Flax NNX.
+    """
+    require_module(model)
+    return ConversionReport(tuple(reported_layers(model)))
+
+
+def require_module(model: Any) -> None:
+    """Refuse what is no model.
+
+    Raises:
+        ParameterError: ``model`` is no module of Flax NNX.
+    """
+    if not isinstance(model, nnx.Module):
+        raise ParameterError(
+            "model",
+            type(model).__name__,
+            "is no model of Flax NNX",
+            allowed="an nnx.Module",
+            remedy="put a model of flax.linen in nnx.bridge.ToNNX, and register analog kinds for what it multiplies",
+        )
+
+
+def reported_layers(model: Any) -> Iterator[ReportedLayer]:
+    """The layers with matrices, by name of attributes and number of positions."""
+    for name, module in places(model):
+        kind = type(module).__name__
+        if isinstance(module, AnalogLayer):
+            cores = [matrix.built for matrix in module.matrices]
+            shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
+            yield ReportedLayer(name, kind, shapes, sum(len(core.arrays) for core in cores), "", False)
+            continue
+        convertible = is_convertible(module)
+        reason = "it can be converted" if convertible else _obstacle(module)
+        if reason:
+            yield ReportedLayer(name, kind, (), 0, reason, convertible)
+
+
+def _obstacle(module: Any) -> str:
+    """Why a module that is not convertible stays digital; empty if it has no matrices of its own."""
+    own = {name: value for name, value in vars(module).items() if isinstance(value, nnx.Param)}
+    matrices = [name for name, value in own.items() if value.get_value().ndim > 1]
+    if not matrices or isinstance(module, nnx.Embed):
+        return ""
+    base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
+    if base is not None:
+        return f"only {base} itself is converted: register an analog kind for this subclass"
+    if type(module).__module__.startswith("flax."):
+        return "no analog kind stands for it: register one"
+    return f"unknown what it does with its {', '.join(matrices)}: register an analog kind if it multiplies"
