@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 import typer
@@ -14,9 +14,6 @@ import typer
 from crossohm._files import write_whole
 from crossohm.cli.progress import progress_bar
 from crossohm.cli.sheet import Kind, Sheet
-
-if TYPE_CHECKING:
-    from crossohm.flax import Accuracy
 
 #: Options of ``crossohm run`` that apply.
 OPTIONS = {
@@ -73,8 +70,8 @@ def run_cores(
     hardware = hardware or HARDWARE
     with progress_bar(hidden=quiet or as_json) as progress:
         modes = _modes(model, data_dir, hardware, tuple(overrides), draws, images, seed, progress)
-    found = {"model": model, "dataset": dataset, "hardware": hardware, "seed": seed, "images": images,
-             "modes": [mode.as_dict() for mode in modes]}  # fmt: skip
+    found = {"model": model, "dataset": dataset, "hardware": hardware, "set": list(overrides),
+             "seed": seed, "images": images, "modes": [mode.as_dict() for mode in modes]}  # fmt: skip
     if output is not None:
         write_whole(output, json.dumps(found, indent=1, allow_nan=False).encode())
     if as_json:
@@ -89,24 +86,24 @@ def _modes(
     model: str, data_dir: Path | None, hardware: str, overrides: tuple[str, ...], draws: int, images: int | None,
     seed: int, progress: Callable[[str, int, int], None],
 ) -> list[Mode]:  # fmt: skip
-    from crossohm.flax import evaluate, on_chip, recalibrate, shipped_network
-    from crossohm.flax.eic.augment import encoded
+    from crossohm.layers.network import networks_of_cores
     from crossohm.studies.file.hardware import load_hardware
 
-    params, net = load_hardware(hardware, overrides), shipped_network(model)
+    cores = networks_of_cores()
+    params, net = load_hardware(hardware, overrides), cores.shipped_network(model)
     inputs, labels = _images(data_dir, "test", images)
-    seen = encoded(_images(data_dir, "train", CALIBRATION)[0], net.shape.input_bits)
-    plain: list[Accuracy] = []
-    moved: list[Accuracy] = []
+    seen = cores.encoded(_images(data_dir, "train", CALIBRATION)[0], net.shape.input_bits)
+    plain: list[Any] = []
+    moved: list[Any] = []
     for number in range(draws):
         progress("chips", number, draws)
-        chip = on_chip(net, params, seed + number, seen, comparator_offset=OFFSETS)
+        chip = cores.on_chip(net, params, seed + number, seen, comparator_offset=OFFSETS)
         for found in (plain, moved):
             if found is moved:
-                recalibrate(chip, seen, sd=NOISE, seed=seed)
-            found.append(evaluate(chip, inputs, labels, sd=NOISE, reads=READS_ON_CHIP, seed=seed, mode="device"))
+                cores.recalibrate(chip, seen, sd=NOISE, seed=seed)
+            found.append(cores.evaluate(chip, inputs, labels, sd=NOISE, reads=READS_ON_CHIP, seed=seed, mode="device"))
     progress("chips", draws, draws)
-    noisy = evaluate(net, inputs, labels, sd=NOISE, reads=READS, seed=seed)
+    noisy = cores.evaluate(net, inputs, labels, sd=NOISE, reads=READS, seed=seed)
     return [
         Mode("ideal", (noisy.ideal,)),
         Mode("noisy", noisy.single, noisy.averaged[READS]),

@@ -18,7 +18,7 @@ from crossohm.flax.conversion.convert import (
 )
 from crossohm.flax.conversion.kinds import register
 from crossohm.flax.conversion.report import conversion_report
-from crossohm.flax.eic.augment import Augmentation
+from crossohm.flax.eic.augment import Augmentation, encoded
 from crossohm.flax.eic.comparator import NoisyComparator
 from crossohm.flax.eic.cores import Accumulator, EICDense
 from crossohm.flax.eic.device import on_chip, recalibrate
@@ -51,6 +51,7 @@ __all__ = [
     "analog_layers",
     "conversion_report",
     "convertible_layers",
+    "encoded",
     "evaluate",
     "from_flax",
     "load_network",

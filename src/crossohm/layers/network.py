@@ -238,6 +238,15 @@ def front_end(name: str) -> FrontEnd:
     return found
 
 
+def networks_of_cores() -> Any:
+    """The package with networks of cores of a fixed size, `crossohm.flax`.
+
+    Raises:
+        MissingDependencyError: its framework is not installed.
+    """
+    return importlib.import_module("crossohm.flax")
+
+
 @cache
 def _front_ends() -> Mapping[str, Callable[[], Any]]:
     """What imports each front end."""
