@@ -238,6 +238,15 @@ def front_end(name: str) -> FrontEnd:
     return found
 
 
+def chip_training() -> Any:
+    """The module that trains networks of cores of a fixed size, `crossohm.flax.eic.learner`.
+
+    Raises:
+        MissingDependencyError: its framework is not installed.
+    """
+    return importlib.import_module("crossohm.flax.eic.learner")
+
+
 @cache
 def _front_ends() -> Mapping[str, Callable[[], Any]]:
     """What imports each front end."""
