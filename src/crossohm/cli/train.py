@@ -55,5 +55,7 @@ def train(
     width = max(map(len, labels))
     for point in points:
         mean, spread = point.final
-        typer.echo(f"{point.label:<{width}}  {mean:8.2%} ± {spread:.2%}  ({len(point.seeds)} seeds)")
+        typer.echo(
+            f"{point.label:<{width}}  {mean:8.2%} ± {spread:.2%}  ({len(point.seeds)} seeds, worst {point.worst:.2%})"
+        )
     typer.echo(f"results and report.html in {folder}")

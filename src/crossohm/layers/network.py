@@ -247,6 +247,15 @@ def networks_of_cores() -> Any:
     return importlib.import_module("crossohm.flax")
 
 
+def chip_training() -> Any:
+    """The module that trains networks of cores of a fixed size, `crossohm.flax.eic.learner`.
+
+    Raises:
+        MissingDependencyError: its framework is not installed.
+    """
+    return importlib.import_module("crossohm.flax.eic.learner")
+
+
 @cache
 def _front_ends() -> Mapping[str, Callable[[], Any]]:
     """What imports each front end."""

@@ -143,13 +143,15 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _accuracies(points: Sequence[TrainedPoint]) -> str:
+    heads = ["point", "epochs", "seeds", "last accuracy", "worst seed", "best mean", "s per epoch, all seeds"]
     rows = []
     for point in points:
         (mean, spread), best = point.final, float(np.array(point.accuracy).mean(axis=1).max())
         pace = f"{np.mean(point.seconds):.2f}" if point.seconds else ""
         done = f"{len(point.loss)} of {point.epochs}"
-        rows.append([point.label, done, str(len(point.seeds)), f"{mean:.2%} ± {spread:.2%}", f"{best:.2%}", pace])
-    return _table(["point", "epochs", "seeds", "last accuracy", "best mean", "s per epoch, all seeds"], rows)
+        last = [f"{mean:.2%} ± {spread:.2%}", f"{point.worst:.2%}"]
+        rows.append([point.label, done, str(len(point.seeds)), *last, f"{best:.2%}", pace])
+    return _table(heads, rows)
 
 
 def _updates(points: Sequence[TrainedPoint]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -67,6 +68,15 @@ def evaluate(
         _right(ideal, labels), tuple(_right(one, labels) for one in noisy),
         {count: _right(np.mean(noisy[:count], axis=0), labels) for count in averages},
     )  # fmt: skip
+
+
+def single_reads(
+    net: EICNet, images: np.ndarray, labels: np.ndarray, *, sd: float, seeds: Sequence[int], batch: int = 500
+) -> tuple[float, ...]:
+    """Accuracy of a single noisy read for each seed of the noise; arguments as of `evaluate`."""
+    graph, state = nnx.split(net)
+    noises = (Execution("noisy", sd, jax.random.key(seed)) for seed in seeds)
+    return tuple(_right(_log_probabilities(graph, state, images, noise, batch), labels) for noise in noises)
 
 
 def _right(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ def write_state(path: Path, state: Any, about: dict[str, Any]) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    leaves = {name: np.asarray(leaf) for name, leaf in _named(state)}
-    write_whole(path, save(leaves, metadata={"about": json.dumps(about)}))
+    write_whole(path, save(arrays_of(state), metadata={"about": json.dumps(about)}))
 
 
 def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -32,15 +32,7 @@ def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
         DataError: the file is missing or damaged, or its arrays are others.
     """
     found, about = _read(path)
-    leaves = _named(like)
-    for name, leaf in leaves:
-        if name not in found or found[name].shape != leaf.shape:
-            there = found[name].shape if name in found else "nothing"
-            raise DataError(
-                f"{path}: {name} is {there}, the network has {leaf.shape}. Take the network it was saved of"
-            )
-    treedef = jax.tree.structure(like)
-    return jax.tree.unflatten(treedef, [jax.numpy.asarray(found[name]) for name, _ in leaves]), about
+    return state_of(found, like, str(path)), about
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -50,6 +42,28 @@ def read_about(path: Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     return _read(path)[1]
+
+
+def arrays_of(state: Any) -> dict[str, np.ndarray]:
+    """The arrays of a pytree by their place in it."""
+    return {name: np.asarray(leaf) for name, leaf in _named(state)}
+
+
+def state_of(found: Mapping[str, np.ndarray], like: Any, origin: str) -> Any:
+    """A pytree as ``like`` with what `arrays_of` gave; ``origin`` is named in messages.
+
+    Raises:
+        DataError: the arrays are others.
+    """
+    leaves = _named(like)
+    for name, leaf in leaves:
+        if name not in found or found[name].shape != leaf.shape:
+            there = found[name].shape if name in found else "nothing"
+            raise DataError(
+                f"{origin}: {name} is {there}, the network has {leaf.shape}. Take the network it was saved of"
+            )
+    treedef = jax.tree.structure(like)
+    return jax.tree.unflatten(treedef, [jax.numpy.asarray(found[name]) for name, _ in leaves])
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

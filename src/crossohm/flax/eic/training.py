@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -20,7 +20,7 @@ from crossohm.errors import DataError, ParameterError
 from crossohm.flax.eic.augment import Augmentation, encoded
 from crossohm.flax.eic.execution import Execution
 from crossohm.flax.eic.net import EICNet
-from crossohm.flax.eic.state import read_state, write_state
+from crossohm.flax.eic.state import arrays_of, read_state, state_of, write_state
 
 #: Images that gains and thresholds are calibrated on before training.
 CALIBRATION = 512
@@ -149,6 +149,20 @@ class Trainer:
         self._optimizer_state = state
         nnx.update(self.net, variables)
         self.epoch = about["epoch"]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `restore` needs but the epoch, by name."""
+        return arrays_of(self._state())
+
+    def restore(self, arrays: Mapping[str, np.ndarray], epoch: int) -> None:
+        """Go on where `arrays` was called, after so many epochs; the rest is the same to the last bit.
+
+        Raises:
+            DataError: they are of another network.
+        """
+        self._optimizer_state, variables = state_of(arrays, self._state(), "arrays")
+        nnx.update(self.net, variables)
+        self.epoch = epoch
 
     def start_from(self, path: Path) -> None:
         """Start with the weights, thresholds and gains of another training's file; optimizer and rates are as new.

@@ -65,6 +65,11 @@ class TrainedPoint:
         last = np.array(self.accuracy[-1])
         return float(last.mean()), float(last.std(ddof=1)) if last.size > 1 else 0.0
 
+    @property
+    def worst(self) -> float:
+        """Lowest last accuracy of the replicas."""
+        return min(self.accuracy[-1])
+
 
 @final
 class TrainingFolder:

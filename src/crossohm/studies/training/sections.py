@@ -12,6 +12,22 @@ Choices = Annotated[dict[Text, Any] | list[Any], Field(min_length=1)]
 
 
 @final
+class ChipSection(Section):
+    """A network of fixed-size cores and how it is trained."""
+
+    sizes: Annotated[list[PositiveCount], Field(min_length=2)] = Field(default_factory=lambda: [1024, 2048, 256])
+    """Inputs, the square of a side that images are padded to, and outputs of each layer."""
+    input_bits: PositiveCount = 8
+    """Of each input; 1: binary images."""
+    classes: PositiveCount = 10
+    """Class scores."""
+    spec: Overrides = Field(default_factory=dict)
+    """The chip: grid, core_in, core_out, slot, sign, ... of crossohm.chip.ChipSpec."""
+    recipe: Overrides = Field(default_factory=dict)
+    """batch, rate, warm_up, sd, seed, and a table augmentation, see crossohm.flax.Recipe."""
+
+
+@final
 class TrainingStudy(Section):
     """A network trained on devices, for several seeds, and what is varied."""
 
@@ -25,6 +41,9 @@ class TrainingStudy(Section):
     """Data set of that network, see crossohm.datasets."""
     data_dir: Text | None = None
     """Folder with the files of the data set; a relative path starts at the folder of the study file."""
+    chip: ChipSection | None = None
+    """A network of fixed-size cores in place of the recipe, on a data set of images; then seeds are those of the noise
+    when the one network that is trained is judged."""
     epochs: PositiveCount | None = None
     """Passes over the training set; None: as the recipe."""
     seeds: PositiveCount | list[Seed] = 3

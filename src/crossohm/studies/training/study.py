@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
 from pydantic import ValidationError
 
 from crossohm._names import unknown
+from crossohm.chip import ChipSpec, NetworkShape, check
 from crossohm.errors import ParameterError, StudyError
+from crossohm.layers.network import chip_training
 from crossohm.params.text import PROBLEMS
 from crossohm.studies.file.hardware import parse_override
 from crossohm.studies.file.problems import placed, shown
 from crossohm.studies.file.sources import Source, read_source
-from crossohm.studies.training.sections import TrainingStudy
+from crossohm.studies.training.sections import ChipSection, TrainingStudy
 from crossohm.training.arrays.settings import ArraySettings
 from crossohm.training.described import array_settings_of, rule_of, update_model_of
 from crossohm.training.recipes import recipe
@@ -122,7 +124,12 @@ def _point(tree: dict[str, Any], chosen: Mapping[str, tuple[str, Any]], source: 
     settings = {setting: label for setting, (label, _) in chosen.items()}
     label = ", ".join(f"{setting} {label}" for setting, label in settings.items()) or "training"
     try:
-        _require_complete(study)
+        if study.chip is not None:
+            _require_of_chip(study)
+            chip_shape(study.chip)
+            chip_training().recipe_of(study.chip.recipe, study.epochs)
+        else:
+            _require_complete(study)
         require_fresh(study.semantics, study.batch)
         model = update_model_of(study.device, source.folder)
         return TrainingPoint(label, settings, study, array_settings_of(study.array, model), rule_of(study.rule))
@@ -152,6 +159,7 @@ def _checked(tree: Mapping[str, Any], source: Source) -> TrainingStudy:
         StudyError: it says something impossible; the first finding, with its place.
     """
     known = TrainingStudy.model_fields
+    parts = known.keys() | ChipSection.model_fields.keys()
     for name, value in tree.items():
         if name not in known:
             raise placed(unknown(str(name), value, known, "entry of a training study"), source)
@@ -159,11 +167,45 @@ def _checked(tree: Mapping[str, Any], source: Source) -> TrainingStudy:
         return TrainingStudy(**tree)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in detail["loc"] if str(part) in known or isinstance(part, int))
+        path = ".".join(str(part) for part in detail["loc"] if str(part) in parts or isinstance(part, int))
         problem = PROBLEMS.get(detail["type"], detail["msg"])
         field = known.get(str(detail["loc"][0]))
         allowed = "" if field is None else str(field.description or "").replace("\n", " ")
         raise StudyError(source.place(path), path, shown(detail["input"]), problem, allowed=allowed) from None
+
+
+#: What a study of a chip leaves to its recipe.
+_NOT_OF_CHIP = ("recipe", "network", "semantics", "batch", "learning_rate", "device", "array", "rule")
+
+
+def chip_shape(section: ChipSection) -> NetworkShape:
+    """The network of a study of a chip.
+
+    Raises:
+        ParameterError: a number is out of range, or there is no such entry.
+        MappingError: the chip cannot hold it.
+    """
+    known = [field.name for field in fields(ChipSpec) if field.name not in ("input_bits", "timings", "energies")]
+    for name, value in section.spec.items():
+        if name not in known:
+            raise unknown(f"chip.spec.{name}", value, known, "entry of a chip")
+    spec: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in section.spec.items()
+    }
+    chip = ChipSpec(input_bits=section.input_bits, **spec)
+    shape = NetworkShape(chip, tuple(section.sizes), classes=section.classes, input_bits=section.input_bits)
+    check(shape)
+    return shape
+
+
+def _require_of_chip(study: TrainingStudy) -> None:
+    """Raise `ParameterError` unless all that a study of a chip says means something to it."""
+    for name in _NOT_OF_CHIP:
+        if name in study.model_fields_set:
+            remedy = "Take it out; rates and batches are in chip.recipe"
+            raise ParameterError(name, getattr(study, name), "has no meaning for a chip", remedy=remedy)
+    if study.dataset is None:
+        raise ParameterError("dataset", None, "not given", remedy="A chip needs images, e.g. mnist or digits")
 
 
 def _require_complete(study: TrainingStudy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from crossohm._names import load_function
 from crossohm.datasets import load_dataset
-from crossohm.errors import UnsupportedError
-from crossohm.layers.network import front_end_of
-from crossohm.studies.training.sections import TrainingStudy
-from crossohm.studies.training.study import TrainingPoint
+from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.layers.network import chip_training, front_end_of
+from crossohm.studies.training.sections import ChipSection, TrainingStudy
+from crossohm.studies.training.study import TrainingPoint, chip_shape
 from crossohm.training.learner import Learner
 from crossohm.training.perceptron import Perceptron
 from crossohm.training.recipes import recipe, scheduled
@@ -50,6 +51,8 @@ def task_of(point: TrainingPoint, folder: Path) -> Task:
         DataError: the data set, or the function that makes the network, cannot be read.
         UnsupportedError: there is no front end that puts such a network on devices.
     """
+    if point.study.chip is not None:
+        return _of_chip(point, point.study.chip, folder)
     return _of_recipe(point, folder) if point.study.network is None else _of_network(point, folder)
 
 
@@ -77,6 +80,28 @@ def _of_network(point: TrainingPoint, folder: Path) -> Task:
     learner = make(model, point.array, point.rule, point.seeds)
     first = study.learning_rate or 0.0
     return Task(learner, train, test, study.epochs or 1, lambda epoch: first * scheduled(epoch))
+
+
+def _of_chip(point: TrainingPoint, section: ChipSection, folder: Path) -> Task:
+    training = chip_training()
+    recipe = training.recipe_of(section.recipe, point.study.epochs)
+    splits = _splits(point.study, point.study.dataset or "", folder)
+    train, test = ((_padded(images, section.sizes[0]), labels) for images, labels in splits)
+    learner = training.ChipLearner(chip_shape(section), recipe, point.seeds, *train)
+    return Task(learner, train, test, recipe.epochs, lambda epoch: recipe.rate)
+
+
+def _padded(images: NDArray[np.floating], inputs: int) -> NDArray[np.floating]:
+    """Images ``(n, 1, side, side)`` in the middle of a square of so many pixels."""
+    side, need = math.isqrt(inputs), images.shape[-1]
+    if images.ndim != 4 or images.shape[1] != 1 or side * side != inputs or side < need:
+        raise ParameterError(
+            "chip.sizes[0]", inputs, f"does not fit images {images.shape[1:]}",
+            allowed="grey images; the square of a side that is not smaller than theirs",
+        )  # fmt: skip
+    before = (side - need) // 2
+    border = (before, side - need - before)
+    return np.pad(images[:, 0], ((0, 0), border, border))
 
 
 def _in_folder(function: str, folder: Path) -> str:

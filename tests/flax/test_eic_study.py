@@ -1,0 +1,78 @@
+"""`crossohm train` with a chip: trained, judged over noise, gone on with, refused where it makes no sense."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("flax")
+pytest.importorskip("sklearn")
+
+from crossohm.errors import MissingDependencyError, StudyError
+from crossohm.report.training import training_report
+from crossohm.studies.training.results import TrainedPoint
+from crossohm.studies.training.run import run_training
+from crossohm.studies.training.study import load_training
+
+STUDY: dict[str, Any] = {
+    "dataset": "digits",
+    "epochs": 4,
+    "seeds": [3, 5, 8],
+    "train_samples": 640,
+    "test_samples": 200,
+    "chip": {
+        "sizes": [64, 64, 32],
+        "input_bits": 4,
+        "spec": {"core_in": 64, "core_out": 64, "slot": 16},
+        "recipe": {"batch": 64, "rate": 0.01, "augmentation": {"shift": 0.5}},
+    },
+}
+
+
+def test_a_cut_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Curves and scores over the seeds of the noise are those of a training in one go; digits are learned."""
+
+    def copy(number: int, epoch: int, found: TrainedPoint) -> None:
+        if epoch == 2:
+            shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+
+    (whole,) = run_training(load_training(STUDY), tmp_path / "whole", progress=copy)
+    (resumed,) = run_training(load_training(STUDY), tmp_path / "cut")
+    assert resumed.accuracy == whole.accuracy
+    assert resumed.loss == whole.loss
+    assert np.shape(whole.accuracy) == (5, 3)
+    assert len(set(whole.accuracy[-1])) > 1, "each seed draws noise of its own"
+    assert whole.worst == min(whole.accuracy[-1]) > 0.3
+    page = training_report("chip", [whole])
+    assert f"{whole.worst:.2%}" in page
+    assert "<svg" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rule": "carry"}, "rule"),
+        ({"dataset": None}, "dataset"),
+        ({"chip": {"recipe": {"rat": 1.0}}}, "chip.recipe.rat"),
+        ({"chip": {"spec": {"slots": 8}}}, "chip.spec.slots"),
+        ({"chip": {"sizes": [64]}}, "chip.sizes"),
+    ],
+)
+def test_what_a_chip_cannot_mean_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+    """When the study is read."""
+    with pytest.raises(StudyError, match=named.replace(".", r"\.")):
+        load_training({**STUDY, **change})
+
+
+def test_without_flax_the_command_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the study is read, not after the data set is."""
+    for name in [name for name in sys.modules if name.startswith("crossohm.flax")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "flax", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'crossohm\[flax\]'"):
+        load_training(STUDY)
