@@ -157,7 +157,7 @@ def test_calibration_brings_what_is_compared_to_a_deviation_of_one() -> None:
     for layer in net.layers:
         z = layer.dense.product(x, execution)
         assert float(jnp.std(layer.comparator.gain[...] * z)) == pytest.approx(1, abs=0.05)
-        np.testing.assert_allclose(layer.comparator.level(z).mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(layer.comparator.level(z, IDEAL).mean(0), 0, atol=1e-5)
         x = layer(x, execution)
     assert float(jnp.std(net.scale[...] * net._scores(x))) == pytest.approx(1, abs=0.05)
 

@@ -11,6 +11,7 @@ from crossohm.flax.chip import Programmed
 from crossohm.flax.eic.augment import Augmentation
 from crossohm.flax.eic.comparator import NoisyComparator
 from crossohm.flax.eic.cores import Accumulator, EICDense
+from crossohm.flax.eic.device import on_chip, recalibrate
 from crossohm.flax.eic.evaluation import Accuracy, evaluate
 from crossohm.flax.eic.execution import Execution
 from crossohm.flax.eic.net import EICBlock, EICNet
@@ -35,4 +36,6 @@ __all__ = [
     "Recipe",
     "Trainer",
     "evaluate",
+    "on_chip",
+    "recalibrate",
 ]

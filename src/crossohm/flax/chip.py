@@ -26,10 +26,10 @@ _PAGE = 4096
 
 
 class Programmed(nnx.Variable):
-    """What the arrays of a layer hold: no parameters, but part of the state.
+    """What belongs to one chip: no parameters, but part of the state.
 
-    The value is a dictionary: ``leaves`` of the plan; ``stamp``, digests of the parameters they belong to; ``chip``,
-    the arrays as bytes; ``serial``, a digest of these.
+    Networks of cores keep arrays in it. The value of a layer's is a dictionary: ``leaves`` of the plan; ``stamp``,
+    digests of the parameters they belong to; ``chip``, the arrays as bytes; ``serial``, a digest of these.
     """
 
 

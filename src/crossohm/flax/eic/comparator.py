@@ -13,6 +13,7 @@ from flax import nnx
 from crossohm._names import unknown
 from crossohm.chip.network import Encoding
 from crossohm.errors import ParameterError
+from crossohm.flax.chip import Programmed
 from crossohm.flax.eic.execution import Execution
 
 #: Stand-ins for the derivative of a step.
@@ -92,11 +93,14 @@ class NoisyComparator(nnx.Module):
         self.number, self.surrogate, self.width, self.encoding = number, surrogate, width, encoding
         self.gain = Gain(jnp.ones((), jnp.float32))
         self.theta = nnx.Param(jnp.zeros(shape, jnp.float32)) if bias else nnx.data(None)
+        self.offsets: Programmed | None = nnx.data(None)
 
-    def level(self, z: jax.Array) -> jax.Array:
-        """What is compared with 0, before noise: ``gain * z - theta``."""
+    def level(self, z: jax.Array, execution: Execution) -> jax.Array:
+        """What is compared with 0, before noise: ``gain * z - theta``, on a chip with its offsets."""
         u = self.gain[...] * z
-        return u if self.theta is None else u - self.theta[...]
+        if self.theta is not None:
+            u = u - self.theta[...]
+        return u + self.offsets[...] if execution.mode == "device" and self.offsets is not None else u
 
     def __call__(self, z: jax.Array, execution: Execution) -> jax.Array:
         """Bits of ``z (B, *shape)``, of the same shape.
@@ -109,7 +113,7 @@ class NoisyComparator(nnx.Module):
                 "execution.sd", execution.sd, "leaves surrogate 'expected' without a derivative", allowed="> 0",
                 remedy="Take another surrogate, or some noise",
             )  # fmt: skip
-        u = self.level(z)
+        u = self.level(z, execution)
         sd = jnp.asarray(execution.sd, u.dtype)
         noise = jnp.zeros((), u.dtype) if execution.mode == "ideal" else sd * execution.normal(self.number, u.shape)
         bits = compare(self.surrogate, self.width, u, noise, sd)

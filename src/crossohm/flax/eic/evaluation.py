@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from crossohm.flax.eic.augment import encoded
-from crossohm.flax.eic.execution import Execution
+from crossohm.flax.eic.execution import Execution, Mode
 from crossohm.flax.eic.net import EICNet
 
 
@@ -44,7 +44,7 @@ class Accuracy:
 
 def evaluate(
     net: EICNet, images: np.ndarray, labels: np.ndarray, *, sd: float = 0.1, reads: int = 8, seed: int = 0,
-    batch: int = 500,
+    batch: int = 500, mode: Mode = "noisy",
 ) -> Accuracy:  # fmt: skip
     """Accuracy without noise, and over ``reads`` independent reads, all drawn properly.
 
@@ -56,11 +56,12 @@ def evaluate(
         reads: Noisy passes; averages are over the first 1, 2, 4, ... of them.
         seed: Of the noise.
         batch: Images at a time.
+        mode: Of the reads; ``"device"`` for what `on_chip` returned.
     """
     graph, state = nnx.split(net)
     ideal = _log_probabilities(graph, state, images, Execution(), batch)
     keys = [jax.random.fold_in(jax.random.key(seed), read) for read in range(reads)]
-    noisy = [_log_probabilities(graph, state, images, Execution("noisy", sd, key), batch) for key in keys]
+    noisy = [_log_probabilities(graph, state, images, Execution(mode, sd, key), batch) for key in keys]
     averages = [2**power for power in range(reads.bit_length())]
     return Accuracy(
         _right(ideal, labels), tuple(_right(one, labels) for one in noisy),

@@ -11,7 +11,10 @@ import jax
 from crossohm._names import unknown
 from crossohm.errors import ParameterError, ShapeError
 
-#: Without noise; with noise of the comparators; on programmed cores.
+#: Numbers of comparators' noise stay below; those of cores' read noise start here.
+CORES = 1 << 16
+
+#: Without noise; with noise of the comparators; on programmed cores, with theirs as well.
 Mode = Literal["ideal", "noisy", "device"]
 
 

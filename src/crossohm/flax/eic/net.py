@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,9 +11,13 @@ from flax import nnx
 
 from crossohm.chip import ChipSpec, NetworkShape, check
 from crossohm.chip.network import Stage
+from crossohm.flax.chip import Programmed
 from crossohm.flax.eic.comparator import NoisyComparator, Surrogate
 from crossohm.flax.eic.cores import Accumulator, AccumulatorKind, EICDense
 from crossohm.flax.eic.execution import Execution
+
+#: Gets a bank of comparators and what it is about to decide on.
+Visit = Callable[[NoisyComparator, jax.Array], None]
 
 
 class EICBlock(nnx.Module):
@@ -33,28 +38,27 @@ class EICBlock(nnx.Module):
         kind: AccumulatorKind = "product", **comparator: Any,
     ) -> None:  # fmt: skip
         blocks = (dense.blocks_in, dense.blocks_out, chip.core_out)
-        self.dense = EICDense(chip, dense.inputs, accumulator.outputs, rngs=rngs, pattern=dense.pattern)
+        self.dense = EICDense(
+            chip, dense.inputs, accumulator.outputs, rngs=rngs, pattern=dense.pattern, number=2 * number
+        )
         self.comparator = NoisyComparator(blocks, number=2 * number, **comparator)
-        self.accumulator = Accumulator(chip, accumulator.outputs, rngs=rngs, pattern=accumulator.pattern, kind=kind)
+        self.accumulator = Accumulator(
+            chip, accumulator.outputs, rngs=rngs, pattern=accumulator.pattern, kind=kind, number=2 * number + 1
+        )
         last = accumulator.ends_in == "readout"
         self.decide = None if last else NoisyComparator(blocks[1:], number=2 * number + 1, **comparator)
 
     def __call__(self, x: jax.Array, execution: Execution) -> jax.Array:
         """``x (B, n_in)`` -> bits, or what the readout gets, ``(B, n_out)``."""
-        return self._run(x, execution, calibrating=False)
+        return self.walk(x, execution, lambda comparator, z: None)
 
-    def calibrate(self, x: jax.Array, execution: Execution) -> jax.Array:
-        """Set gains and thresholds for these inputs, front to back; the outputs."""
-        return self._run(x, execution, calibrating=True)
-
-    def _run(self, x: jax.Array, execution: Execution, calibrating: bool) -> jax.Array:
+    def walk(self, x: jax.Array, execution: Execution, visit: Visit) -> jax.Array:
+        """As a call; every bank of comparators and its inputs are shown to ``visit`` before the bank decides."""
         z = self.dense.product(x, execution)
-        if calibrating:
-            self.comparator.calibrate(z)
+        visit(self.comparator, z)
         z = self.accumulator.product(self.comparator(z, execution), execution)
         if self.decide is not None:
-            if calibrating:
-                self.decide.calibrate(z)
+            visit(self.decide, z)
             z = self.decide(z, execution)
         return z.reshape(len(x), -1)[:, : self.accumulator.n_out]
 
@@ -91,17 +95,24 @@ class EICNet(nnx.Module):
             for number, (dense, accumulator) in enumerate(zip(stages[::2], stages[1::2], strict=True))
         ])  # fmt: skip
         self.scale = nnx.Param(jnp.ones((), jnp.float32))
+        self.readout_range: Programmed | None = nnx.data(None)
 
     def __call__(self, x: jax.Array, execution: Execution) -> jax.Array:
         """Class scores ``(B, classes)`` of ``x (B, inputs)``."""
+        outputs = self.walk(x, execution, lambda comparator, z: None)
+        if execution.mode == "device" and self.readout_range is not None:
+            outputs = _converted(outputs, self.readout_range[...], self.shape.chip.readout_bits)
+        return self.scale[...] * self._scores(outputs)
+
+    def walk(self, x: jax.Array, execution: Execution, visit: Visit) -> jax.Array:
+        """What the readout gets, ``(B, outputs)``; banks of comparators are shown to ``visit``, front to back."""
         for layer in self.layers:
-            x = layer(x, execution)
-        return self.scale[...] * self._scores(x)
+            x = layer.walk(x, execution, visit)
+        return x
 
     def calibrate(self, x: jax.Array, execution: Execution) -> None:
         """Set gains, thresholds and the scale of the scores from some inputs ``(B, inputs)``, stage by stage."""
-        for layer in self.layers:
-            x = layer.calibrate(x, execution)
+        x = self.walk(x, execution, lambda comparator, z: comparator.calibrate(z))
         self.scale[...] = 1 / jnp.maximum(jnp.std(self._scores(x)), jnp.finfo(x.dtype).tiny)
 
     def clip(self) -> None:
@@ -113,3 +124,9 @@ class EICNet(nnx.Module):
     def _scores(self, outputs: jax.Array) -> jax.Array:
         classes, columns = self.shape.classes, self.shape.columns_per_class
         return outputs[:, : classes * columns].reshape(len(outputs), classes, columns).mean(2)
+
+
+def _converted(outputs: jax.Array, limits: jax.Array, bits: int) -> jax.Array:
+    """Outputs after a converter of ``bits`` whose range is ``limits``, lowest and highest."""
+    step = (limits[1] - limits[0]) / (2**bits - 1)
+    return limits[0] + step * jnp.round((jnp.clip(outputs, limits[0], limits[1]) - limits[0]) / step)
