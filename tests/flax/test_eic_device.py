@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ KEY = jax.random.key(5)
 X = jnp.asarray(np.random.default_rng(1).integers(0, 2, (200, 48)), jnp.float32)
 
 
+@cache
 def network() -> EICNet:
     net = EICNet((48, 32, 20), CHIP, rngs=nnx.Rngs(0))
     net.calibrate(X, Execution())
@@ -76,7 +78,7 @@ def test_reads_scatter_as_noise_of_every_cell_and_phases_add() -> None:
     reads = accumulator.product(jnp.tile(jnp.asarray(bits), (4000, 1, 1, 1)), Execution("device", 0.0, KEY))[:, 0]
     np.testing.assert_allclose(np.std(reads, 0), brute.std(0), rtol=0.08)
     np.testing.assert_allclose(np.std(reads, 0).mean(), brute.std(0).mean(), rtol=0.02)
-    np.testing.assert_allclose(np.mean(reads, 0), matrix @ bits.sum(1)[0, 0], atol=5 * brute.std(0).max() / 60)
+    np.testing.assert_allclose(np.mean(reads, 0), matrix @ bits.sum(1)[0, 0], atol=5 * brute.std(0).max() / 63)
 
 
 def test_a_seed_is_a_chip_and_noise_maps_over_keys() -> None:

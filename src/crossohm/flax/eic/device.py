@@ -85,7 +85,7 @@ def recalibrate(net: EICNet, inputs: Any, *, sd: float = 0.1, seed: int = 0) -> 
 def program_cores(
     cores: Cores, params: CrossSimParameters, seed: int, name: str, comparator_offset: float
 ) -> np.ndarray:
-    """Program the cores of a stage, see `crossohm.chip.program`; offsets of comparators in order of cores."""
+    """Program the cores of a stage; the offsets of its comparators, in the order of the cores."""
     found = program(
         cores.weights[...], params, seed, name, w_max=cores.w_max, sign=cores.chip.sign,
         comparator_offset=comparator_offset,
