@@ -1,12 +1,13 @@
 """Train a network of fixed-size cores on MNIST, and its accuracy in each mode.
 
 Usage: ``python benchmarks/eic_mnist.py [--epochs N] [--input grey|binary] [--start FILE] [--rate R]
-[--checkpoint FILE] [--data FOLDER]``
+[--checkpoint FILE] [--evaluate FILE [--split validation|test]] [--data FOLDER]``
 
 1024-2048-256 on 49 logical cores: images padded to 32x32, binary activations everywhere on chip. An epoch per line;
 with a checkpoint, which is written after every epoch, a training that was cut goes on; ``--start`` takes the weights of
 another training's checkpoint. The last 5,000 training images
-are for choices only; test images are used once, at the end.
+are for choices only; test images are used once, at the end. ``--evaluate`` trains nothing: the network of a checkpoint
+is programmed into chips of several kinds, three each, and read once per image.
 """
 
 from __future__ import annotations
@@ -14,15 +15,41 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import nnx
 
 from crossohm.chip import ChipSpec, NetworkShape
 from crossohm.datasets import load_dataset
-from crossohm.flax import EICNet, Recipe, Trainer, evaluate
+from crossohm.flax import EICNet, Recipe, Trainer, evaluate, on_chip, recalibrate
+from crossohm.flax.eic.augment import encoded
+from crossohm.params import CrossSimParameters
 
-HELD_OUT = 5000
+HELD_OUT, CHIPS, CALIBRATION = 5000, 3, 500
+
+
+def noise(effect: str, model: str, magnitude: float = 0.0) -> dict[str, Any]:
+    """Settings of an effect of devices."""
+    path = f"xbar.device.{effect}"
+    return {f"{path}.enable": True, f"{path}.model": model, f"{path}.magnitude": magnitude}
+
+
+#: Errors of the generic chips, parts of the highest conductance; offsets of comparators are in units of their levels.
+ERRORS = noise("programming_error", "NormalIndependentDevice", 0.05) | noise(
+    "read_noise", "NormalIndependentDevice", 0.02
+)
+OFFSET = 0.1
+HARDWARE: dict[str, dict[str, Any]] = {
+    "cells of 4 bits, 5 % programming error, 2 % read noise": {"xbar.device.cell_bits": 4, **ERRORS},
+    "cells of 8 bits, 5 % programming error, 2 % read noise": {"xbar.device.cell_bits": 8, **ERRORS},
+    "resistive memory of Wan et al., 1 to 39 uS": {
+        "xbar.device.Rmin": 1e6 / 39, "xbar.device.Rmax": 1e6, **noise("programming_error", "RRAMWan"),
+    },
+    "resistive memory of Milo et al., 50 to 225 uS": {
+        "xbar.device.Rmin": 1e6 / 225, "xbar.device.Rmax": 1e6 / 50, **noise("programming_error", "RRAMMilo"),
+    },
+}  # fmt: skip
 
 
 def images_of(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +66,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Recipe.rate)
     parser.add_argument("--start", type=Path)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--evaluate", type=Path)
+    parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "mnist")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -46,6 +75,12 @@ def main() -> None:
     shape = NetworkShape(ChipSpec(input_bits=bits), input_bits=bits)
     images, labels = images_of(options.data, "train")
     net = EICNet(shape, rngs=nnx.Rngs(options.seed))
+    if options.evaluate is not None:
+        Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], Recipe()).start_from(options.evaluate)
+        held_out = images[-HELD_OUT:], labels[-HELD_OUT:]
+        chosen = held_out if options.split == "validation" else images_of(options.data, "test")
+        _print_chips(net, images[:CALIBRATION], *chosen, options.split)
+        return
     recipe = Recipe(epochs=options.epochs, rate=options.rate, seed=options.seed)
     trainer = Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], recipe)
     if options.checkpoint is not None and options.checkpoint.exists():
@@ -61,6 +96,28 @@ def main() -> None:
         if options.checkpoint is not None:
             trainer.save(options.checkpoint)
     _print_table(net, options)
+
+
+def _print_chips(net: EICNet, calibration: np.ndarray, images: np.ndarray, labels: np.ndarray, split: str) -> None:
+    """Accuracy of single reads for each kind of chip, with thresholds as trained and calibrated again."""
+    inputs = encoded(calibration, net.shape.input_bits)
+    found = evaluate(net, images, labels, reads=1)
+    print(f"{split} images, single reads, {CHIPS} chips of a kind; without a chip {found.mean:.2%}\n")
+    print("| chip | recalibrated | mean | sd | worst |\n|---|---|---|---|---|")
+    for name, settings in HARDWARE.items():
+        params = CrossSimParameters()
+        params.update(settings)
+        chips = [on_chip(net, params, seed, inputs, comparator_offset=OFFSET) for seed in range(CHIPS)]
+        for recalibrated in ("no", "yes"):
+            if recalibrated == "yes":
+                for chip in chips:
+                    recalibrate(chip, inputs)
+            right = [
+                evaluate(chip, images, labels, reads=1, seed=seed, mode="device").mean
+                for seed, chip in enumerate(chips)
+            ]
+            spread = np.std(right, ddof=1)
+            print(f"| {name} | {recalibrated} | {np.mean(right):.2%} | {spread:.2%} | {min(right):.2%} |", flush=True)
 
 
 def _print_table(net: EICNet, options: argparse.Namespace) -> None:
