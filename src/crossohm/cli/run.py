@@ -13,7 +13,7 @@ from crossohm.cli import options
 from crossohm.cli.failures import reasons
 from crossohm.cli.progress import progress_bar
 from crossohm.cli.single import DEFAULT_PERCENTILE, study_of
-from crossohm.cli.study import RESULTS, carry_out, folder_for, refuse_options, show
+from crossohm.cli.study import RESULTS, carry_out, folder_for, refuse_options, show, was_given
 
 if TYPE_CHECKING:
     from crossohm.studies import LoadedStudy, Results
@@ -63,9 +63,9 @@ def run(
 
         refuse_options(context, OPTIONS, f"does not apply to {model}", "Leave it out")
         run_cores(
-            model=str(model), dataset=dataset, data_dir=data_dir, hardware=None if _is_default(context, "hardware")
-            else hardware, overrides=overrides or (), draws=draws, images=images, seed=seed, output=output,
-            quiet=quiet, as_json=as_json,
+            model=str(model), dataset=dataset, data_dir=data_dir, overrides=overrides or (), draws=draws, images=images,
+            hardware=hardware if was_given(context, "hardware") else None, seed=seed, output=output, quiet=quiet,
+            as_json=as_json,
         )  # fmt: skip
         return
     loaded = study_of(
@@ -102,11 +102,6 @@ def _is_of_cores(model: str | None) -> bool:
     from crossohm.chip import TRAINED
 
     return model in TRAINED
-
-
-def _is_default(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is None or source.name != "COMMANDLINE"
 
 
 def _run_study(

@@ -97,10 +97,15 @@ def refuse_options(
     from crossohm.errors import ParameterError
 
     for name, value in context.params.items():
-        source = context.get_parameter_source(name)
-        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+        if name not in allowed and was_given(context, name):
             option = f"--{name.replace('_', '-')}"
             raise ParameterError(option, value, problem, remedy=remedy)
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """True if the option was on the command line, also with the value it has by default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @contextmanager
