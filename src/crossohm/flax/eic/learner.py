@@ -18,6 +18,9 @@ from crossohm.flax.eic.evaluation import single_reads
 from crossohm.flax.eic.net import EICNet
 from crossohm.flax.eic.training import Recipe, Trainer
 
+#: What a study says of a recipe, besides the table of augmentations.
+_NUMBERS = ("batch", "rate", "warm_up", "sd", "seed")
+
 
 class ChipLearner:
     """One network, judged by a single noisy read for each seed of the noise.
@@ -79,7 +82,7 @@ def recipe_of(numbers: Mapping[str, Any], epochs: int | None) -> Recipe:
     if not isinstance(augmentation, Mapping):
         names = ", ".join(field.name for field in fields(Augmentation))
         raise ParameterError("chip.recipe.augmentation", augmentation, "is no table", allowed=f"a table with {names}")
-    _require_numbers("chip.recipe", given, [field.name for field in fields(Recipe) if field.name != "epochs"])
+    _require_numbers("chip.recipe", given, _NUMBERS)
     moves = dict(augmentation)
     _require_numbers("chip.recipe.augmentation", moves, [field.name for field in fields(Augmentation)])
     if epochs is not None:
