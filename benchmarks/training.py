@@ -50,8 +50,8 @@ BUFFERED: dict[str, Any] = {
     "Tiki-Taka v2": "tiki_taka_v2",
     "AGAD (period 10)": {"model": "agad", "period": 10},
 }
-#: On MNIST a sweep over the columns of the first layer takes 785 images, and AGAD sends nothing in its first period: with
-#: the digits' ten sweeps nothing would be learned before image 7,850.
+#: On MNIST a sweep over the columns of the first layer takes 785 images, and AGAD sends nothing in its first period:
+#: with the digits' ten sweeps nothing would be learned before image 7,850.
 MNIST_BUFFERED = {
     "mixed precision": BUFFERED["mixed precision"],
     "Tiki-Taka v2": BUFFERED["Tiki-Taka v2"],
