@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar, final, get_args
 
@@ -18,7 +18,7 @@ from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.flax.chip import Description, Programmed, on_device, packed, renewed, stamp_of, unpacked
-from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice, is_folded, require_same_folding
 from crossohm.layers.given import Given
 from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
 from crossohm.layers.held_matrix import HeldArrays, next_chip
@@ -221,6 +221,7 @@ class AnalogLayer(ArrayLayer):
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         checked, chip, own = self._checked_rows(rows), chip_seed(seed), own_hardware(params)
+        require_same_folding(name, own, is_folded(self))
         layouts, description = self.layouts(checked), Description(own, Given(params), checked, name)
         pairs = zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
         description.matrices = tuple(
@@ -271,8 +272,10 @@ class AnalogLayer(ArrayLayer):
         state = self.arrays.get_value()
         if not any(backend_of(v).is_traced(v) for v in (*values.values(), state["serial"])):
             (matrix,) = self._matrices
-            matrix.core  # noqa: B018 # written now, where parameters have changed
+            core = matrix.core  # written now, where parameters have changed
             contraction, state = self.contraction(matrix.layout), self.arrays.get_value()
+            if core.is_tapped or matrix.vectors is not None:
+                return matrix.shown(with_ones(x, contraction.constants), contraction, self.noise)
         elif self.sync != "manual":
             state = self._renewed(matrix, contraction, state, values)
         structure, _ = self._lowered(matrix, contraction)
@@ -334,6 +337,15 @@ class AnalogLayer(ArrayLayer):
 @final
 class HeldMatrix(HeldArrays):
     """The matrix of a layer on the host."""
+
+    def shown(self, x: Array, contraction: DifferentiableContraction, noise: Callable[[], Any]) -> Array:
+        """The product on the arrays themselves, where somebody looks at what passes; without gradients."""
+
+        def product(working: Array) -> Array:
+            needs_draw = self.built.plan(working, contraction=contraction).needs_draw
+            return self.built.apply(working, contraction, noise() if needs_draw else None)
+
+        return self._converted(self.built, x, product)
 
     def _write(self, parts: Any) -> None:
         super()._write(parts)
