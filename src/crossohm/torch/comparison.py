@@ -31,13 +31,15 @@ def compared(
             twin = digital.get_submodule(name)
             hooks.enter_context(twin.register_forward_hook(_telling(comparison.expects(name))))
             hooks.enter_context(layer.register_forward_hook(_telling(comparison.sees(name))))
-        answer = analog.register_forward_pre_hook(lambda _, inputs: _answer(digital, inputs), prepend=True)
+        answer = analog.register_forward_pre_hook(
+            lambda _, inputs, named: _answer(digital, inputs, named), prepend=True, with_kwargs=True
+        )
         hooks.enter_context(answer)
         yield comparison.found
 
 
-def _answer(digital: nn.Module, inputs: tuple[Any, ...]) -> None:
-    digital(*inputs)
+def _answer(digital: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    digital(*inputs, **named)
 
 
 def _telling(see: Callable[[torch.Tensor], None]) -> Any:
