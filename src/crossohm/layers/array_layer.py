@@ -205,7 +205,7 @@ class ArrayLayer:
         known = "_params" in vars(self) and params is self._params
         own: Any = params if known else own_hardware(params)
         checked, chip = self._checked_rows(rows), chip_seed(seed)
-        _require_same_folding(name, own, is_folded(self))
+        require_same_folding(name, own, is_folded(self))
         layouts = self.layouts(checked)
         for old in self._written():
             replace_soon(old.built)
@@ -261,7 +261,7 @@ def checked_choice(argument: str, value: Any, choices: tuple[str, ...]) -> Any:
     return value
 
 
-def _require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
+def require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
     """Refuse ranges that were found for other weights."""
     if calibrated_foldings(params) - {folded}:
         found, here = ("folded into it", "digital") if not folded else ("digital", "folded")
