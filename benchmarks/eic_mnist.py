@@ -1,14 +1,15 @@
 """Train a network of fixed-size cores on MNIST, and its accuracy in each mode.
 
 Usage: ``python benchmarks/eic_mnist.py [--epochs N] [--input grey|binary] [--start FILE] [--rate R]
-[--checkpoint FILE] [--evaluate FILE [--split validation|test]] [--data FOLDER] [--rules chip|notebook]``
+[--checkpoint FILE] [--evaluate FILE [--split validation|test]] [--data FOLDER] [--rules chip|notebook] [--time]``
 
 1024-2048-256 on 49 logical cores: images padded to 32x32, binary activations everywhere on chip. An epoch per line;
 with a checkpoint, which is written after every epoch, a training that was cut goes on; ``--start`` takes the weights of
 another training's checkpoint. The last 5,000 training images
 are for choices only; test images are used once, at the end. ``--evaluate`` trains nothing: the network of a checkpoint
 is programmed into chips of several kinds, three each, and read once per image. ``--rules notebook``: the modules and
-the training that such networks come from, defects included.
+the training that such networks come from, defects included. ``--time``: seconds of epochs on all 60,000 images, by the
+clock and of the processor, which other work on the machine disturbs less; nothing is judged.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--input", choices=("grey", "binary"), default="grey")
     parser.add_argument("--rate", type=float)
     parser.add_argument("--rules", choices=("chip", "notebook"), default="chip")
+    parser.add_argument("--time", action="store_true")
     parser.add_argument("--start", type=Path)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--evaluate", type=Path)
@@ -77,6 +79,9 @@ def main() -> None:
     options = parser.parse_args()
     images, labels = images_of(options.data, "train")
     net, recipe = _start(options)
+    if options.time:
+        _print_times(Trainer(net, images, labels, recipe))
+        return
     if options.evaluate is not None:
         Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], Recipe()).start_from(options.evaluate)
         held_out = images[-HELD_OUT:], labels[-HELD_OUT:]
@@ -109,6 +114,17 @@ def _start(options: argparse.Namespace) -> tuple[EICNet, Recipe]:
         net = EICNet(NetworkShape(ChipSpec(input_bits=bits), input_bits=bits), rngs=nnx.Rngs(options.seed))
         recipe = Recipe(epochs=options.epochs, seed=options.seed)
     return net, recipe if options.rate is None else replace(recipe, rate=options.rate)
+
+
+def _print_times(trainer: Trainer) -> None:
+    while trainer.epoch < trainer.recipe.epochs:
+        start, busy = time.perf_counter(), time.process_time()
+        trainer.run_epoch()
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+        print(
+            f"epoch {trainer.epoch}, {len(trainer.images)} images: {seconds:.1f} s, {busy:.1f} s of the processor; "
+            f"compiled {trainer.traces} times so far", flush=True,
+        )  # fmt: skip
 
 
 def _print_chips(net: EICNet, calibration: np.ndarray, images: np.ndarray, labels: np.ndarray, split: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from crossohm._names import unknown
 from crossohm.chip import ChipSpec, NetworkShape, check
+from crossohm.chip.cores import check_hardware
 from crossohm.errors import ParameterError, StudyError
 from crossohm.layers.network import chip_training
 from crossohm.params import CrossSimParameters
@@ -214,12 +215,14 @@ def chip_hardware(section: ChipSection, folder: Path) -> CrossSimParameters | No
     """The hardware of the chips that a network is judged on; None without any.
 
     Raises:
-        ParameterError: a parameter is unknown or has a wrong value.
+        ParameterError: a parameter is unknown or has a wrong value, or cores with comparators cannot have it.
         DataError: a file cannot be read.
     """
     if section.hardware is None:
         return None
-    return describe(HardwareSection(base=section.hardware.base, set=section.hardware.set), folder)
+    params = describe(HardwareSection(base=section.hardware.base, set=section.hardware.set), folder)
+    check_hardware(params, chip_shape(section).chip.sign)
+    return params
 
 
 def _require_of_chip(study: TrainingStudy) -> None:
