@@ -17,7 +17,7 @@ from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import Call, call_of
 from crossohm.torch.comparison import compared, tensor_of
-from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
 from crossohm.torch.conversion.convert import analog_modules, from_torch
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
@@ -57,7 +57,7 @@ class TorchNetwork(ArrayNetwork):
         placed = module if device is None else module.to(device)
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
-        self._axes: Mapping[str, int] = {}
+        self._seen: Seen | None = None
 
     _one_output = "wrap the network in a module that returns it"
 
@@ -96,7 +96,8 @@ class TorchNetwork(ArrayNetwork):
         """The same network, told what its inputs look like.
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
-        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`.
+        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
+        tracing fails, the data flow of these inputs says what is folded.
 
         Args:
             batch: Some inputs, see `take`.
@@ -109,7 +110,7 @@ class TorchNetwork(ArrayNetwork):
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
         if told.fold_batchnorm:
             with self._at_work():
-                told._axes = axes_of_norms(self.module, lambda module: call_of(module, batch).of(module))
+                told._seen = see(self.module, lambda module: call_of(module, batch).of(module))
         return told
 
     def folded(self) -> TorchNetwork:
@@ -124,7 +125,7 @@ class TorchNetwork(ArrayNetwork):
     def _folded(self) -> Any:
         module = copy_of(self.module)
         if self.fold_batchnorm:
-            fold_batchnorm(module, self._axes)
+            fold_batchnorm(module, self._seen)
         return module
 
     def _copy(self) -> Any:
