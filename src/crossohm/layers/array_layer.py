@@ -127,7 +127,9 @@ class ArrayLayer:
 
         ``"auto"``: they are written again before they are next used. ``"error"``: using them raises
         `StaleArraysError`. ``"manual"``: they stay as they are until `synchronize`; nothing is looked at, which saves
-        reading the parameters (some 20 us per product and 0.5 ns per weight on a CPU). A PyTorch model that was
+        reading the parameters (some 20 us per product and 0.5 ns per weight on a CPU). PyTorch layers read them only
+        where a change may have escaped torch's version counter; the documentation of parameters and chips says where
+        ("When arrays are written"). A PyTorch model that was
         converted on an accelerator looks at all its parameters together, as a pass begins: changes during a pass are
         seen then if torch's version counter sees them, which changes through ``parameter.data`` escape until the next.
         """

@@ -90,7 +90,7 @@ class TorchNetwork(ArrayNetwork):
         for name, value in self.module.state_dict().items():
             found.update(name.encode())
             if isinstance(value, torch.Tensor):
-                found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+                found.update(value.detach().cpu().flatten().clone().view(torch.uint8).numpy())
         return found.hexdigest()
 
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
