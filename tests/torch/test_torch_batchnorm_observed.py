@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_cases import hardware, inputs, relative_error
 
 from crossohm import calibrate
-from crossohm.torch import from_torch, to_torch
+from crossohm.torch import conversion_report, from_torch, to_torch
 
 
 class Untraceable(nn.Module):
@@ -216,3 +216,13 @@ def test_a_normalisation_that_does_more_stays(kind):
         analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
     assert norms(analog) == ["1"]
     assert relative_error(analog(x), model(x)) < 1e-12
+
+
+def test_the_report_says_what_folds_and_what_speaks_against_it():
+    x = example()
+    (folds,) = conversion_report(randomised(Untraceable()), x).norms
+    (branch,) = conversion_report(randomised(Branch()), x).norms
+    assert (folds.name, folds.reason, branch.name) == ("norm", "", "norm")
+    assert "conv or its output is also used elsewhere" in str(branch)
+    (late,) = conversion_report(from_torch(randomised(Untraceable()), seed=1), x).norms
+    assert "conv is in arrays already" in late.reason

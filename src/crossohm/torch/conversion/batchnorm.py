@@ -21,10 +21,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from crossohm.layers.normalisation import folded_bias, folding_factors
+from crossohm.layers.report import ReportedNorm
 from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, users_of
 from crossohm.torch.conversion.folded import FoldedNorm, proper_axes
 from crossohm.torch.conversion.normalisations import kind_of_norm, steps_behind
 from crossohm.torch.conversion.observed import observed
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
 FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
@@ -82,24 +84,37 @@ def fold_batchnorm(
         seen: What an example showed of it.
         wanted: What speaks against folding into a layer; empty: nothing.
     """
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
-    if not norms:
-        return
     kept = {}
-    flows, untraced = _flows(model, seen)
-    for name, norm in norms.items():
-        layer, obstacle = (None, untraced) if untraced else _layer_before(flows, model, norm)
-        axes = seen.axes.get(name) if seen else None
-        obstacle = obstacle or ("" if axes is None else _wrong_axis(axes, layer, norm))
+    for name, (norm, layer, obstacle) in _layers_before(model, seen).items():
         obstacle = obstacle or wanted(layer)
         if obstacle:
             kept[name] = obstacle
         else:
-            _replace(model, norm, _folded(layer, norm, name, certain=axes is not None))
+            _replace(model, norm, _folded(layer, norm, name, certain=seen is not None and name in seen.axes))
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
         warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def reported_norms(model: nn.Module, seen: Seen | None) -> tuple[ReportedNorm, ...]:
+    """Every BatchNorm of ``model``, and what speaks against folding it; see `fold_batchnorm`."""
+    return tuple(ReportedNorm(name, reason) for name, (_, _, reason) in _layers_before(model, seen).items())
+
+
+def _layers_before(model: nn.Module, seen: Seen | None) -> dict[str, tuple[nn.Module, Any, str]]:
+    """Every BatchNorm by name, and the layer it can be folded into, or what speaks against it."""
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    if not norms:
+        return {}
+    flows, untraced = _flows(model, seen)
+    found: dict[str, tuple[nn.Module, Any, str]] = {}
+    for name, norm in norms.items():
+        layer, obstacle = (None, untraced) if untraced else _layer_before(flows, model, norm)
+        if not obstacle and seen and name in seen.axes:
+            obstacle = _wrong_axis(seen.axes[name], layer, norm)
+        found[name] = (norm, layer, obstacle)
+    return found
 
 
 def _flows(model: nn.Module, seen: Seen | None) -> tuple[list[DataFlow], str]:
@@ -131,6 +146,8 @@ def _foldable_before(flow: DataFlow, model: nn.Module, norm: nn.Module) -> tuple
         return None, f"used {len(calls)} times"
     source: Any = calls[0].args[0] if calls[0].args else None
     layer = flow.called(source)
+    if isinstance(layer, AnalogLayer):
+        return None, f"{source.target} is in arrays already; convert the digital model with fuse_batchnorm=True"
     if layer is None or kind_of_norm(norm) is not FOLDABLE.get(type(layer)):
         return None, f"does not directly follow a layer it can be folded into, but {_told(source, layer)}"
     if len(flow.calls(layer)) != 1 or len(users_of(source)) != 1:
