@@ -189,6 +189,8 @@ def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """``product`` in the dtype of its inputs, whatever autocast wants."""
 
     def call(x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return product(x)
         with torch.autocast(x.device.type, enabled=False):
             return product(x)
 
