@@ -34,13 +34,15 @@ def compared(
             effective = torch.relu if name in rectified else _as_it_is
             hooks.enter_context(twin.register_forward_hook(_keep(expected[name], effective)))
             hooks.enter_context(layer.register_forward_hook(_compare(expected[name], found[name], effective)))
-        answer = analog.register_forward_pre_hook(lambda _, inputs: _answer(digital, inputs), prepend=True)
+        answer = analog.register_forward_pre_hook(
+            lambda _, inputs, named: _answer(digital, inputs, named), prepend=True, with_kwargs=True
+        )
         hooks.enter_context(answer)
         yield found
 
 
-def _answer(digital: nn.Module, inputs: tuple[Any, ...]) -> None:
-    digital(*inputs)
+def _answer(digital: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    digital(*inputs, **named)
 
 
 def _as_it_is(output: torch.Tensor) -> torch.Tensor:
