@@ -120,7 +120,20 @@ def _measures(results: Results) -> list[Measure]:
 
 def _named(kind: Measure) -> str:
     """A measure with its unit, where cells do not have it, and which way is better."""
-    return f"{kind.label} ({'higher' if kind.higher_is_better else 'lower'} is better)"
+    return f"{kind.label} ({_better(kind)})"
+
+
+def _legend(kinds: Iterable[Measure]) -> str:
+    """What names of measures mean, but those of accuracies, which everyone knows."""
+    return "; ".join(
+        f"{kind.name}: {kind.label}{f' ({kind.unit})' if kind.unit else ''}, {_better(kind)}"
+        for kind in kinds
+        if not kind.counted
+    )
+
+
+def _better(kind: Measure) -> str:
+    return f"{'higher' if kind.higher_is_better else 'lower'} is better"
 
 
 def _shares(kinds: Iterable[Measure]) -> bool:
@@ -167,7 +180,7 @@ def points_table(results: Results) -> Sheet:
     table = Sheet(
         f"{results.name}: {'error budget, ' if labels else ''}{len(results.points)} points{missing}",
         _headings(names, numbers=("chips", *numbers, "output SNR (dB)")),
-        _caption(samples) if counts else "",
+        "; ".join(filter(None, (_legend(measures), _caption(samples) if counts else ""))),
     )
     for point, chips in results.points.items():
         cells = []

@@ -76,7 +76,8 @@ class Dataset:
             raise DataError(f"{name}: {count} images need {count} int64 labels; got {_form(labels)}")
         per_sample = labels.ndim == 1  # otherwise some positions may be padding, and tokens have no names
         lowest = 0 if per_sample else -math.inf
-        highest = len(self.classes) - 1 if self.classes or per_sample else math.inf
+        named = self.classes or (per_sample and not isinstance(self.labels, Columns))
+        highest = len(self.classes) - 1 if named else math.inf
         if labels.size and not lowest <= labels.min() <= labels.max() <= highest:
             raise DataError(
                 f"{name}: labels must lie in 0..{len(self.classes) - 1}; found {labels.min()}..{labels.max()}"

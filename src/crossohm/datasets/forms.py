@@ -39,7 +39,7 @@ def as_dataset(name: str, found: Any) -> Dataset:
     if _gives_samples(found):
         pairs = [_pair(name, found[number]) for number in range(len(found))]
         return dataset_of(name, *(_joined(name, part, np.stack) for part in zip(*pairs, strict=True)))
-    if isinstance(found, Iterable) and not isinstance(found, str | Mapping) and not is_array(found):
+    if isinstance(found, Iterable) and not isinstance(found, str | Mapping) and not _is_array(found):
         pairs = [_pair(name, batch) for batch in found]
         if pairs:
             return dataset_of(name, *(_joined(name, part, np.concatenate) for part in zip(*pairs, strict=True)))
@@ -49,7 +49,7 @@ def as_dataset(name: str, found: Any) -> Dataset:
 def _gives_samples(found: Any) -> bool:
     """True for what has single samples by their number: no list, and no array."""
     has_numbers = hasattr(found, "__getitem__") and hasattr(found, "__len__")
-    return has_numbers and not isinstance(found, list | tuple | Mapping | str) and not is_array(found)
+    return has_numbers and not isinstance(found, list | tuple | Mapping | str) and not _is_array(found)
 
 
 def _pair(name: str, batch: Any) -> tuple[Any, Any]:
@@ -82,7 +82,11 @@ def _joined(name: str, parts: Iterable[Any], join: Any) -> Any:
 
 
 def _host(value: Any) -> NDArray[Any]:
-    return np.asarray(backend_of(value).to_numpy(value) if is_array(value) else value)
+    return np.asarray(backend_of(value).to_numpy(value) if _is_array(value) else value)
+
+
+def _is_array(value: Any) -> bool:
+    return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
 
 
 def dataset_of(

@@ -33,12 +33,13 @@ def output_of(
     """
     single = on_host(answer)
     found = {"": answer} if single is not None else _outputs(answer)
-    for key in [name] if name and single is None else [_MAIN, *found]:
+    for key in [name] if name else [_MAIN, *found]:
         host = on_host(found[key]) if key in found else None
         if host is not None and host.ndim and len(host) == size:
             return host
     form = f"a {type(answer).__name__}" if single is None else str(single.shape)
-    wanted = f"; there is no output {name!r}, only {', '.join(found)}" if name and name not in found else ""
+    others = ", ".join(filter(None, found)) or "one without a name"
+    wanted = f"; there is no output {name!r}, only {others}" if name and name not in found else ""
     raise UnsupportedError(
         f"the network answers {form} to {size} images{wanted}; runs and studies measure a tensor (images, outputs), "
         f"alone, in a tuple or in a table: {way_out}. crossohm.calibrate takes networks with any answers"
