@@ -452,6 +452,11 @@ class AnalogCore(MatrixFace):
         with self.tapped(seen):
             yield seen
 
+    @property
+    def is_tapped(self) -> bool:
+        """True while somebody looks at what passes."""
+        return self._tap is not None
+
     @contextmanager
     def tapped(self, tap: Tap) -> Iterator[None]:
         """Let ``tap`` look at inputs and ADC inputs while they pass, during a ``with`` block."""

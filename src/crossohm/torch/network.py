@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
+from crossohm.layers.batches import Call
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.network import Deviation, Progress, silent
-from crossohm.torch.batches import Call, call_of
+from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
 from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
 from crossohm.torch.conversion.convert import analog_modules, from_torch
@@ -89,7 +90,7 @@ class TorchNetwork(ArrayNetwork):
         for name, value in self.module.state_dict().items():
             found.update(name.encode())
             if isinstance(value, torch.Tensor):
-                found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+                found.update(value.detach().cpu().flatten().clone().view(torch.uint8).numpy())
         return found.hexdigest()
 
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
@@ -110,7 +111,7 @@ class TorchNetwork(ArrayNetwork):
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
         if told.fold_batchnorm:
             with self._at_work():
-                told._seen = see(self.module, lambda module: call_of(module, batch).of(module))
+                told._seen = see(self.module, lambda module: _answered(module, batch))
         return told
 
     def folded(self) -> TorchNetwork:
@@ -158,7 +159,7 @@ class TorchNetwork(ArrayNetwork):
         return _bias(layer.bias) if digital else None
 
     def _answer(self, batch: Any) -> Any:
-        return call_of(self.module, batch).of(self.module)
+        return _answered(self.module, batch)
 
     def _on_host(self, answer: Any) -> NDArray[Any] | None:
         if not isinstance(answer, torch.Tensor):
@@ -178,16 +179,17 @@ class TorchNetwork(ArrayNetwork):
         Raises:
             InputError: the network does not take the batch.
         """
-        call = call_of(self.module, batch)
-        whole = call.only_tensor
+        forward = forward_of(self.module)
+        call = forward.call_of(batch)
+        whole = only_tensor(call)
         with self._at_work():
             if whole is None:
-                call.of(self.module)
+                forward.answer(call, self.module)
                 return
             progress(stage, 0, len(whole))
             for start in range(0, len(whole), self.batch_size):
                 part = whole[start : start + self.batch_size]
-                Call((part,), {}).of(self.module)
+                forward.answer(Call((part,), {}), self.module)
                 progress(stage, start + len(part), len(whole))
 
     @contextmanager
@@ -210,6 +212,11 @@ class TorchNetwork(ArrayNetwork):
     def compared(self, digital: TorchNetwork) -> AbstractContextManager[dict[str, Deviation]]:
         """Deviations of all analog layers from those of `folded` in the ``with`` block."""
         return compared(self.module, digital.module, self.layers, set(self.floors))
+
+
+def _answered(module: Any, batch: Any) -> Any:
+    forward = forward_of(module)
+    return forward.answer(forward.call_of(batch), module)
 
 
 def _keep(kept: list[NDArray[Any]]) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import ParameterError, ShapeError
+from crossohm.metrics.classes import top_k_right
 from crossohm.studies.file.sections import MetricSection
-from crossohm.studies.results.statistics import top_k_right
 
 _LOGIT, _PROBABILITY = 0.0, 0.5
 
