@@ -289,6 +289,7 @@ _TRANSFORMERS: dict[str, Callable[[], Built]] = {
         d_ff=64,
         num_layers=2,
         num_heads=4,
+        decoder_start_token_id=0,
     ),
     "bart": _hugging(
         "BartForConditionalGeneration",

@@ -56,7 +56,7 @@ def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[Repor
         seen.add(id(module))
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-        yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
+        yield ReportedLayer(name, type(module).__name__, shapes, sum(core.array_count for core in cores), "", False)
         return
     convertible = is_convertible(module)
     reason = "it can be converted" if convertible else obstacle_of(module)
