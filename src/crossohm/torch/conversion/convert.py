@@ -21,7 +21,7 @@ from crossohm.layers.conversion import (
     reinitialize_layers,
 )
 from crossohm.torch.conversion.aliases import follow
-from crossohm.torch.conversion.batchnorm import fold_batchnorm
+from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
@@ -29,7 +29,7 @@ from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.products import install_products, passed_by, product_sites
 from crossohm.torch.conversion.report import conversion_report
-from crossohm.torch.conversion.trial import try_out
+from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.layer import AnalogProduct
@@ -69,7 +69,7 @@ def from_torch(
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same. None: where the hardware was calibrated so (`crossohm.calibrate` does by default),
-            and nowhere else.
+            and nowhere else. A model that cannot be traced is observed while it answers ``example``.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -103,7 +103,7 @@ def from_torch(
     """
     require_layers(model)
     analog = copy_of(model)
-    _fold_batchnorm(analog, params, fuse_batchnorm)
+    _fold_batchnorm(analog, params, fuse_batchnorm, example)
     separate(analog)
     trial = None if example is None or is_convertible(analog) else try_out(analog, example)
     passed = set() if trial is None else passed_by(analog, trial)
@@ -244,13 +244,14 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
     return {id(before): after for (_, before), (_, after) in zip(old, new, strict=True)}
 
 
-def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
+def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None, example: Any) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
     modules = dict(sites(model))
     known = known_foldings(list(modules), params, fuse)
     if known is not None:
         by_layer = {id(module): known[name] for name, module in modules.items()}
-        fold_batchnorm(model, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
+        seen = None if example is None else see(model, lambda seen: called_with(seen, example))
+        fold_batchnorm(model, seen, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

@@ -181,6 +181,12 @@ def try_out(model: nn.Module, example: Any) -> Trial:
     return recorder.trial
 
 
+def called_with(model: nn.Module, example: Any) -> Any:
+    """What ``model`` answers to an example, see `try_out`."""
+    args, kwargs = _arguments(example)
+    return model(*args, **kwargs)
+
+
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example, Tensor):
         return (example,), {}
