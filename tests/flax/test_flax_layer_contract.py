@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from crossohm.errors import ParameterError, UnsupportedError
+from crossohm.errors import ParameterError, ShapeError, UnsupportedError
 from crossohm.flax import AnalogConv, AnalogLinear
 from crossohm.flax.harness import FlaxHarness
+from crossohm.testing.hardware import CONVERTERS, hardware
 from crossohm.testing.layer import LayerContract
 
 
@@ -85,4 +86,29 @@ def test_a_state_with_other_bias_rows_is_used_by_the_first_call() -> None:
     x = np.ones((2, 5), "float32")
     answers = analog(x)
     nnx.update(twin, nnx.state(analog, nnx.Not(nnx.RngState)))
+    run = nnx.jit(lambda layer, x: layer(x))
+    with pytest.raises(UnsupportedError, match=r"AnalogLinear 'rows-0' .*other bias rows.*`matrices`"):
+        run(twin, x)
     np.testing.assert_array_equal(twin(x), answers)
+    np.testing.assert_allclose(run(twin, x), answers, rtol=1e-6)
+
+
+def test_a_state_on_other_hardware_of_the_same_shape_is_no_wrong_answer_in_a_compiled_function() -> None:
+    analog, twin = (
+        AnalogLinear(5, 3, params=hardware(given), seed=1, core_name="other", rngs=nnx.Rngs(0))
+        for given in (CONVERTERS, {})
+    )
+    run = nnx.jit(lambda layer, x: layer(x))
+    x = np.ones((2, 5), "float32")
+    run(twin, x)
+    nnx.update(twin, nnx.state(analog, nnx.Not(nnx.RngState)))
+    with pytest.raises((UnsupportedError, jax.errors.JaxRuntimeError), match="multiply in another way"):
+        run(twin, x)
+    assert twin.matrices[0].core.params == analog.core.params
+    np.testing.assert_allclose(run(twin, x), analog(x), rtol=1e-6)
+
+
+def test_inputs_with_another_number_of_features_are_refused() -> None:
+    analog = AnalogLinear(6, 3, seed=1, core_name="features", rngs=nnx.Rngs(0))
+    with pytest.raises(ShapeError, match=r"shape \(2, 3\) does not fit AnalogLinear\(in_features=6\)"):
+        analog(jnp.ones((2, 3)))

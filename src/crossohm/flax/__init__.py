@@ -31,6 +31,7 @@ from crossohm.flax.eic.training import Recipe, Trainer
 from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
+from crossohm.flax.network import FlaxNetwork
 
 __all__ = [
     "Accumulator",
@@ -43,6 +44,7 @@ __all__ = [
     "EICDense",
     "EICNet",
     "Execution",
+    "FlaxNetwork",
     "NoisyComparator",
     "PermuteBlock",
     "Programmed",

@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 #: Entry points that announce front ends: the package that their models come from, and a module that is a `FrontEnd`.
 GROUP = "crossohm.frontends"
 #: Those of ours, as ``pyproject.toml`` announces them: also found where crossohm is used without being installed.
-_OURS = {"torch": "crossohm.torch.front_end", "keras": "crossohm.keras.front_end"}
+_OURS = {"torch": "crossohm.torch.front_end", "keras": "crossohm.keras.front_end", "flax": "crossohm.flax.front_end"}
 
 
 def silent(stage: str, done: int, total: int) -> None:

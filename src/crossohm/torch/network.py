@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
+from crossohm.layers.batches import Call
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.network import Deviation, Progress, silent
-from crossohm.torch.batches import Call, call_of
+from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
-from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
 from crossohm.torch.conversion.convert import analog_modules, from_torch
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
@@ -57,7 +58,7 @@ class TorchNetwork(ArrayNetwork):
         placed = module if device is None else module.to(device)
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
-        self._axes: Mapping[str, int] = {}
+        self._seen: Seen | None = None
 
     _one_output = "wrap the network in a module that returns it"
 
@@ -89,14 +90,15 @@ class TorchNetwork(ArrayNetwork):
         for name, value in self.module.state_dict().items():
             found.update(name.encode())
             if isinstance(value, torch.Tensor):
-                found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+                found.update(value.detach().cpu().flatten().clone().view(torch.uint8).numpy())
         return found.hexdigest()
 
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
         """The same network, told what its inputs look like.
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
-        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`.
+        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
+        tracing fails, the data flow of these inputs says what is folded.
 
         Args:
             batch: Some inputs, see `take`.
@@ -109,7 +111,7 @@ class TorchNetwork(ArrayNetwork):
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
         if told.fold_batchnorm:
             with self._at_work():
-                told._axes = axes_of_norms(self.module, lambda module: call_of(module, batch).of(module))
+                told._seen = see(self.module, lambda module: _answered(module, batch))
         return told
 
     def folded(self) -> TorchNetwork:
@@ -124,7 +126,7 @@ class TorchNetwork(ArrayNetwork):
     def _folded(self) -> Any:
         module = copy_of(self.module)
         if self.fold_batchnorm:
-            fold_batchnorm(module, self._axes)
+            fold_batchnorm(module, self._seen)
         return module
 
     def _copy(self) -> Any:
@@ -157,7 +159,7 @@ class TorchNetwork(ArrayNetwork):
         return _bias(layer.bias) if digital else None
 
     def _answer(self, batch: Any) -> Any:
-        return call_of(self.module, batch).of(self.module)
+        return _answered(self.module, batch)
 
     def _on_host(self, answer: Any) -> NDArray[Any] | None:
         if not isinstance(answer, torch.Tensor):
@@ -176,16 +178,17 @@ class TorchNetwork(ArrayNetwork):
         Raises:
             InputError: the network does not take the batch.
         """
-        call = call_of(self.module, batch)
-        whole = call.only_tensor
+        forward = forward_of(self.module)
+        call = forward.call_of(batch)
+        whole = only_tensor(call)
         with self._at_work():
             if whole is None:
-                call.of(self.module)
+                forward.answer(call, self.module)
                 return
             progress(stage, 0, len(whole))
             for start in range(0, len(whole), self.batch_size):
                 part = whole[start : start + self.batch_size]
-                Call((part,), {}).of(self.module)
+                forward.answer(Call((part,), {}), self.module)
                 progress(stage, start + len(part), len(whole))
 
     @contextmanager
@@ -208,6 +211,11 @@ class TorchNetwork(ArrayNetwork):
     def compared(self, digital: TorchNetwork) -> AbstractContextManager[dict[str, Deviation]]:
         """Deviations of all analog layers from those of `folded` in the ``with`` block."""
         return compared(self.module, digital.module, self.layers, set(self.floors))
+
+
+def _answered(module: Any, batch: Any) -> Any:
+    forward = forward_of(module)
+    return forward.answer(forward.call_of(batch), module)
 
 
 def _keep(kept: list[NDArray[Any]]) -> Any:

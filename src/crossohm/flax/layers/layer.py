@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar, Self, TypeVar, final, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain import AnalogCore, Dense, join, split
+from crossohm.chain import Dense, join
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.intake import chip_seed
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.flax.chip import Description, Programmed, on_device, packed, renewed, stamp_of, unpacked
-from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice
+from crossohm.flax.chip import (
+    Description,
+    OnHost,
+    Programmed,
+    mark_of,
+    on_device,
+    packed,
+    renewed,
+    stamp_of,
+    unpacked,
+)
+from crossohm.flax.held import Computing, Form, HeldMatrix, Rewriting
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice, is_folded, require_same_folding
 from crossohm.layers.given import Given
 from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
-from crossohm.layers.held_matrix import HeldArrays, next_chip
+from crossohm.layers.held_matrix import next_chip
 from crossohm.layers.layout import Layout
-from crossohm.layers.product import DifferentiableContraction, followed, followings, programmed_product, with_ones
+from crossohm.layers.product import DifferentiableContraction, followed, programmed_product, with_ones
 from crossohm.layers.saved_chip import SavedChip
 
 Layer = TypeVar("Layer")
+
+#: What a matrix returns for inputs ``(batch, features, *positions)``.
+Product = Callable[[Array], Array]
 
 #: What says how the Flax layer would compute its product, which arrays do not.
 _DIGITAL = ("conv_general_dilated", "dot_general", "precision", "preferred_element_type", "promote_dtype")
@@ -35,10 +49,13 @@ _ANALOG = ("arrays", "noise", "_description", "_sync", "_gradient")
 
 
 class AnalogLayer(ArrayLayer):
-    """Base of the analog layers with one matrix: a mixin before the Flax layer, which owns the parameters.
+    """Base of the analog layers: a mixin before the Flax layer, which owns the parameters.
+
+    A kind says where its parameters lie in its matrices (`layouts`; `layout` if there is one with kernel and bias) and
+    how inputs meet them (`contraction`), and multiplies by its `_products`.
 
     The arrays are written when the layer is made, and again before they are next used whenever the values of a
-    parameter they hold have changed; each write draws new programming errors. What they hold is a variable of type
+    parameter they hold have changed; each write draws new programming errors. What they hold is one variable of type
     `Programmed`, part of the state of the layer. A function that was compiled for a layer keeps its arrays on the host
     for as long as JAX keeps the function.
 
@@ -187,11 +204,11 @@ class AnalogLayer(ArrayLayer):
     @property
     def name(self) -> str:
         """That of the core: modules of Flax have none."""
-        return self._description.core_name
+        return self._core_name
 
     @property
     def _params(self) -> Any:  # type: ignore[override]
-        return self._description.params
+        return self._description.host.params
 
     @property
     def _given(self) -> Given:  # type: ignore[override]
@@ -199,35 +216,37 @@ class AnalogLayer(ArrayLayer):
 
     @property
     def _rows(self) -> Any:
-        return self._description.rows
+        return self._description.host.rows
 
     @property
     def _core_name(self) -> str:  # type: ignore[override]
-        return self._description.core_name
+        return self._description.host.core_name
 
     @property
     def _matrices(self) -> tuple[HeldMatrix, ...]:  # type: ignore[override]
         """The matrices of the state, on the host."""
         known, state = self._description, self.arrays.get_value()
-        if known.serial != np.asarray(state["serial"]).tobytes():
-            chip = unpacked(np.asarray(state["chip"]), f"chip of {type(self).__name__} {known.core_name!r}")
-            self._description = known = Description(chip.params, Given(None), chip.rows, chip.name)
-            known.matrices = chip.matrices(self, self.layouts(chip.rows).values(), HeldMatrix)
-            known.serial = np.asarray(state["serial"]).tobytes()
-        for matrix in known.matrices:
+        serial = np.asarray(state["serial"]).tobytes()
+        if known.serial != serial:
+            chip = unpacked(np.asarray(state["chip"]), f"chip of {self._label}")
+            matrices = chip.matrices(self, self.layouts(self._checked_rows(chip.rows)).values(), HeldMatrix)
+            host = OnHost(chip.params, chip.rows, chip.name, matrices)
+            if np.array_equal(np.asarray(state["stamp"])[-known.mark.size :], known.mark):
+                known.host, known.serial = host, serial
+            else:
+                self._describe(host, Given(None))
+        for matrix in self._description.host.matrices:
             matrix._layer = self  # clones share what lies on the host
-        return known.matrices  # type: ignore[return-value]
+        return self._description.host.matrices  # type: ignore[return-value]
 
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         checked, chip, own = self._checked_rows(rows), chip_seed(seed), own_hardware(params)
-        layouts, description = self.layouts(checked), Description(own, Given(params), checked, name)
+        require_same_folding(name, own, is_folded(self))
+        layouts = self.layouts(checked)
         pairs = zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
-        description.matrices = tuple(
-            self._held(layout, hardware, chip, name + suffix) for (suffix, layout), hardware in pairs
-        )
-        self._description = description
-        self.keep()
+        matrices = tuple(self._held(layout, hardware, chip, name + suffix) for (suffix, layout), hardware in pairs)
+        self._describe(OnHost(own, checked, name, matrices), Given(params))
 
     def reinitialize(self, seed: int | None = None, params: Hardware = None) -> None:
         """As `ArrayLayer.reinitialize`."""
@@ -240,16 +259,36 @@ class AnalogLayer(ArrayLayer):
     def _held(self, layout: Layout, hardware: MatrixHardware, seed: int, name: str) -> HeldMatrix:
         return HeldMatrix(self, layout, hardware, seed, name)
 
+    def _describe(self, host: OnHost, given: Given) -> None:
+        """Put the layer on other hardware."""
+        self._description = Description(host, given)
+        self.keep()
+
     def keep(self) -> None:
         """Let the state be what lies on the host."""
-        known = self._description
-        (matrix,) = known.matrices
-        matrix._layer = self
-        _, leaves = self._lowered(matrix, self.contraction(matrix.layout))
-        chip, serial = packed(SavedChip.of(known))
-        state = {"leaves": on_device(leaves), "stamp": stamp_of(matrix._stored())}
-        state |= {"chip": jnp.array(chip), "serial": jnp.array(serial)}
-        known.serial = serial.tobytes()
+        known, computing = self._description, self._computing
+        matrices = known.host.matrices
+        for matrix in matrices:
+            matrix._layer = self
+        found = [computing.lowered(matrix, self.contraction(matrix.layout)) for matrix in matrices]
+        forms, leaves = tuple(form for form, _ in found), tuple(on_device(own) for _, own in found)
+        mark = mark_of(known.host, computing.gradient, computing.dtype)
+        if known.forms and (forms != known.forms or not np.array_equal(mark, known.mark)):
+            self._description = known = Description(known.host, known.given)  # functions are compiled for the other one
+        saved = SavedChip.of(known.host)
+        chip, serial = packed(saved)
+        values = [
+            value if current else None
+            for matrix, current in zip(matrices, saved.current, strict=True)
+            for value in matrix._stored()
+        ]
+        state = {
+            "leaves": leaves,
+            "stamp": stamp_of(values, mark),
+            "chip": jnp.array(chip),
+            "serial": jnp.array(serial),
+        }
+        known.forms, known.mark, known.serial = forms, mark, serial.tobytes()
         if "arrays" in vars(self):
             self.arrays.set_value(state)
         else:
@@ -257,100 +296,70 @@ class AnalogLayer(ArrayLayer):
 
     # --- the product --------------------------------------------------------------------------------------------------
 
-    def _present(self) -> HeldArrays:
-        """The matrix of the state; while a function is traced, the one that was last on the host."""
-        serial = self.arrays.get_value()["serial"]
-        (matrix,) = self._description.matrices if backend_of(serial).is_traced(serial) else self._matrices
-        return matrix
+    def _products(self) -> list[Product]:
+        """What each matrix returns for ``(batch, features, *positions)``, with ones for bias columns behind.
+
+        Parameters are looked at, and arrays written, here.
+        """
+        values, state = self._stored_values(), self.arrays.get_value()
+        if any(backend_of(value).is_traced(value) for value in (*values.values(), state["serial"])):
+            state = self._renewed(state, values)
+        else:
+            seen = [matrix.core.is_tapped or matrix.vectors is not None for matrix in self._matrices]  # written now
+            if any(seen):
+                held = zip(self._matrices, self._description.forms, strict=True)
+                return [partial(matrix.shown, form.contraction, self.noise) for matrix, form in held]
+            values, state = self._stored_values(), self.arrays.get_value()  # of a state that came from elsewhere
+        pairs = zip(self._description.forms, state["leaves"], strict=True)
+        return [partial(self._multiplied, form, leaves, form.layout.matrix(values)) for form, leaves in pairs]
+
+    def _stored_values(self) -> dict[str, Array]:
+        """What the matrices hold, by name."""
+        names = dict.fromkeys(name for form in self._description.forms for name in form.layout.parameters)
+        return dict(self.parameter_values(tuple(names)))
 
     def _through_arrays(self, x: Array) -> Array:
-        """What the matrix returns for ``(batch, features, *positions)``; bias columns are driven with one."""
-        matrix = self._present()
-        contraction = self.contraction(matrix.layout)
-        values = self.parameter_values(matrix.layout.parameters)
-        state = self.arrays.get_value()
-        if not any(backend_of(v).is_traced(v) for v in (*values.values(), state["serial"])):
-            (matrix,) = self._matrices
-            matrix.core  # noqa: B018 # written now, where parameters have changed
-            contraction, state = self.contraction(matrix.layout), self.arrays.get_value()
-        elif self.sync != "manual":
-            state = self._renewed(matrix, contraction, state, values)
-        structure, _ = self._lowered(matrix, contraction)
-        return self._multiplied(join(structure, state["leaves"]), contraction, matrix.layout.matrix(values), x)
+        """What the only matrix returns for ``(batch, features, *positions)``; bias columns are driven with one."""
+        (product,) = self._products()
+        return product(with_ones(x, self._description.forms[0].contraction.constants))
 
     def _finished(self, y: Array) -> Array:
         """``(*, outputs)`` with a bias that arrays do not hold, in the dtype of the layer."""
-        if self.use_bias and not self._present().layout.bias_columns:
+        if self.use_bias and not self._rows:
             y = y + self.bias.get_value().astype(y.dtype)
         return y if self.dtype is None else y.astype(self.dtype)
 
-    def _renewed(self, matrix: HeldArrays, contraction: Any, state: Any, values: dict[str, Array]) -> Any:
+    def _renewed(self, state: Any, values: dict[str, Array]) -> Any:
         """The state for the parameters of a function that is being traced."""
-        structure, _ = self._lowered(matrix, contraction)
-        known, kind, sync = self._description, type(self).__name__, self.sync
-        gradient, dtype, size = self.gradient, self._computes_in, state["chip"].shape[0]
-
-        def work(chip: np.ndarray, *given: np.ndarray) -> tuple[np.ndarray, ...]:
-            saved = unpacked(chip, f"chip of {kind} {known.core_name!r}")
-            owner = _Owner(known.core_name, sync, gradient, dict(zip(matrix.layout.parameters, given, strict=True)))
-            (held,) = saved.matrices(owner, [matrix.layout], HeldMatrix)
-            held._follow()
-            now, leaves = _lower(held.built, contraction, gradient, dtype)
-            if now != structure:
-                raise UnsupportedError(
-                    f"the arrays of {kind} {known.core_name!r} compute in another way than when the function was "
-                    "compiled; call the layer's synchronize() outside of it, then the function again"
-                )
-            written = Description(saved.params, known.given, saved.rows, saved.name)
-            written.matrices = (held,)
-            return (*leaves, *packed(SavedChip.of(written), size))
-
-        found = renewed(state, stamp_of(matrix.layout.stored(values)), work, list(values.values()))
+        known = self._description
+        size = state["chip"].shape[0]
+        work = Rewriting(self._label, self.name, self.sync, self._computing, known.forms, tuple(values), size)
+        work.require_forms(state["leaves"])
+        if self.sync == "manual":
+            return state
+        stored = [value for form in known.forms for value in form.layout.stored(values)]
+        found = renewed(state, stamp_of(stored, known.mark), work, list(values.values()))
         self.arrays.set_value(found)
         return found
 
     @property
-    def _computes_in(self) -> str:
+    def _label(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    @property
+    def _computing(self) -> Computing:
         names = [np.dtype(d).name for d in (self.param_dtype, self.dtype) if d is not None]
-        return joint_dtype(names[0], names[-1])
+        return Computing(self.gradient, joint_dtype(names[0], names[-1]))
 
-    def _lowered(self, matrix: HeldArrays, contraction: Any) -> Any:
-        with jax.ensure_compile_time_eval():
-            return _lower(matrix.built, contraction, self.gradient, self._computes_in)
-
-    def _multiplied(self, parts: Any, contraction: Any, matrix: Array, x: Array) -> Array:
-        plan, held, how = parts
-        given, x = str(x.dtype), with_ones(x, contraction.constants)
-        working = x.astype(held.dtype if held.size else self._computes_in)
+    def _multiplied(self, form: Form, leaves: Sequence[Array], matrix: Array, x: Array) -> Array:
+        plan, held, how = join(form.structure, leaves)
+        working = x.astype(held.dtype if held.size else self._computing.dtype)
         draws = self.noise() if plan.needs_draw else None
         if how:
             y = followed(plan, how, matrix.astype(working.dtype))(working, draws)
         else:
-            y = programmed_product(plan, contraction, matrix, lambda: held, working, draws)
-        rule = self._description.matrices[0].built.params.core.output_dtype
-        return cast_output(y, output_dtype(rule, str(matrix.dtype), given))
-
-
-@final
-class HeldMatrix(HeldArrays):
-    """The matrix of a layer on the host."""
-
-    def _write(self, parts: Any) -> None:
-        super()._write(parts)
-        if isinstance(self._layer, AnalogLayer):
-            self._layer.keep()
-
-
-@final
-class _Owner:
-    """What the host knows of a layer while a compiled function calls it."""
-
-    def __init__(self, name: str, sync: str, gradient: str, values: dict[str, Array]) -> None:
-        self.name, self.sync, self.gradient, self.values = name, sync, gradient, values
-
-    def parameter_values(self, names: Sequence[str]) -> dict[str, Array]:
-        """Parameters by name."""
-        return {name: self.values[name] for name in names}
+            y = programmed_product(plan, form.contraction, matrix, lambda: held, working, draws)
+        return cast_output(y, output_dtype(form.output_dtype, str(matrix.dtype), str(x.dtype)))
 
 
 def _as_kind(layer: nnx.Module, kind: type[Layer]) -> Layer:
@@ -364,12 +373,3 @@ def _refusal(kind: type[AnalogLayer], name: str, value: Any) -> UnsupportedError
     return UnsupportedError(
         f"{name} = {value!r}: {kind.__name__} multiplies on arrays, in the dtype of its parameters; leave {name} out"
     )
-
-
-def _lower(core: AnalogCore, contraction: Any, gradient: str, dtype: str) -> Any:
-    """The plan, the matrix that gradients of inputs use, and how plans follow weights: structure and leaves."""
-    like = np.zeros(1, dtype)
-    plan = core.plan(like, contraction=contraction)
-    if gradient == "chain":
-        return split((plan, np.zeros(0, dtype), followings(core, plan)))
-    return split((plan, np.asarray(core.get_matrix(), dtype), ()))

@@ -7,6 +7,7 @@ from typing import Any, final
 import jax.numpy as jnp
 from flax import nnx
 
+from crossohm.errors import ShapeError
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.layers.array_layer import BiasRows
 from crossohm.layers.layout import Layout
@@ -28,6 +29,16 @@ class AnalogLinear(BiasRows, AnalogLayer, nnx.Linear):
         return dense(self.out_features, self.in_features, bias_columns, weight="kernel", inputs_first=True)
 
     def __call__(self, inputs: Any) -> Any:
-        """Multiply all vectors along the last axis."""
-        x = jnp.reshape(jnp.asarray(inputs, self.dtype), (-1, self.in_features))
-        return self._finished(jnp.reshape(self._through_arrays(x), (*jnp.shape(inputs)[:-1], self.out_features)))
+        """Multiply all vectors along the last axis.
+
+        Raises:
+            ShapeError: the inputs have another number of features.
+        """
+        x = jnp.asarray(inputs, self.dtype)
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise ShapeError(
+                f"input of shape {x.shape} does not fit AnalogLinear(in_features={self.in_features}); expected "
+                f"(*, {self.in_features})"
+            )
+        y = self._through_arrays(jnp.reshape(x, (-1, self.in_features)))
+        return self._finished(jnp.reshape(y, (*x.shape[:-1], self.out_features)))

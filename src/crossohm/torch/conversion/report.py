@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from crossohm.layers.report import ConversionReport, ReportedLayer
+from crossohm.torch.conversion.batchnorm import reported_norms, see
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.conversion.obstacles import obstacle_of
-from crossohm.torch.conversion.trial import Trial, is_layer, try_out
+from crossohm.torch.conversion.trial import Trial, called_with, is_layer, try_out
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -23,7 +24,7 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
             model answers it, in eval mode, and the report says which layers its data reach, and which products other
             code computes digitally from the parameters of layers. Layers in arrays that are only read like that
-            count as digital.
+            count as digital. It also says which BatchNorms ``fuse_batchnorm=True`` folds, and why not the others.
 
     Raises:
         ParameterError: ``example`` is no input.
@@ -35,7 +36,8 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
     others = tuple(
         f"{product}, shape {shape}" for shape, products in trial.strangers.items() for product in sorted(products)
     )
-    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others)
+    norms = reported_norms(model, see(model, lambda seen: called_with(seen, example)))
+    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others, norms)
 
 
 def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLayer:
@@ -54,7 +56,7 @@ def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[Repor
         seen.add(id(module))
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-        yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
+        yield ReportedLayer(name, type(module).__name__, shapes, sum(core.array_count for core in cores), "", False)
         return
     convertible = is_convertible(module)
     reason = "it can be converted" if convertible else obstacle_of(module)

@@ -1,0 +1,171 @@
+"""Products of a module's own code are led to the arrays that hold their kernels.
+
+While a module runs that has such products, or whose modules have, torch's functions are watched: what is computed from
+the parameters in question is followed by a few words (`Origin`), and products with kernels that have arrays go there.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from crossohm.torch.products.calls import KERNELS, product_of
+from crossohm.torch.products.derivation import (
+    Key,
+    Leaf,
+    Origin,
+    Step,
+    key_of,
+    origin_after,
+    results_of,
+    step,
+    tensors_among,
+)
+from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.tracing import untraced
+
+#: Attribute of modules: the products that are led to arrays while they run.
+_ROUTES = "_crossohm_products"
+
+
+@final
+@dataclass
+class Routes:
+    """The products that are led to arrays while a module runs.
+
+    Attributes:
+        leaves: The parameters and buffers the kernels are computed from, by their rank.
+        steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
+        table: By rank and part of a parameter, and form of the kernel: the arrays.
+    """
+
+    leaves: dict[int, Leaf]
+    steps: set[Step]
+    table: dict[Key, AnalogProduct]
+
+
+def lead(host: nn.Module, routes: Routes) -> None:
+    """Lead products to arrays while ``host`` runs."""
+    vars(host)[_ROUTES] = routes
+    host.register_forward_pre_hook(_begin, prepend=True)
+    host.register_forward_hook(_end, always_call=True)
+
+
+def unlead(model: nn.Module) -> None:
+    """Undo `lead` in ``model`` and all its modules, which lose these arrays."""
+    for module in list(model.modules()):
+        for key in [key for key, child in module._modules.items() if isinstance(child, AnalogProduct)]:
+            del module._modules[key]
+        if vars(module).pop(_ROUTES, None) is None:
+            continue
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
+                del hooks[key]
+                module._forward_hooks_always_called.pop(key, None)
+
+
+@final
+class _Routing(TorchFunctionMode):
+    """Leads the products of one pass of a module to arrays."""
+
+    def __init__(self, routes: Routes, frame: FrameType) -> None:
+        super().__init__()
+        self._table, self._steps = routes.table, routes.steps
+        self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
+        self._leaves = {id(value): Origin(rank) for rank, value in self._values.items()}
+        self._origins: Any = WeakIdKeyDictionary()
+        self.frame = frame
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
+        kwargs = kwargs or {}
+        origins = [(tensor, origin) for tensor in tensors_among(args, kwargs) if (origin := self._origin(tensor))]
+        if not origins:
+            return func(*args, **kwargs)
+        name = func.__name__
+        if name in KERNELS:
+            for tensor, origin in origins:
+                found = self._through_arrays(name, args, kwargs, tensor, origin)
+                if found is not None:
+                    return found
+        result = func(*args, **kwargs)
+        self._follow(name, args, kwargs, origins, result)
+        return result
+
+    def _origin(self, tensor: Tensor) -> Origin | None:
+        leaf = self._leaves.get(id(tensor))
+        return leaf if leaf is not None or not self._origins else self._origins.get(tensor)
+
+    def _through_arrays(self, name: str, args: Any, kwargs: Any, kernel: Tensor, origin: Origin) -> Tensor | None:
+        product = product_of(name, args, kwargs, kernel)
+        if product is None:
+            return None
+        whole = None if origin.entry is None else self._values[origin.leaf]
+        arrays = self._table.get(key_of(origin, product, whole))
+        if arrays is None:
+            return None
+        held = whole if whole is not None else kernel[product.index] if product.index else kernel
+        return arrays(product, held, origin.entry)
+
+    def _follow(self, name: str, args: Any, kwargs: Any, origins: list[tuple[Tensor, Origin]], result: Any) -> None:
+        tensor, origin = min(origins, key=lambda one: one[1].leaf)
+        unknown = len(origins) < len(tensors_among(args, kwargs))
+        for pick, found in results_of(result):
+            # What was met by other tensors is data, unless it looks like a kernel still.
+            if not unknown or found.shape == tensor.shape or step(name, origin, found) in self._steps:
+                self._origins[found] = origin_after(name, args, kwargs, origin, id(tensor) in self._leaves, pick)
+
+
+# --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
+
+#: What runs in a thread, each inside the one before.
+_running = threading.local()
+
+
+def _passes() -> list[tuple[nn.Module, ExitStack, FrameType]]:
+    found: list[tuple[nn.Module, ExitStack, FrameType]] = _running.__dict__.setdefault("passes", [])
+    while found and not _is_running(found[-1][2]):  # left without a word, as by Ctrl-C
+        found.pop()[1].close()
+    return found
+
+
+def _is_running(frame: FrameType) -> bool:
+    one: FrameType | None = sys._getframe(1)
+    while one is not None and one is not frame:
+        one = one.f_back
+    return one is not None
+
+
+def _call() -> FrameType:
+    """The call of the module whose hook runs."""
+    frame: Any = sys._getframe(1)
+    while frame.f_code is not nn.Module._call_impl.__code__:
+        frame = frame.f_back
+    return frame
+
+
+@untraced
+def _begin(host: nn.Module, args: Any) -> None:
+    if torch.jit.is_tracing():
+        return
+    passes, blocks, frame = _passes(), ExitStack(), _call()
+    if "torch._dynamo" in sys.modules:  # compiled parts would not be watched
+        blocks.enter_context(torch.compiler.set_stance("force_eager"))
+    blocks.enter_context(_Routing(vars(host)[_ROUTES], frame))
+    passes.append((host, blocks, frame))
+
+
+@untraced
+def _end(host: nn.Module, args: Any, outputs: Any) -> None:
+    passes = _passes()
+    if passes and passes[-1][0] is host:
+        passes.pop()[1].close()
