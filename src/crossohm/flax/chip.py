@@ -23,6 +23,7 @@ from crossohm.layers.given import Given
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
 from crossohm.layers.held_matrix import HeldArrays
 from crossohm.layers.saved_chip import SavedChip
+from crossohm.params import CrossSimParameters
 
 #: Sizes of saved chips are multiples of this: numbers in them get longer.
 _PAGE = 4096
@@ -94,7 +95,7 @@ def of_any_chip(known: Description) -> Description:
 
 @lru_cache(maxsize=1024)
 def _of_any_chip(alike: _Alike) -> Description:
-    made = Description(OnHost(None, alike.rows, alike.core_name, ()), Given(None))
+    made = Description(OnHost(CrossSimParameters(), alike.rows, alike.core_name, ()), Given(None))
     made.forms = alike.forms
     return made
 
