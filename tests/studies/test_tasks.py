@@ -251,6 +251,7 @@ def test_the_command_line_and_the_page_speak_of_the_task(tmp_path: Path) -> None
             r"answers \(60, 2\) to 60 .*no output 'depth', only one",
         ),
         ({"metrics": ["own.py:pair"]}, "is a function, not a metric"),
+        ({"metrics": ["r2"], "metric": {"task": "signal"}}, r"metrics says what is measured, metric\.task too"),
         ({"metrics": [{"name": "psnr", "options": {"peek": 1}}]}, "peek"),
     ],
 )
