@@ -36,7 +36,7 @@ def cell_weights(cell: RecurrentCell, matrix: Tensor) -> CellWeights | None:
 
 
 def _held(rows: Tensor, gates: tuple[int | None, ...]) -> Tensor | None:
-    """The rows of gates; None if others hold more than rounding of zeros: torch's cell has no place for their errors."""
+    """The rows of gates; None if others hold more than rounding of zeros: torch's cell has no place for errors."""
     others = rows[[block for block in range(len(rows)) if block not in gates]].abs().sum()
     return None if others > torch.finfo(rows.dtype).eps * rows.abs().sum() else rows[list(gates)].flatten(0, 1)
 
