@@ -16,7 +16,15 @@ from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
 from crossohm import UnknownNameError, calibrate
-from crossohm.torch import TorchNetwork, analog_modules, conversion_report, from_torch, reinitialize, synchronize, to_torch
+from crossohm.torch import (
+    TorchNetwork,
+    analog_modules,
+    conversion_report,
+    from_torch,
+    reinitialize,
+    synchronize,
+    to_torch,
+)
 
 #: Two bits per cell: what runs on arrays is not exact.
 COARSE = hardware({"xbar.device.cell_bits": 2})
@@ -196,6 +204,6 @@ def test_calibration_and_studies_see_products_like_layers():
         chip.outputs(x.numpy())
     assert all(found.signal > 0 and found.noise > 0 for found in deviations.values())
     assert chip.vectors_per_image(x.numpy()[0])["pruned.weight_product"] == 4
-    calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).params
+    calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
     assert set(calibrated) == set(digital.convertible)
     assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
