@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
 
 from crossohm import calibrate
-from crossohm.torch import from_torch, to_torch
+from crossohm.torch import TorchNetwork, from_torch, to_torch
 from crossohm.torch.conversion.trial import called_with, tensors_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::FutureWarning")
@@ -83,3 +84,20 @@ def test_generation_with_a_cache_writes_the_digital_tokens():
     model, (numbers,) = HARD["gpt2"]()
     analog = from_torch(model.eval(), seed=1, example=numbers)
     assert torch.equal(written(analog, numbers, 8), written(model, numbers, 8))
+
+
+def test_calibration_has_ranges_for_products_of_code_and_chips_have_their_names():
+    """In the same order, and without a word of digital products."""
+    torch.manual_seed(4)
+    model, (x,) = HARD["eva"]()
+    network = TorchNetwork(model).seeing(x)
+    assert network.convertible == ("qkv.weight_product", "wide", "narrow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chip = network.on_hardware([hardware(PROGRAMMING_ERROR)] * 3, seed=1)
+        with chip.compared(network.folded()) as found:
+            chip.outputs(x.numpy())
+    assert tuple(chip.layers) == network.convertible
+    assert found.keys() == {"wide", "narrow"}
+    ranges = calibrate(model, x.numpy(), hardware()).hardware["qkv.weight_product"].core.mapping.inputs.mvm
+    assert ranges.max == pytest.approx(float(x.abs().max()))

@@ -25,11 +25,12 @@ def compared(
         layers: The analog layers by name.
         rectified: Names of those whose outputs all go to a ReLU: what it makes zero counts as zero.
     """
+    twins = dict(digital.named_modules())
+    layers = {name: layer for name, layer in layers.items() if name in twins}  # products of code have no twin
     comparison = Comparison(layers, rectified)
     with ExitStack() as hooks:
         for name, layer in layers.items():
-            twin = digital.get_submodule(name)
-            hooks.enter_context(twin.register_forward_hook(_telling(comparison.expects(name))))
+            hooks.enter_context(twins[name].register_forward_hook(_telling(comparison.expects(name))))
             hooks.enter_context(layer.register_forward_hook(_telling(comparison.sees(name))))
         answer = analog.register_forward_pre_hook(
             lambda _, inputs, named: _answer(digital, inputs, named), prepend=True, with_kwargs=True

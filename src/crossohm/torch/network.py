@@ -19,12 +19,13 @@ from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
 from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
-from crossohm.torch.conversion.convert import analog_modules, from_torch
+from crossohm.torch.conversion.convert import analog_modules, array_names, put_on_arrays
 from crossohm.torch.conversion.dataflow import evaluating
-from crossohm.torch.conversion.first_pass import unwatch, watch
+from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
 from crossohm.torch.conversion.rectified import floors_of
+from crossohm.torch.conversion.trial import try_out
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -59,6 +60,8 @@ class TorchNetwork(ArrayNetwork):
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
         self._seen: Seen | None = None
+        self._example: Any = None
+        self._names: tuple[str, ...] = ()
 
     _one_output = "wrap the network in a module that returns it"
 
@@ -66,6 +69,11 @@ class TorchNetwork(ArrayNetwork):
     def layers(self) -> dict[str, AnalogLayer]:
         """Every analog layer, by its first name."""
         return analog_places(self.module)
+
+    @property
+    def convertible(self) -> tuple[str, ...]:
+        """As `ArrayNetwork.convertible`; with the products that a network was seen to compute in code of its own."""
+        return tuple(self.layers) or self._names or super().convertible
 
     def _sites(self) -> Iterator[tuple[str, Any]]:
         return sites(self.module)
@@ -96,6 +104,8 @@ class TorchNetwork(ArrayNetwork):
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
         """The same network, told what its inputs look like.
 
+        Products that its code computes for them with parameters are put on arrays, too.
+
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
         network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
         tracing fails, the data flow of these inputs says what is folded.
@@ -108,6 +118,13 @@ class TorchNetwork(ArrayNetwork):
             InputError: the network does not take them.
         """
         told = self._with(self.module, self.seed)
+        if not self.layers:
+            forward = forward_of(self.module)
+            call = forward.call_of(batch)
+            example = call.named or call.inputs
+            with self._at_work():
+                told._names = forward.answer(call, lambda *_, **__: array_names(self.module, example))
+            told._example = None if told._names == super().convertible else example
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
         if told.fold_batchnorm:
             with self._at_work():
@@ -133,8 +150,8 @@ class TorchNetwork(ArrayNetwork):
         return copy_of(self.module)
 
     def _put(self, hardware: HardwareChoice, bias_rows: int | dict[str, int], seed: int) -> Any:
-        analog = from_torch(
-            self._folded(), hardware, bias_rows, fuse_batchnorm=False, seed=seed, grouping=self.grouping
+        analog = put_on_arrays(
+            self._folded(), hardware, bias_rows, False, seed, grouping=self.grouping, example=self._example
         )
         return self._watched(analog)
 
@@ -146,8 +163,12 @@ class TorchNetwork(ArrayNetwork):
         return self._watched(twin)
 
     def _watched(self, analog: Any) -> Any:
-        """A model on hardware; the first one watches its first pass and warns of what stays digital."""
-        (unwatch if self._warned else watch)(analog)
+        """A model on hardware; what stays digital in a pass of the first one is told in a warning."""
+        unwatch(analog)
+        if not self._warned and self._example is not None:
+            warn_of(analog, try_out(analog, self._example), of_unreached=False)
+        elif not self._warned:
+            watch(analog)
         self._warned = True
         return analog
 

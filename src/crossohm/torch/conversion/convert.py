@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -20,6 +20,7 @@ from crossohm.layers.conversion import (
     known_foldings,
     reinitialize_layers,
 )
+from crossohm.layers.given import users_level
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
@@ -27,7 +28,7 @@ from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.conversion.products import install_products, passed_by, product_sites
+from crossohm.torch.conversion.products import ProductSite, install_products, passed_by, product_sites
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
@@ -101,14 +102,36 @@ def from_torch(
         RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
             because no analog kind exists for them, or, see ``example``, because they are not called.
     """
+    analog = put_on_arrays(
+        model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
+    )
+    if not isinstance(analog, AnalogLayer):
+        if example is None:
+            watch(analog)
+        else:
+            warn_of(analog, try_out(analog, example), of_unreached=True)
+    return analog
+
+
+def put_on_arrays(
+    model: nn.Module,
+    params: HardwareChoice,
+    bias_rows: int | Sequence[int] | Mapping[str, int],
+    fuse_batchnorm: bool | None,
+    seed: int | None,
+    sync: Sync = "auto",
+    gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    *,
+    name: str = "",
+    example: Any = None,
+) -> Any:
+    """What `from_torch` returns, before anything is said of what its data do."""
     require_layers(model)
     analog = copy_of(model)
     _fold_batchnorm(analog, params, fuse_batchnorm, example)
     separate(analog)
-    trial = None if example is None or is_convertible(analog) else try_out(analog, example)
-    passed = set() if trial is None else passed_by(analog, trial)
-    modules = {place: module for place, module in sites(analog) if place not in passed}
-    products = [] if trial is None else product_sites(analog, trial)
+    modules, products = _plan(analog, example)
     chosen = conversions([*modules, *(site.name for site in products)], params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     layers: dict[int, nn.Module] = {}
@@ -126,12 +149,38 @@ def from_torch(
     unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
-    if example is None:
-        watch(analog)
-    else:
-        warn_of(analog, try_out(analog, example), of_unreached=True)
     look_together(analog)
     return analog
+
+
+def array_names(model: nn.Module, example: Any) -> tuple[str, ...]:
+    """Names of the layers and products that `from_torch` puts on arrays, in the order of `analog_modules`."""
+    separated = copy_of(model)
+    separate(separated)
+    modules, products = _plan(separated, example)
+    inside: dict[str, list[str]] = {}
+    for site in products:
+        inside.setdefault(site.name.rpartition(".")[0], []).insert(0, site.name)  # the last one stands first
+
+    def names(module: nn.Module, place: str) -> Iterator[str]:
+        if place in modules:
+            yield place
+            return
+        yield from inside.get(place, ())
+        for key, child in module._modules.items():
+            if child is not None:
+                yield from names(child, f"{place}.{key}" if place else key)
+
+    return tuple(names(separated, ""))
+
+
+def _plan(model: nn.Module, example: Any) -> tuple[dict[str, nn.Module], list[ProductSite]]:
+    """The layers by name, and the products, that are put on arrays."""
+    if example is None or is_convertible(model):
+        return dict(sites(model)), []
+    trial = try_out(model, example)
+    passed = passed_by(model, trial)
+    return {place: module for place, module in sites(model) if place not in passed}, product_sites(model, trial)
 
 
 def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) -> Any:
@@ -247,7 +296,10 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None, example: Any) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
     modules = dict(sites(model))
-    known = known_foldings(list(modules), params, fuse)
+    names = dict.fromkeys(modules)
+    if fuse is not False and isinstance(params, Mapping):
+        names |= dict.fromkeys(array_names(model, example))  # a table may name products
+    known = known_foldings(list(names), params, fuse)
     if known is not None:
         by_layer = {id(module): known[name] for name, module in modules.items()}
         seen = None if example is None else see(model, lambda seen: called_with(seen, example))
@@ -285,4 +337,4 @@ def _report_digital(model: nn.Module) -> None:
         names = ", ".join(f"{layer.name} ({layer.kind})" for layer in left)
         reasons = [f"; {layer.name}: {layer.reason}" for layer in left if has_remedy(modules[layer.name])]
         message = f"no analog layer stands for {names}: they stay digital (see conversion_report){''.join(reasons)}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
