@@ -185,8 +185,7 @@ class TorchNetwork(ArrayNetwork):
     def _on_host(self, answer: Any) -> NDArray[Any] | None:
         if not isinstance(answer, torch.Tensor):
             return None
-        host = answer.cpu()
-        return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
+        return _host(answer)
 
     def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
         """Work on a batch, whatever comes out.
@@ -241,7 +240,13 @@ def _answered(module: Any, batch: Any) -> Any:
 
 
 def _keep(kept: list[NDArray[Any]]) -> Any:
-    return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
+    return lambda layer, inputs, output: kept.append(_host(tensor_of(output)))
+
+
+def _host(tensor: torch.Tensor) -> NDArray[Any]:
+    """A tensor as an array; NumPy has no bfloat16."""
+    host = tensor.cpu()
+    return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
 
 
 def _bias(parameter: torch.Tensor) -> Bias:

@@ -14,7 +14,7 @@ from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves
-from crossohm.torch.products.calls import Matrices
+from crossohm.torch.products.calls import Form
 from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step, key_of
 from crossohm.torch.products.layer import AnalogProduct
 from crossohm.torch.products.routing import Routes, lead
@@ -48,7 +48,7 @@ class ProductSite:
     name: str
     key: Key
     expression: Expression
-    matrices: Matrices
+    matrices: Form
     leaves: dict[int, Leaf]
     steps: frozenset[Step]
     host: nn.Module
@@ -85,6 +85,16 @@ def passed_by(model: nn.Module, trial: Trial) -> set[str]:
     return {name for name, layer in sites(model) if id(layer) in owners and name not in trial.reached}
 
 
+def with_products(model: nn.Module) -> set[int]:
+    """Identities of the modules whose parameters are held by arrays of products, which these stand in or beside."""
+    found: set[int] = set()
+    for module in model.modules():
+        for child in module._modules.values():
+            if isinstance(child, AnalogProduct):
+                found |= {id(module), *(id(leaf.owner) for leaf in child.expression.leaves())}
+    return found
+
+
 def install_products(
     model: nn.Module,
     found: Sequence[ProductSite],
@@ -106,12 +116,13 @@ def install_products(
         gradient: See `AnalogLayer.gradient`.
     """
     routes: dict[int, tuple[nn.Module, Routes]] = {}
-    for site in found:
+    for site in reversed(found):  # each is put in front of the others
         choice = chosen.get(site.name)
         if choice is None:
             continue
         expression = site.expression.moved(table)
-        arrays = AnalogProduct(choice.hardware, expression, site.matrices, seed=seed, name=choice.name)
+        grouping = choice.grouping or "dense"
+        arrays = AnalogProduct(choice.hardware, expression, site.matrices, grouping, seed=seed, name=choice.name)
         arrays.sync, arrays.gradient = sync, gradient
         home, _, key = site.name.rpartition(".")
         _put_first(model.get_submodule(home), key, arrays)

@@ -26,7 +26,7 @@ from crossohm.errors import ParameterError
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.calls import Product, product_of
+from crossohm.torch.products.calls import Call, call_of
 from crossohm.torch.products.derivation import (
     Derived,
     Expression,
@@ -35,6 +35,7 @@ from crossohm.torch.products.derivation import (
     Step,
     number_of,
     origin_after,
+    plain_function,
     replaced,
     results_of,
     step,
@@ -104,7 +105,7 @@ class FoundProduct:
     """
 
     where: str
-    product: Product
+    product: Call
     kernel: Tensor
     made: Made
     within: tuple[nn.Module, ...]
@@ -377,7 +378,7 @@ class Recorder(TorchFunctionMode):
 
         if func.__name__ == "__getitem__" and number_of(args[1]) is not None:
             args = (args[0], number_of(args[1]))
-        expression = Derived(func, replaced(args, expression_of), replaced(kwargs, expression_of), pick)
+        expression = Derived(plain_function(func), replaced(args, expression_of), replaced(kwargs, expression_of), pick)
         _, mark = min(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
         before = mark.origin
         assert before is not None
@@ -392,7 +393,7 @@ class Recorder(TorchFunctionMode):
             made = self._mark(factor)
             if not isinstance(made, Made) or not made.parameters or made.origin is None:
                 continue
-            product = product_of(function, args, kwargs, factor)
+            product = call_of(function, args, kwargs, factor)
             if product is not None:
                 calls = [tuple(self._calls), *([made.within] if made.within is not None else [])]
                 where = self._where(function, self._caller())
