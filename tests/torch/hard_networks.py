@@ -359,4 +359,5 @@ HARD: dict[str, Callable[[], Network]] = {
     "tcn-old-weight-norm": lambda: (Temporal(old=True), (torch.randn(2, 3, 9),)),
     "lora": lambda: (LoRA(), (torch.randn(3, 8),)),
     "pruned": lambda: (pruned(), (torch.randn(2, 3, 6, 6),)),
+    "spectral-norm": lambda: (discriminator(), (torch.randn(2, 3, 6, 6),)),
 }
