@@ -1,6 +1,6 @@
 """Do networks that others wrote run on arrays, and at what cost?
 
-Usage: ``python benchmarks/any_network.py --rows FILE.jsonl [--only PART ...] [--again] [--table]``
+Usage: ``python benchmarks/any_network.py --rows FILE.jsonl [--only PART ...] [--again] [--without STEP ...] [--table]``
 
 Every network of ``networks.py`` is converted with an example, in an environment that has the packages they come from:
 
@@ -24,7 +24,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -43,6 +43,10 @@ from crossohm.torch import analog_modules, from_torch, to_torch
 
 #: Seconds for which each side of a comparison of time runs.
 SECONDS = 0.3
+#: Columns of processor time.
+TIMES = ("time ideal", "time rram-8bit")
+#: What is measured, each by a method of `Row`; later ones need earlier ones.
+STEPS = ("share", "outputs", "gradients", "back", "chip", "calibration", "generation", "folding", "times")
 NOISY = {
     "xbar.device.programming_error.enable": True,
     "xbar.device.programming_error.model": "NormalProportionalDevice",
@@ -179,14 +183,16 @@ class Row:
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
-    def measure(self) -> dict[str, Any]:
-        """All columns."""
-        for name in ("share", "outputs", "gradients", "back", "chip", "calibration", "folding", "times"):
+    def measure(self, steps: Sequence[str]) -> dict[str, Any]:
+        """All columns of some steps."""
+        for name in steps:
             torch.manual_seed(1)
+            start = time.process_time()
             try:
                 getattr(self, name)()
             except Exception as error:  # the row says what cannot be done
                 self.found.setdefault("failures", {})[name] = f"{type(error).__name__}: {error}"[:600]
+            self.found.setdefault("seconds", {})[name] = round(time.process_time() - start, 2)
         return self.found
 
     def converted(self, model: nn.Module, example: Any, params: Any = None, seed: int = 1) -> nn.Module:
@@ -256,6 +262,15 @@ class Row:
             answers = [answer(model, self.example) for model in (self._analog["rram-8bit"], self.model)]
         self.found["calibrated"] = deviation(*answers)
 
+    def generation(self) -> None:
+        """Whether a language model writes the digital tokens, with its cache, in double precision."""
+        if not getattr(self._double, "can_generate", bool)() or "input_ids" not in self._inputs:
+            return
+        prompt = {name: self._inputs[name] for name in ("input_ids", "attention_mask") if name in self._inputs}
+        models = (self._analog["double"], self._double)
+        written = [model.generate(**prompt, max_new_tokens=6, min_new_tokens=6, do_sample=False) for model in models]
+        self.found["generation"] = torch.equal(*written)
+
     @torch.no_grad()
     def folding(self) -> None:
         """How many BatchNorms are left after folding, why, and how far the answers are from the digital ones."""
@@ -287,11 +302,21 @@ class Row:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown, and their medians."""
-    columns = ("share", "outputs", "gradients", "back", "chip", "calibrated", "time ideal", "time rram-8bit")
+    columns = (
+        "share",
+        "outputs",
+        "gradients",
+        "back",
+        "chip",
+        "generation",
+        "calibrated",
+        "time ideal",
+        "time rram-8bit",
+    )
     lines = ["| network | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for row in rows:
         lines.append(f"| {row['network']} | " + " | ".join(_cell(row.get(column), column) for column in columns) + " |")
-    for name in ("time ideal", "time rram-8bit"):
+    for name in TIMES:
         found = [row[name] for row in rows if name in row]
         lines.append(f"\nmedian of {name}: {median(found):.2f}" if found else "")
     return "\n".join(lines)
@@ -313,6 +338,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=[""], help="parts of names")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--without", nargs="*", default=[], choices=STEPS, help="steps left out")
     parser.add_argument("--table", action="store_true", help="print the rows and stop")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -328,11 +354,9 @@ def main() -> None:
         if find_spec(entry.package) is None:
             print(f"{entry.name}: left out, {entry.package} is not installed")
             continue
-        start = time.time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            row = Row(entry).measure()
-        row["seconds"] = round(time.time() - start, 1)
+            row = Row(entry).measure([step for step in STEPS if step not in given.without])
         with given.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

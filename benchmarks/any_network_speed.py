@@ -117,12 +117,31 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "vit-tiny-1": (vit_tiny, (1, 3, 224, 224), "ideal"),
     "lstm": (lambda: nn.LSTM(128, 256), (100, 8, 128), "ideal"),
     "gru": (lambda: nn.GRU(128, 256), (100, 8, 128), "ideal"),
+    "lstm-converters": (lambda: nn.LSTM(128, 256), (100, 8, 128), "converters"),
+    "gru-converters": (lambda: nn.GRU(128, 256), (100, 8, 128), "converters"),
     "lstm-8bit": (lambda: nn.LSTM(128, 256), (100, 8, 128), "rram-8bit"),
-    "gru-8bit": (lambda: nn.GRU(128, 256), (100, 8, 128), "rram-8bit"),
     "depthwise-8bit": (depthwise, (8, 3, 128, 128), "rram-8bit"),
     "resnet18-8bit": (resnet18, (8, 3, 128, 128), "rram-8bit"),
     "vit-tiny-8bit": (vit_tiny, (8, 3, 224, 224), "rram-8bit"),
 }
+
+
+def described(hardware: str) -> CrossSimParameters:
+    """A preset; or ideal hardware, without or with 8-bit DACs and ADCs."""
+    if hardware not in ("ideal", "converters"):
+        return CrossSimParameters.from_json(hardware)
+    params = CrossSimParameters()
+    if hardware == "converters":
+        params.update(
+            {
+                "xbar.dac.mvm.model": "QuantizerDAC",
+                "xbar.dac.mvm.bits": 8,
+                "xbar.adc.mvm.model": "QuantizerADC",
+                "xbar.adc.mvm.bits": 8,
+                "xbar.adc.mvm.adc_range_option": "MAX",
+            }
+        )
+    return params
 
 
 def shortest(rounds: int, *calls: Callable[[], Any]) -> list[float]:
@@ -149,8 +168,7 @@ def main() -> None:
         build, shape, hardware = CASES[name]
         torch.manual_seed(1)
         model = build().eval()
-        params = CrossSimParameters() if hardware == "ideal" else CrossSimParameters.from_json(hardware)
-        analog = from_torch(model, params, fuse_batchnorm=False, seed=1)
+        analog = from_torch(model, described(hardware), fuse_batchnorm=False, seed=1)
         x = torch.randn(shape)
         with torch.no_grad():
             plain, own = shortest(chosen.rounds, lambda: model(x), lambda: analog(x))  # noqa: B023 - called at once

@@ -88,6 +88,8 @@ def test_floors_are_known_where_a_relu_follows() -> None:
     chip = told.on_hardware([None if name.endswith("2") else hardware() for name in told.convertible], 1)
     floors = chip.floors
     assert list(floors) == ["conv", "inner.layers.0"]
+    noisy = told.on_hardware([hardware(READ_NOISE), None, None], 1)  # draws random numbers while it is looked through
+    assert list(noisy.floors) == ["conv"]
     np.testing.assert_array_equal(floors["conv"], -chip.module.conv.bias.get_value())
     assert np.all(floors["conv"])
 
@@ -119,9 +121,9 @@ def test_what_does_not_fit_is_said() -> None:
     """The shape, and what the network answers; a device that is not there."""
     with pytest.raises(NetworkError, match=r"\(2, 5\)"):
         network(_model()).outputs(np.zeros((2, 5), "float32"))
-    twice = nnx.Sequential(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), lambda x: (x, x))
+    summed = nnx.Sequential(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), lambda x: (x.sum(), x.sum()))
     with pytest.raises(UnsupportedError, match="a tuple"):
-        network(twice).outputs(np.zeros((2, 3), "float32"))
+        network(summed).outputs(np.zeros((2, 3), "float32"))
     require_device("cpu:0", "device")
     with pytest.raises(ParameterError, match="cpu:0"):
         require_device("cpu:7", "device")

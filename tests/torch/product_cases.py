@@ -67,4 +67,4 @@ PRODUCTS: dict[str, Callable[[Tensor, Any], Tensor]] = {
 }
 
 #: Those that no arrays hold: with three operands, in chains, in place, and of single numbers.
-UNHELD = ("bilinear", "multi-dot", "written-out", "in-place", "conv1d", "conv2d", "transposed")
+UNHELD = ("bilinear", "multi-dot", "written-out", "in-place")

@@ -145,11 +145,13 @@ def _show(results: Results, hardware: str, quiet: bool, as_json: bool) -> None:
         show(results, quiet, as_json)
         return
     if quiet:
-        typer.echo(f"{tables.accuracy_line(results)}; results in {results.folder}")
+        typer.echo(f"{tables.measure_line(results)}; results in {results.folder}")
         return
     report = HardwareReport.from_dict(results.hardware_report(results.chips[0]))
     tables.hardware_table(report, f"Hardware {hardware}").write()
-    tables.accuracy_table(results).write()
+    tables.measures_table(results).write()
+    for table in tables.parts_tables(results):
+        table.write()
     for line in reasons(results):
         typer.echo(line)
     typer.echo(f"Results in {results.folder}")

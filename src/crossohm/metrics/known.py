@@ -87,3 +87,8 @@ def known_words(name: str) -> Words:
     """How people write a measure of that name: of a metric that comes with crossohm, else the name itself."""
     known = _known(name)
     return Words(name, name) if known is None else known.words
+
+
+def ranks(found: Metric) -> bool:
+    """True for ``top1`` and so on, which ask a single output for a threshold."""
+    return isinstance(found.start, partial) and found.start.func is classes.TopK

@@ -56,7 +56,7 @@ def reported_layers(model: Any) -> Iterator[ReportedLayer]:
         if isinstance(module, AnalogLayer):
             cores = [matrix.built for matrix in module.matrices]
             shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-            yield ReportedLayer(name, kind, shapes, sum(len(core.arrays) for core in cores), "", False)
+            yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
             continue
         convertible = is_convertible(module)
         reason = "it can be converted" if convertible else _obstacle(module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,8 @@ from crossohm.torch.arrays.witness import token
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import refuse_transforms
 
+Form = TypeVar("Form")
+
 #: Of a matrix whose parameters have not been looked at. No parameters have these tokens: there are some.
 _NO_LOOK: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
 
@@ -39,6 +41,9 @@ class HeldMatrix(HeldArrays):
 
     #: Tokens of the parameters when they were last looked at, and what was found.
     _last_look: tuple[tuple[int, ...], tuple[int, ...]] = _NO_LOOK
+
+    #: A kernel, and what was made of it.
+    _formed: tuple[Any, Any] = (None, None)
 
     def looked_at(self) -> list[Tensor]:
         """What fingerprints are taken of: what the matrix holds of each parameter, with actual values."""
@@ -65,7 +70,7 @@ class HeldMatrix(HeldArrays):
         return self._last_look[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK}
+        return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK, "_formed": (None, None)}
 
     @untraced
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
@@ -86,23 +91,48 @@ class HeldMatrix(HeldArrays):
     def plain_product(
         self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor | None = None
     ) -> Tensor | None:
-        """The product and a digital bias as one call of torch's own, without gradient; None if that is not the same.
+        """The product and a digital bias as one call of torch's own, without gradient; None if that is not the same."""
+        if bias is not None and bias.dtype != x.dtype:
+            return None
+        kernel = self.plain_kernel(x, contraction)
+        if kernel is None:
+            return None
+        if isinstance(contraction, Convolution):
+            return contraction.contract(x, kernel, bias)
+        return F.linear(x, kernel.weights.T, bias)
 
-        It is where nothing but the matrix acts: no converters, no noise, one array.
+    @untraced
+    def plain_kernel(self, x: Tensor, contraction: DifferentiableContraction) -> Any:
+        """What ``x`` meets without gradient where nothing but the matrix acts: no converters, no noise, one array.
+
+        Returns:
+            The kernel that ``contraction`` takes; None elsewhere.
         """
         plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
         if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution | Dense):
             return None
-        core, like = self.core, self._like
-        dtype = x.dtype if bias is None else bias.dtype
-        if not x.dtype == dtype == like.dtype or not _keeps_dtype(core.params.core.output_dtype, dtype):
+        core = self.core
+        if x.dtype != self._like.dtype or not _keeps_dtype(core.params.core.output_dtype, x.dtype):
             return None
         kernel = core.direct_kernel(x, contraction)
-        if isinstance(contraction, Convolution):
-            return None if kernel is None else contraction.contract(x, kernel, bias)
-        if kernel is None or kernel.features is not None:
+        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+
+    def plain_form(self, x: Tensor, ones: int, form: Callable[[Tensor], Form]) -> Form | None:
+        """What ``form`` makes of the weights ``(outputs, features)`` where vectors ``x`` meet nothing else.
+
+        It is kept until the arrays are written again.
+
+        Args:
+            x: As for `plain_kernel`.
+            ones: Features of constant one.
+            form: What is wanted of the weights.
+        """
+        kernel = self.plain_kernel(x, Dense(self.built.shape[1], ones))
+        if kernel is None:
             return None
-        return F.linear(x, kernel.weights.T, bias)
+        if self._formed[0] is not kernel:
+            self._formed = kernel, form(kernel.weights.T)
+        return self._formed[1]
 
     @untraced
     def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
@@ -159,6 +189,8 @@ def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """``product`` in the dtype of its inputs, whatever autocast wants."""
 
     def call(x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return product(x)
         with torch.autocast(x.device.type, enabled=False):
             return product(x)
 

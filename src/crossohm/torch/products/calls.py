@@ -17,6 +17,7 @@ from crossohm.chain import Dense
 from crossohm.layers.layout import Layout, Placement, View
 from crossohm.layers.maps.einsum import ProductEquation
 from crossohm.layers.product import DifferentiableContraction
+from crossohm.torch.products.convolutions import CONVOLUTIONS, ConvolutionCall, Kernels, convolution_of
 
 #: How vectors ``(vectors, inputs)`` meet one matrix of a stack.
 Multiply = Callable[[int, Tensor, DifferentiableContraction], Tensor]
@@ -40,6 +41,11 @@ class Matrices:
     columns: tuple[int, ...]
 
     @property
+    def is_stack(self) -> bool:
+        """True if there are several matrices."""
+        return bool(self.stack)
+
+    @property
     def count(self) -> int:
         """Matrices in the stack."""
         return prod(self.shape[axis] for axis in self.stack)
@@ -49,8 +55,8 @@ class Matrices:
         stack, rows, columns = (tuple(axis + 1 for axis in axes) for axes in (self.stack, self.rows, self.columns))
         return Matrices((count, *self.shape), (0, *stack), rows, columns)
 
-    def layouts(self, parameter: str) -> list[Layout]:
-        """Where the kernel, called ``parameter``, lies in each matrix."""
+    def layouts(self, parameter: str, grouping: str) -> list[Layout]:
+        """Where the kernel, called ``parameter``, lies in each matrix; it has no groups that could be stored apart."""
         lead = len(self.stack) + len(self.rows)
         view = View.of(self.shape, (*self.stack, *self.rows, *self.columns), lead)
         height, inputs = view.size[0] // self.count, view.size[1]
@@ -96,8 +102,8 @@ class Product:
         sizes = dict(zip(self.inputs, self.signal.shape, strict=True)) | dict(zip(self.kernel, self.shape, strict=True))
         return prod(sizes.values())
 
-    def through(self, multiply: Multiply) -> Tensor:
-        """The result, with products of vectors and matrices as ``multiply`` computes them."""
+    def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
+        """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
         stack = [self.kernel[axis] for axis in self.matrices.stack]
         left = {ord(axis): None for axis in stack}
         equation = ProductEquation(*(axes.translate(left) for axes in (self.inputs, self.kernel, self.outputs)))
@@ -117,8 +123,13 @@ class Product:
         return self.finish(joined.movedim(list(range(len(stack))), behind))
 
 
-def product_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: Tensor) -> Product | None:
-    """The product that a function computes with a kernel; None if it is none that arrays can compute.
+#: A product, or a convolution; and what its kernel is.
+Call = Product | ConvolutionCall
+Form = Matrices | Kernels
+
+
+def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: Tensor) -> Call | None:
+    """The product or convolution that a function computes with a kernel; None if it is none that arrays can compute.
 
     Args:
         name: Of the function.
@@ -126,6 +137,8 @@ def product_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel
         kwargs: Its keyword arguments.
         kernel: One of its operands.
     """
+    if name in CONVOLUTIONS:
+        return convolution_of(name, args, kwargs, kernel)
     reader = _READERS.get(name)
     if reader is None or kwargs.get("out") is not None:
         return None
@@ -280,4 +293,4 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     "addbmm": (_SUM, _addbmm),
 }
 #: Names of the functions whose products arrays can compute.
-KERNELS = frozenset(_READERS)
+PRODUCTS = frozenset(_READERS) | CONVOLUTIONS.keys()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Self, final
 
 from torch import Tensor, nn
 
-from crossohm.torch.products.calls import Matrices, Product
+from crossohm.torch.products.calls import Call, Form
 
-#: Functions that take a part of a tensor: which part is told by their arguments.
-_PARTS = ("__getitem__", "select", "narrow", "chunk", "split", "unsafe_chunk", "tensor_split", "unbind", "__iter__")
+#: Functions that take a part of a tensor, or its numbers in another order: which one is told by their arguments.
+_TAKEN = ("__getitem__", "select", "narrow", "chunk", "split", "unsafe_chunk", "tensor_split", "unbind", "__iter__")
+_TURNED = ("t", "T", "mT", "H", "mH", "adjoint", "transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis")
+_PARTS = frozenset((*_TAKEN, *_TURNED, "flip", "roll"))
 
 
 @final
@@ -66,7 +69,7 @@ class Derived:
     def value(self) -> Tensor:
         """From the parameters as they are now; differentiable."""
         args, kwargs = _evaluated(self.args), _evaluated(self.kwargs)
-        if changes_in_place(self.function.__name__):
+        if changes_in_place(getattr(self.function, "__name__", "")):
             args = (args[0].clone(), *args[1:])
         found = self.function(*args, **kwargs)
         for index in self.pick:
@@ -86,6 +89,17 @@ class Derived:
 
 
 Expression = Leaf | Derived
+
+
+def name_of(function: Any) -> str:
+    """Name of a function of torch, or of a property of tensors."""
+    name: str = function.__name__
+    return function.__self__.__name__ if name == "__get__" else name
+
+
+def plain_function(function: Any) -> Callable[..., Any]:
+    """``function``, or for a property of tensors what reads it and can be copied."""
+    return attrgetter(name_of(function)) if function.__name__ == "__get__" else function
 
 
 def changes_in_place(name: str) -> bool:
@@ -163,12 +177,12 @@ class Origin:
 
 
 #: Which arrays hold a kernel: rank and part of its parameter, and its form.
-Key = tuple[int, tuple[Any, ...], Matrices]
+Key = tuple[int, tuple[Any, ...], Form]
 #: A function that makes a tensor of one with a known origin and of others: its name, the origin, the shape it makes.
 Step = tuple[str, Origin, tuple[int, ...]]
 
 
-def key_of(origin: Origin, product: Product, parameter: Tensor | None) -> Key:
+def key_of(origin: Origin, product: Call, parameter: Tensor | None) -> Key:
     """What the arrays are found by that hold the kernel of a product.
 
     Args:

@@ -10,27 +10,29 @@ import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.products.calls import KERNELS, product_of
+from crossohm.torch.products.calls import PRODUCTS, call_of
 from crossohm.torch.products.derivation import (
     Key,
     Leaf,
     Origin,
     Step,
     key_of,
+    name_of,
     origin_after,
     results_of,
     step,
     tensors_among,
 )
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.tracing import untraced
 
 #: Attribute of modules: the products that are led to arrays while they run.
@@ -45,12 +47,12 @@ class Routes:
     Attributes:
         leaves: The parameters and buffers the kernels are computed from, by their rank.
         steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
-        table: By rank and part of a parameter, and form of the kernel: the arrays.
+        table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
     """
 
     leaves: dict[int, Leaf]
     steps: set[Step]
-    table: dict[Key, AnalogProduct]
+    table: dict[Key, AnalogProduct | DigitalProduct]
 
 
 def lead(host: nn.Module, routes: Routes) -> None:
@@ -60,17 +62,26 @@ def lead(host: nn.Module, routes: Routes) -> None:
     host.register_forward_hook(_end, always_call=True)
 
 
-def unlead(model: nn.Module) -> None:
-    """Undo `lead` in ``model`` and all its modules, which lose these arrays."""
+def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None:
+    """Undo `lead` in ``model`` and all its modules, and remove what products are led to, where it is of a kind."""
     for module in list(model.modules()):
-        for key in [key for key, child in module._modules.items() if isinstance(child, AnalogProduct)]:
+        for key in [key for key, child in module._modules.items() if isinstance(child, kind)]:
             del module._modules[key]
-        if vars(module).pop(_ROUTES, None) is None:
+        routes = vars(module).get(_ROUTES)
+        if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
             continue
+        del vars(module)[_ROUTES]
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
                 del hooks[key]
                 module._forward_hooks_always_called.pop(key, None)
+
+
+class _Mark(NamedTuple):
+    """What is known of a tensor: its origin, and whether it is computed from parameters alone for certain."""
+
+    origin: Origin
+    alone: bool
 
 
 @final
@@ -81,48 +92,57 @@ class _Routing(TorchFunctionMode):
         super().__init__()
         self._table, self._steps = routes.table, routes.steps
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
-        self._leaves = {id(value): Origin(rank) for rank, value in self._values.items()}
-        self._origins: Any = WeakIdKeyDictionary()
+        self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
+        self._marks: Any = WeakIdKeyDictionary()
         self.frame = frame
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
         kwargs = kwargs or {}
-        origins = [(tensor, origin) for tensor in tensors_among(args, kwargs) if (origin := self._origin(tensor))]
-        if not origins:
+        tensors = tensors_among(args, kwargs)
+        marks = [(tensor, mark) for tensor in tensors if (mark := self._mark(tensor)) is not None]
+        if not marks:
             return func(*args, **kwargs)
-        name = func.__name__
-        if name in KERNELS:
-            for tensor, origin in origins:
-                found = self._through_arrays(name, args, kwargs, tensor, origin)
+        name = name_of(func)
+        if name in PRODUCTS:
+            for tensor, mark in marks:
+                found = self._through_arrays(func, args, kwargs, tensor, mark)
                 if found is not None:
                     return found
         result = func(*args, **kwargs)
-        self._follow(name, args, kwargs, origins, result)
+        self._follow(name, args, kwargs, marks, len(tensors), result)
         return result
 
-    def _origin(self, tensor: Tensor) -> Origin | None:
+    def _mark(self, tensor: Tensor) -> _Mark | None:
         leaf = self._leaves.get(id(tensor))
-        return leaf if leaf is not None or not self._origins else self._origins.get(tensor)
+        return leaf if leaf is not None or not self._marks else self._marks.get(tensor)
 
-    def _through_arrays(self, name: str, args: Any, kwargs: Any, kernel: Tensor, origin: Origin) -> Tensor | None:
-        product = product_of(name, args, kwargs, kernel)
-        if product is None:
+    def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
+        call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
+        if call is None:
             return None
         whole = None if origin.entry is None else self._values[origin.leaf]
-        arrays = self._table.get(key_of(origin, product, whole))
-        if arrays is None:
+        arrays = self._table.get(key_of(origin, call, whole))
+        if arrays is None or self._is_kernel(call.signal):
             return None
-        held = whole if whole is not None else kernel[product.index] if product.index else kernel
-        return arrays(product, held, origin.entry)
+        held = whole if whole is not None else kernel[call.index] if call.index else kernel
+        return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
 
-    def _follow(self, name: str, args: Any, kwargs: Any, origins: list[tuple[Tensor, Origin]], result: Any) -> None:
-        tensor, origin = min(origins, key=lambda one: one[1].leaf)
-        unknown = len(origins) < len(tensors_among(args, kwargs))
+    def _is_kernel(self, signal: Tensor) -> bool:
+        """True for what is computed from parameters as well: kernels are computed by products, too."""
+        mark = self._mark(signal)
+        return mark is not None and mark.alone
+
+    def _follow(
+        self, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]], count: int, result: Any
+    ) -> None:
+        tensor, mark = min(marks, key=lambda one: one[1].origin.leaf)
+        alone = len(marks) == count and all(one.alone for _, one in marks)
         for pick, found in results_of(result):
             # What was met by other tensors is data, unless it looks like a kernel still.
-            if not unknown or found.shape == tensor.shape or step(name, origin, found) in self._steps:
-                self._origins[found] = origin_after(name, args, kwargs, origin, id(tensor) in self._leaves, pick)
+            if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._steps:
+                origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
+                self._marks[found] = _Mark(origin, alone)
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
