@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -28,7 +28,7 @@ from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.conversion.products import install_products, places_of
+from crossohm.torch.conversion.products import ProductSite, install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
@@ -149,7 +149,7 @@ def put_on_arrays(
     install_products(analog, places.products, chosen, layers, chip, sync, gradient)
     unwatch(analog)
     _use_submodules(analog)
-    _report_digital(analog)
+    _report_digital(analog, places.products)
     look_together(analog)
     return analog
 
@@ -297,8 +297,10 @@ def _restore_flags(model: nn.Module) -> None:
             setattr(module, flag, value)
 
 
-def _report_digital(model: nn.Module) -> None:
-    left = [layer for layer in conversion_report(model).digital if not layer.convertible]
+def _report_digital(model: nn.Module, products: Iterable[ProductSite]) -> None:
+    """Warn of layers that multiply and stay digital, but for those whose products could be put on arrays."""
+    known = {site.name.rpartition(".")[0] for site in products}
+    left = [layer for layer in conversion_report(model).digital if not layer.convertible and layer.name not in known]
     modules = {layer.name: model.get_submodule(layer.name) for layer in left}
     left = [layer for layer in left if multiplies(modules[layer.name])]
     if left:
