@@ -13,10 +13,18 @@ import torch.nn.functional as F
 from product_cases import PRODUCTS, UNHELD, Reader
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
-from torch_cases import PROGRAMMING_ERROR, hardware
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
-from crossohm import UnknownNameError
-from crossohm.torch import analog_modules, conversion_report, from_torch, reinitialize, synchronize, to_torch
+from crossohm import UnknownNameError, calibrate
+from crossohm.torch import (
+    TorchNetwork,
+    analog_modules,
+    conversion_report,
+    from_torch,
+    reinitialize,
+    synchronize,
+    to_torch,
+)
 
 #: Two bits per cell: what runs on arrays is not exact.
 COARSE = hardware({"xbar.device.cell_bits": 2})
@@ -183,3 +191,19 @@ def test_products_are_addressed_by_name_like_layers():
         assert torch.equal(mine.programmed(), other.programmed())
     with pytest.raises(UnknownNameError, match=r"experts\.up_product"):
         from_torch(model, {"experts.pu*": COARSE}, example=x)
+
+
+def test_calibration_and_studies_see_products_like_layers():
+    model, x = computed(torch.float32)
+    model.experts = nn.Identity()  # data would decide differently on noisy arrays
+    digital = TorchNetwork(model).seeing(x.numpy())
+    assert set(digital.convertible) == {name for name in ARRAYS if "experts" not in name}
+    chip = digital.on_hardware([COARSE] * len(digital.convertible), seed=1)
+    with chip.compared(digital.folded()) as deviations, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inputs beyond the range of hardware that is not calibrated
+        chip.outputs(x.numpy())
+    assert all(found.signal > 0 and found.noise > 0 for found in deviations.values())
+    assert chip.vectors_per_image(x.numpy()[0])["pruned.weight_product"] == 4
+    calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
+    assert set(calibrated) == set(digital.convertible)
+    assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1

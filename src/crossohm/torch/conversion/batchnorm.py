@@ -20,6 +20,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from crossohm.layers.given import users_level
 from crossohm.layers.normalisation import folded_bias, folding_factors
 from crossohm.layers.report import ReportedNorm
 from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, users_of
@@ -94,7 +95,7 @@ def fold_batchnorm(
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
 def reported_norms(model: nn.Module, seen: Seen | None) -> tuple[ReportedNorm, ...]:

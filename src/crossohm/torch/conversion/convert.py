@@ -20,6 +20,7 @@ from crossohm.layers.conversion import (
     known_foldings,
     reinitialize_layers,
 )
+from crossohm.layers.given import users_level
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
@@ -27,12 +28,12 @@ from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.conversion.products import install_products, passed_by, product_sites
+from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import unlead
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
@@ -101,35 +102,54 @@ def from_torch(
         RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
             because no analog kind exists for them, or, see ``example``, because they are not called.
     """
+    analog = put_on_arrays(
+        model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
+    )
+    if isinstance(analog, AnalogLayer):
+        return analog
+    if example is None:
+        watch(analog)
+    else:
+        warn_of(analog, try_out(analog, example), of_unreached=True)
+    return analog
+
+
+def put_on_arrays(
+    model: nn.Module,
+    params: HardwareChoice,
+    bias_rows: int | Sequence[int] | Mapping[str, int],
+    fuse_batchnorm: bool | None,
+    seed: int | None,
+    sync: Sync = "auto",
+    gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    *,
+    name: str = "",
+    example: Any = None,
+) -> Any:
+    """As `from_torch`, without a look at what the analog model does with the example, or in its first pass."""
     require_layers(model)
     analog = copy_of(model)
+    unlead(analog, DigitalProduct)
     _fold_batchnorm(analog, params, fuse_batchnorm, example)
     separate(analog)
-    trial = None if example is None or is_convertible(analog) else try_out(analog, example)
-    passed = set() if trial is None else passed_by(analog, trial)
-    modules = {place: module for place, module in sites(analog) if place not in passed}
-    products = [] if trial is None else product_sites(analog, trial)
-    chosen = conversions([*modules, *(site.name for site in products)], params, bias_rows, grouping, name)
+    places = places_of(analog, example)
+    chosen = conversions(places.names, params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     layers: dict[int, nn.Module] = {}
-    for place, module in modules.items():
-        choice = chosen.get(place)
-        if choice is None:
+    for place, module in places.layers.items():
+        if place not in chosen:
             continue
-        layer = _converted(module, choice, chip)
+        layer = _converted(module, chosen[place], chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
-    install_products(analog, products, chosen, layers, chip, sync, gradient)
+    install_products(analog, places.products, chosen, layers, chip, sync, gradient)
     unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
-    if example is None:
-        watch(analog)
-    else:
-        warn_of(analog, try_out(analog, example), of_unreached=True)
     look_together(analog)
     return analog
 
@@ -169,7 +189,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
         memo |= {id(value): value for value in (*layer.modules(), *plain.modules(), *plain.parameters())}
         table |= _replacements(layer, plain)
     twin = copy_of(model, memo)
-    unlead(twin)
+    unlead(twin, AnalogProduct)
     for plain in table.values():
         for key, value in vars(plain).items():
             if key not in ("_parameters", "_modules"):
@@ -285,4 +305,4 @@ def _report_digital(model: nn.Module) -> None:
         names = ", ".join(f"{layer.name} ({layer.kind})" for layer in left)
         reasons = [f"; {layer.name}: {layer.reason}" for layer in left if has_remedy(modules[layer.name])]
         message = f"no analog layer stands for {names}: they stay digital (see conversion_report){''.join(reasons)}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())

@@ -23,16 +23,19 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.errors import ParameterError
+from crossohm.layers.batches import Call
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.calls import Call, call_of
+from crossohm.torch.products.calls import Call as Product
+from crossohm.torch.products.calls import call_of
 from crossohm.torch.products.derivation import (
     Derived,
     Expression,
     Leaf,
     Origin,
     Step,
+    name_of,
     number_of,
     origin_after,
     plain_function,
@@ -105,7 +108,7 @@ class FoundProduct:
     """
 
     where: str
-    product: Call
+    product: Product
     kernel: Tensor
     made: Made
     within: tuple[nn.Module, ...]
@@ -194,6 +197,8 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return example, {}
     if isinstance(example, Mapping):
         return (), dict(example)
+    if isinstance(example, Call):
+        return example.inputs, example.named
     allowed = "a tensor, a tuple of positional inputs, or a dictionary of keyword inputs"
     raise ParameterError("example", type(example).__name__, "is no input of a model", allowed=allowed)
 
@@ -332,7 +337,7 @@ class Recorder(TorchFunctionMode):
 
     def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note a product, and mark its result."""
-        function = func.__name__
+        function = name_of(func)
         marks = [self._mark(operand) for operand in tensors_in((args, kwargs))]
         is_data, read = _DATA in marks or function in _LOOKUPS, frozenset[int]()
         if function in _OPERANDS:
@@ -376,14 +381,14 @@ class Recorder(TorchFunctionMode):
                 return mark.expression
             return value.detach().clone() if isinstance(value, Tensor) else value
 
-        if func.__name__ == "__getitem__" and number_of(args[1]) is not None:
+        if name_of(func) == "__getitem__" and number_of(args[1]) is not None:
             args = (args[0], number_of(args[1]))
         expression = Derived(plain_function(func), replaced(args, expression_of), replaced(kwargs, expression_of), pick)
         _, mark = min(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
         before = mark.origin
         assert before is not None
-        origin = origin_after(func.__name__, args, kwargs, before, isinstance(mark.expression, Leaf), pick)
-        steps = frozenset().union(*(mark.steps for _, mark in named), [step(func.__name__, before, result)])
+        origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
+        steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
         within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
         return Made(parameters, expression, origin, steps, within)
 
