@@ -207,3 +207,34 @@ def test_calibration_and_studies_see_products_like_layers():
     calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
     assert set(calibrated) == set(digital.convertible)
     assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
+
+
+class Scaled(nn.Module):
+    """Parameters that meet no product, and products of 15 and 60 weights that no arrays hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position, self.scale = nn.Parameter(torch.rand(7, 5)), nn.Parameter(torch.rand(1, 5))
+        self.layer, self.pair = nn.Linear(5, 5), nn.Bilinear(5, 4, 3)
+        self.chain = nn.Parameter(torch.rand(5, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x + self.position) * self.scale
+        return self.pair(y, y[:, :4]) + torch.linalg.multi_dot([y, self.chain])
+
+
+def test_the_report_counts_multiplications_on_arrays():
+    model, x = Scaled(), torch.rand(7, 5)
+    with (
+        pytest.warns(RuntimeWarning, match="no analog layer stands for pair"),
+        pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
+    ):
+        analog = from_torch(model, example=x)
+    report = conversion_report(analog, x)
+    assert report.share == 25 / (25 + 60 + 15)
+    assert [layer.name for layer in report.layers] == ["", "layer", "pair"]
+    assert [product.multiplications for product in report.products] == [7 * 60, 7 * 15]
+    assert "25 % of the multiplications with weights on arrays" in str(report)
+    assert conversion_report(model, x).share == 0
+    assert conversion_report(model).share is None
+    assert conversion_report(*computed()).share == 0

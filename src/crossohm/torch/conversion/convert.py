@@ -149,7 +149,8 @@ def put_on_arrays(
     install_products(analog, places.products, chosen, layers, chip, sync, gradient)
     unwatch(analog)
     _use_submodules(analog)
-    digital = conversion_report(analog).digital
+    known = {site.name.rpartition(".")[0] for site in places.products}  # their products could be put on arrays
+    digital = [layer for layer in conversion_report(analog).digital if layer.name not in known]
     warn_of_digital(layer for layer in digital if multiplies(analog.get_submodule(layer.name)))
     look_together(analog)
     return analog
