@@ -40,7 +40,7 @@ def answer(model: nn.Module, example: Any) -> Tensor:
 
 
 def test_ideal_hardware_changes_nothing(network):
-    """Neither answers nor gradients. No product with weights stays digital (it would be told); the way back is exact."""
+    """Neither answers nor gradients. No product with weights stays digital (that is told); the way back is exact."""
     model, example = network
     analog = from_torch(model, seed=1, example=example)
     outputs = {}
