@@ -265,7 +265,7 @@ def test_layers_are_silent_however_they_are_called(name, gradient):
     ids=["resnet", "vit", "vit-attention", "encoder", "spectral"],
 )
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.filterwarnings("ignore:no analog layer:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:layers with weights that stay digital:RuntimeWarning")
 def test_known_networks_are_silent(build, shape, training):
     model = nn.Sequential(build(), nn.Identity()).train(training)
     analog = from_torch(model, seed=1)

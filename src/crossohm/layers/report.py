@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self, final
+from typing import Any, Self, final
 
+from crossohm.layers.array_layer import ArrayLayer
 from crossohm.layers.given import users_level
 
 
@@ -136,6 +137,26 @@ class ConversionReport:
         lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
         lines += [f"  digital: {product.where}, {product.multiplications} multiplications" for product in self.products]
         return "\n".join(lines)
+
+
+def reported(name: str, layer: Any, convertible: bool, obstacle: Callable[[Any], str]) -> Iterator[ReportedLayer]:
+    """What becomes of a layer, if it has matrices.
+
+    Args:
+        name: Its place.
+        layer: Digital or analog.
+        convertible: True if a conversion puts it in arrays.
+        obstacle: Says of another digital layer why it stays so; empty: it has no matrices of its own.
+    """
+    kind = type(layer).__name__
+    if isinstance(layer, ArrayLayer):
+        cores = [matrix.built for matrix in layer.matrices] if getattr(layer, "built", True) else []
+        shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
+        yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
+        return
+    reason = "it can be converted" if convertible else obstacle(layer)
+    if reason:
+        yield ReportedLayer(name, kind, (), 0, reason, convertible)
 
 
 def warn_of_digital(layers: Iterable[ReportedLayer]) -> None:

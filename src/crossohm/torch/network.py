@@ -132,7 +132,7 @@ class TorchNetwork(ArrayNetwork):
         with self._at_work():
             places = places_of(module, example)
         if places.products:
-            self._example, self._places = example, tuple(places.names)
+            self._example, self._places = example, places.names
 
     def folded(self) -> TorchNetwork:
         """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.

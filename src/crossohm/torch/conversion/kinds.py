@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
@@ -16,8 +16,6 @@ from crossohm.torch.layers.derived import FOREIGN, derived_kind, inherits_forwar
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.layers.linear import AnalogLinear
 from crossohm.torch.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
-
-Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
 _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogLinear,
@@ -39,18 +37,7 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
 MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 #: Analog layer kinds by the exact torch type they stand for; see `kind_of` for others.
 ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, _KINDS)
-
-
-def register(kind: Kind) -> Kind:
-    """Let `from_torch` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
-
-    A redefinition of the same class (a notebook cell that is run again) replaces it.
-
-    Raises:
-        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
-    """
-    ANALOG_KINDS.register(kind)
-    return kind
+register = ANALOG_KINDS.register
 
 
 def kind_of(module: nn.Module) -> type[AnalogLayer] | None:

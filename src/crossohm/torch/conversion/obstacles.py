@@ -79,11 +79,6 @@ def multiplies(module: nn.Module) -> bool:
     return isinstance(module, (torch.jit.ScriptModule, *MULTIPLYING)) or _has_exported_products(module)
 
 
-def has_remedy(module: nn.Module) -> bool:
-    """True if a digital module could be converted after something has been done to it."""
-    return _computes_weights(module) or not isinstance(module, MULTIPLYING)
-
-
 def _computes_weights(module: nn.Module) -> bool:
     """True for a layer of a known kind whose weights are no parameters."""
     return isinstance(module, MULTIPLYING) and (is_parametrized(module) or kind_of(module) is not None)

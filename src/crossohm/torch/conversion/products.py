@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -62,15 +62,12 @@ class Places:
     Attributes:
         layers: By name.
         products: Products of modules' own code, as far as an example has shown them.
+        names: Of all of them, in the order that they have once they are on arrays.
     """
 
     layers: dict[str, nn.Module]
-    products: tuple[ProductSite, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        """Of all of them."""
-        return [*self.layers, *(site.name for site in self.products)]
+    products: tuple[ProductSite, ...]
+    names: tuple[str, ...]
 
 
 def places_of(model: nn.Module, example: Any) -> Places:
@@ -82,12 +79,23 @@ def places_of(model: nn.Module, example: Any) -> Places:
     """
     layers = dict(sites(model))
     if example is None or "" in layers:
-        return Places(layers)
+        return Places(layers, (), tuple(layers))
     trial = try_out(model, example)
     passed = passed_by(model, trial)
-    return Places(
-        {name: layer for name, layer in layers.items() if name not in passed}, tuple(product_sites(model, trial))
-    )
+    driven = {name: layer for name, layer in layers.items() if name not in passed}
+    products = tuple(product_sites(model, trial))
+    return Places(driven, products, tuple(_in_order(model, driven, products)))
+
+
+def _in_order(model: nn.Module, layers: Collection[str], products: Iterable[ProductSite]) -> Iterator[str]:
+    """Names of layers and products: those stand before the other children of their module, see `_put_first`."""
+    inside: dict[str, list[str]] = {}
+    for site in products:
+        inside.setdefault(site.name.rpartition(".")[0], []).insert(0, site.name)
+    for name, _ in model.named_modules(remove_duplicate=False):
+        if name in layers:
+            yield name
+        yield from inside.get(name, ())
 
 
 def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedProduct
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedProduct, reported
 from crossohm.torch.conversion.batchnorm import reported_norms, see
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.conversion.obstacles import multiplies, obstacle_of
@@ -65,15 +65,10 @@ def _layers(module: nn.Module, seen: set[int], multiplied: Set[int], name: str =
         if id(module) in seen:
             return
         seen.add(id(module))
-        cores = [matrix.built for matrix in module.matrices]
-        shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-        yield ReportedLayer(name, type(module).__name__, shapes, sum(core.array_count for core in cores), "", False)
-        return
     convertible = is_convertible(module) and id(module) not in multiplied
-    reason = "it can be converted" if convertible else obstacle_of(module)
-    if reason and id(module) not in multiplied:
-        yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
-    if convertible or isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule):
+    if id(module) not in multiplied or isinstance(module, AnalogLayer):
+        yield from reported(name, module, convertible, obstacle_of)
+    if convertible or isinstance(module, AnalogLayer | nn.MultiheadAttention | torch.jit.ScriptModule):
         return
     for key, child in module._modules.items():
         if child is not None:
