@@ -238,3 +238,23 @@ def test_the_report_counts_multiplications_on_arrays():
     assert conversion_report(model, x).share == 0
     assert conversion_report(model).share is None
     assert conversion_report(*computed()).share == 0
+
+
+class Sorted(nn.Module):
+    """Runs of vectors each of which meets one matrix of a stack; the second run is empty, the last one meets none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(3, 8, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+        return torch._grouped_mm(x, self.up.transpose(1, 2), offs=ends)[:6] + 0 * x[:6, :1]
+
+
+def test_vectors_sorted_by_expert():
+    model, x = Sorted(), torch.rand(7, 16)
+    analog = converted(model, x)
+    torch.testing.assert_close(analog(x), model(x))
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+    assert not torch.allclose(converted(model, x, COARSE)(x), model(x))
