@@ -1,19 +1,22 @@
 """Train a network of fixed-size cores on MNIST, and its accuracy in each mode.
 
 Usage: ``python benchmarks/eic_mnist.py [--epochs N] [--input grey|binary] [--start FILE] [--rate R]
-[--checkpoint FILE] [--evaluate FILE [--split validation|test]] [--data FOLDER]``
+[--checkpoint FILE] [--evaluate FILE [--split validation|test]] [--data FOLDER] [--rules chip|notebook] [--time]``
 
 1024-2048-256 on 49 logical cores: images padded to 32x32, binary activations everywhere on chip. An epoch per line;
 with a checkpoint, which is written after every epoch, a training that was cut goes on; ``--start`` takes the weights of
 another training's checkpoint. The last 5,000 training images
 are for choices only; test images are used once, at the end. ``--evaluate`` trains nothing: the network of a checkpoint
-is programmed into chips of several kinds, three each, and read once per image.
+is programmed into chips of several kinds, three each, and read once per image. ``--rules notebook``: the modules and
+the training that such networks come from, defects included. ``--time``: seconds of epochs on all 60,000 images, by the
+clock and of the processor, which other work on the machine disturbs less; nothing is judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from crossohm.chip import ChipSpec, NetworkShape
 from crossohm.datasets import load_dataset
 from crossohm.flax import EICNet, Recipe, Trainer, evaluate, on_chip, recalibrate
 from crossohm.flax.eic.augment import encoded
+from crossohm.flax.eic.notebook import notebook_network, notebook_recipe
 from crossohm.params import CrossSimParameters
 
 HELD_OUT, CHIPS, CALIBRATION = 5000, 3, 500
@@ -63,7 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--input", choices=("grey", "binary"), default="grey")
-    parser.add_argument("--rate", type=float, default=Recipe.rate)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--rules", choices=("chip", "notebook"), default="chip")
+    parser.add_argument("--time", action="store_true")
     parser.add_argument("--start", type=Path)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--evaluate", type=Path)
@@ -71,17 +77,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "mnist")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    bits = 1 if options.input == "binary" else 8
-    shape = NetworkShape(ChipSpec(input_bits=bits), input_bits=bits)
     images, labels = images_of(options.data, "train")
-    net = EICNet(shape, rngs=nnx.Rngs(options.seed))
+    net, recipe = _start(options)
+    if options.time:
+        _print_times(Trainer(net, images, labels, recipe))
+        return
     if options.evaluate is not None:
         Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], Recipe()).start_from(options.evaluate)
         held_out = images[-HELD_OUT:], labels[-HELD_OUT:]
         chosen = held_out if options.split == "validation" else images_of(options.data, "test")
         _print_chips(net, images[:CALIBRATION], *chosen, options.split)
         return
-    recipe = Recipe(epochs=options.epochs, rate=options.rate, seed=options.seed)
     trainer = Trainer(net, images[:-HELD_OUT], labels[:-HELD_OUT], recipe)
     if options.checkpoint is not None and options.checkpoint.exists():
         trainer.load(options.checkpoint)
@@ -91,11 +97,34 @@ def main() -> None:
         start = time.perf_counter()
         loss = trainer.run_epoch()
         seconds = time.perf_counter() - start
-        found = evaluate(net, images[-HELD_OUT:], labels[-HELD_OUT:], reads=1)
+        found = evaluate(net, images[-HELD_OUT:], labels[-HELD_OUT:], sd=recipe.sd, reads=1)
         print(f"epoch {trainer.epoch}: {seconds:.1f} s, loss {loss:.4f}, validation {found.mean:.2%}", flush=True)
         if options.checkpoint is not None:
             trainer.save(options.checkpoint)
-    _print_table(net, options)
+    _print_table(net, recipe, options)
+
+
+def _start(options: argparse.Namespace) -> tuple[EICNet, Recipe]:
+    """The network before training, and how it is trained."""
+    bits = 1 if options.input == "binary" else 8
+    if options.rules == "notebook":
+        net = notebook_network(input_bits=bits, seed=options.seed)
+        recipe = notebook_recipe(options.epochs, seed=options.seed)
+    else:
+        net = EICNet(NetworkShape(ChipSpec(input_bits=bits), input_bits=bits), rngs=nnx.Rngs(options.seed))
+        recipe = Recipe(epochs=options.epochs, seed=options.seed)
+    return net, recipe if options.rate is None else replace(recipe, rate=options.rate)
+
+
+def _print_times(trainer: Trainer) -> None:
+    while trainer.epoch < trainer.recipe.epochs:
+        start, busy = time.perf_counter(), time.process_time()
+        trainer.run_epoch()
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
+        print(
+            f"epoch {trainer.epoch}, {len(trainer.images)} images: {seconds:.1f} s, {busy:.1f} s of the processor; "
+            f"compiled {trainer.traces} times so far", flush=True,
+        )  # fmt: skip
 
 
 def _print_chips(net: EICNet, calibration: np.ndarray, images: np.ndarray, labels: np.ndarray, split: str) -> None:
@@ -120,8 +149,8 @@ def _print_chips(net: EICNet, calibration: np.ndarray, images: np.ndarray, label
             print(f"| {name} | {recalibrated} | {np.mean(right):.2%} | {spread:.2%} | {min(right):.2%} |", flush=True)
 
 
-def _print_table(net: EICNet, options: argparse.Namespace) -> None:
-    found = evaluate(net, *images_of(options.data, "test"), reads=8)
+def _print_table(net: EICNet, recipe: Recipe, options: argparse.Namespace) -> None:
+    found = evaluate(net, *images_of(options.data, "test"), sd=recipe.sd, reads=8)
     cores = sum(stage.cores for stage in net.shape.stages)
     print(f"{options.input} inputs, {cores} logical cores, seed {options.seed}, {options.epochs} epochs, test images\n")
     print("| mode | accuracy |\n|---|---|")

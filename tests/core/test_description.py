@@ -30,6 +30,7 @@ def test_conversions_are_those_that_happen(style: str, inputs: dict[str, Any]) -
     assert found.conversions * 4 == sum(histogram.total for histogram in seen.conversions.values())
     assert found.planes == (4 if inputs else 1)
     assert found.operations == found.planes * len(core.arrays)
+    assert core.array_count == len(core.arrays)
     assert (found.outputs, found.inputs) == MATRIX.shape
 
 

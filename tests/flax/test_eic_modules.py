@@ -24,7 +24,7 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("n_in", "n_out"), [(16, 16), (49, 19), (30, 10)])
+@pytest.mark.parametrize(("n_in", "n_out"), [(16, 16), (49, 19), (784, 300), (300, 10)])
 def test_a_dense_keeps_the_product_of_every_core_apart(n_in: int, n_out: int) -> None:
     dense, x = EICDense(CHIP, n_in, n_out, rngs=nnx.Rngs(0)), normal(3, n_in)
     weights = np.asarray(dense.weights[...])

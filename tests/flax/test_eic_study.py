@@ -18,6 +18,7 @@ from crossohm.report.training import training_report
 from crossohm.studies.training.results import TrainedPoint
 from crossohm.studies.training.run import run_training
 from crossohm.studies.training.study import load_training
+from crossohm.studies.training.task import task_of
 
 STUDY: dict[str, Any] = {
     "dataset": "digits",
@@ -53,6 +54,32 @@ def test_a_cut_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert "<svg" in page
 
 
+def test_settings_vary_alone_at_every_point_of_the_sweep() -> None:
+    """Each seed of the training as it is, then with each slot and each noise; nothing together."""
+    varied = {"sweep": {"chip.recipe.seed": [4, 6]}, "vary": {"chip.spec.slot": [8], "chip.recipe.sd": [0.2, 0.3]}}
+    points = load_training({**STUDY, **varied}).points
+    chips = [point.study.chip for point in points if point.study.chip is not None]
+    found = [(chip.recipe["seed"], chip.spec["slot"], chip.recipe.get("sd")) for chip in chips]
+    assert found == [(seed, *alone) for seed in (4, 6) for alone in ((16, None), (8, None), (16, 0.2), (16, 0.3))]
+    assert points[5].settings == {"chip.recipe.seed": "6", "chip.spec.slot": "8"}
+
+
+def test_chips_without_errors_answer_as_no_chip_does_and_others_do_not() -> None:
+    """Each seed is a chip of its own, of what a study says of its cells and comparators."""
+    wide = {**STUDY["chip"], "spec": {**STUDY["chip"]["spec"], "readout_bits": 16}, "hardware": {"base": "default"}}
+    cells = {"xbar.device.programming_error": {"enable": True, "model": "NormalIndependentDevice", "magnitude": 0.3}}
+    poor = {**wide, "hardware": {"set": cells, "comparator_offset": 0.0}}
+    wide["hardware"]["comparator_offset"] = 0.0
+    bare, ideal, wrong = (
+        task_of(load_training({**STUDY, "seeds": [3, 5], "chip": chip}).points[0], Path())
+        for chip in (STUDY["chip"], wide, poor)
+    )
+    found = [task.learner.accuracy(*task.test) for task in (bare, ideal, wrong)]
+    np.testing.assert_allclose(found[1], found[0], atol=0.011)  # two images at a threshold
+    assert (abs(found[2] - found[0]) > 0.011).any()
+    assert len(set(found[2])) > 1
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -61,6 +88,7 @@ def test_a_cut_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
         ({"chip": {"recipe": {"rat": 1.0}}}, "chip.recipe.rat"),
         ({"chip": {"spec": {"slots": 8}}}, "chip.spec.slots"),
         ({"chip": {"sizes": [64]}}, "chip.sizes"),
+        ({"chip": {"hardware": {"set": {"xbar.device.cell_bit": 3}}}}, "xbar.device.cell_bit"),
     ],
 )
 def test_what_a_chip_cannot_mean_is_refused_by_name(change: dict[str, Any], named: str) -> None:

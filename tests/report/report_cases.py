@@ -56,7 +56,7 @@ def sweep() -> ReportData:
     return ReportData(
         title="bits and errors",
         facts=(("Network", "digits_cnn"), ("Data", "digits, 596 test images")),
-        measures=(Measure("top1", "Top-1 accuracy", "%"), Measure("output_snr", "Output SNR", "dB")),
+        measures=(Measure("top1", "Top-1 accuracy", "%", counted=True), Measure("output_snr", "Output SNR", "dB")),
         axes=(
             Axis("bits", tuple(map(str, BITS)), tuple(map(float, BITS))),
             Axis("error", tuple(map(str, ERRORS)), ERRORS),

@@ -142,7 +142,7 @@ def test_another_measure(page: Browser) -> None:
     label = page.attributes(RESULTS, "aria-label")[0]
     assert f"{expected:.4g} dB" in label and "digital" not in label
     assert page.texts(".legend button") == ["error = 0.0", "error = 0.05", "single chips"]
-    assert page.texts("#accuracy .reading")[0].startswith("Output SNR: from ")
+    assert page.texts("#accuracy .reading")[0].startswith("Output SNR: worst ")
 
 
 def test_another_axis(page: Browser) -> None:
@@ -161,7 +161,7 @@ def test_the_reading_names_the_extremes(page: Browser) -> None:
     means = {each.label: np.mean(each.analog["top1"]) for each in sweep().points}
     low, high = min(means, key=means.get), max(means, key=means.get)
     assert page.texts("#accuracy .reading") == [
-        f"Top-1 accuracy: from {100 * means[low]:.2f} % ({low}) to {100 * means[high]:.2f} % ({high}); "
+        f"Top-1 accuracy: worst {100 * means[low]:.2f} % ({low}), best {100 * means[high]:.2f} % ({high}); "
         "the digital network reaches 87.50 %."
     ]
 

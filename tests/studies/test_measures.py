@@ -7,9 +7,17 @@ import pytest
 
 from crossohm.errors import ParameterError, ShapeError
 from crossohm.studies.file.sections import MetricSection
-from crossohm.studies.work.measures import measures
+from crossohm.studies.work.measures import Tallies, by_task, threshold_of, with_threshold
 
 OUTPUTS = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.0, 0.4, 0.6]], np.float32)
+
+
+def measures(outputs: np.ndarray, labels: np.ndarray, asked: MetricSection) -> dict[str, float]:
+    measured = with_threshold(by_task(asked, labels), threshold_of(outputs, labels, asked))
+    tallies = Tallies(measured, labels, {"": outputs})
+    tallies.add({"": outputs[:2]})
+    tallies.add({"": outputs[2:]})
+    return tallies.values()
 
 
 def test_classification() -> None:
@@ -43,7 +51,7 @@ def test_classes_may_be_regressed_when_asked() -> None:
 
 
 def test_what_does_not_fit() -> None:
-    with pytest.raises(ShapeError, match=r"\(3, 3\).*\(3,\)"):
+    with pytest.raises(ShapeError, match=r"\(2, 3\).*\(2,\)"):
         measures(OUTPUTS, np.array([1.0, 2.0, 3.0]), MetricSection())
     with pytest.raises(ParameterError, match=r"metric\.task = 'classification'.*float64"):
         measures(OUTPUTS, np.array([1.0, 2.0, 3.0]), MetricSection(task="classification"))

@@ -12,7 +12,7 @@ from torch_cases import hardware
 
 from crossohm.errors import CrossOhmError
 from crossohm.torch import from_torch, to_torch
-from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
+from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 
 CHANNELS, INPUTS = 4, 5
 #: Layers that keep the size of what they slide over, and the normalisation of their channels.
@@ -127,12 +127,12 @@ def test_an_example_decides(kind, place):
     model = normalised(kind)
     x = torch.randn(shapes(kind)[place], dtype=torch.float64)
     expected = model(x)
-    axes = axes_of_norms(model, lambda seen: seen(x))
+    seen = see(model, lambda network: network(x))
     if place:
         with pytest.warns(RuntimeWarning, match="1: it normalises axis 1 of"):
-            fold_batchnorm(model, axes)
+            fold_batchnorm(model, seen)
     else:
-        fold_batchnorm(model, axes)
+        fold_batchnorm(model, seen)
     assert isinstance(model[1], nn.modules.batchnorm._BatchNorm) == bool(place)
     torch.testing.assert_close(model(x), expected)
 

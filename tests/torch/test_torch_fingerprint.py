@@ -15,7 +15,7 @@ from torch_cases import PROGRAMMING_ERROR, hardware
 from crossohm.backends.fingerprint import CHUNK
 from crossohm.backends.torch_fingerprint import fingerprint
 from crossohm.layers.saved_chip import SavedChip
-from crossohm.torch import from_torch
+from crossohm.torch import AnalogLinear, from_torch
 
 #: Dtypes of parameters, and integers of their size.
 DTYPES = {
@@ -112,6 +112,34 @@ def test_arrays_follow_a_change_that_inverts_all_bits(dtype):
         layer.weight.data.view(DTYPES[dtype])[1, 2].bitwise_not_()
     assert layer.weight[1, 2] < -3.9
     torch.testing.assert_close(layer.get_matrix(), layer.weight)
+
+
+#: Changes of a weight that torch's version counter does not see, and one that it does.
+CHANGES = {
+    "data": lambda weight: weight.data.mul_(0.5),
+    "data of long ago": None,
+    "numpy": lambda weight: np.multiply(weight.detach().numpy(), 0.5, out=weight.detach().numpy()),
+    "exchanged": lambda weight: setattr(weight, "data", weight.detach() * 0.5),
+    "fused optimizer": lambda weight: torch.optim.SGD([weight], lr=0.5, fused=True).step(),
+    "counted": lambda weight: weight.detach().mul_(0.5),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_products_follow_changes_that_torch_does_not_count(how):
+    """Again and again: what was found once must not be taken for the present values later."""
+    digital = nn.Linear(4, 3, bias=False)
+    alias = digital.weight.data
+    layer = AnalogLinear.from_torch(digital, hardware(), seed=1)
+    change = CHANGES[how] or (lambda _: alias.mul_(0.5))
+    x = torch.rand(5, 4)
+    for _ in range(3):
+        for _ in range(2):
+            with torch.no_grad():
+                torch.testing.assert_close(layer(x), digital(x))
+        digital.weight.grad = digital.weight.detach().clone()
+        with torch.no_grad():
+            change(layer.weight)
 
 
 def test_chips_saved_with_other_fingerprints_stay_as_they_are():

@@ -63,6 +63,23 @@ def test_ideal_layer_equals_torch(case, rows):
             assert relative_error(found, expected) < 1e-12
 
 
+@pytest.mark.parametrize("effect", [{}, PROGRAMMING_ERROR], ids=["ideal", "errors"])
+def test_a_pass_without_gradients_is_that_with_gradients(case, effect):
+    """Torch's own kernels act where the matrices alone do, also with errors; not where a cell has no place for them."""
+    layer, x = recurrent(case), sequences(case)
+    analog = analog_of(layer, hardware(effect), (0, 1))
+    stepwise = flat(analog(x, states(case)))
+    with torch.no_grad():
+        for _ in range(2):
+            for found, expected in zip(flat(analog(x, states(case))), stepwise, strict=True):
+                assert found.shape == expected.shape
+                assert relative_error(found, expected) < 1e-12
+        for parameter in layer.parameters():
+            parameter.mul_(0.5)
+    for found, expected in zip(flat(analog(x)), flat(layer(x)), strict=True):
+        assert effect or relative_error(found, expected) < 1e-12
+
+
 def test_packed_sequences_in_order_need_no_permutation():
     layer, x = recurrent("lstm-all"), sequences("lstm-all")
     sorted_ = PackedSequence(x.data, x.batch_sizes)

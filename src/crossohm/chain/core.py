@@ -191,6 +191,11 @@ class AnalogCore(MatrixFace):
         """Every physical crossbar with its conductances."""
         return list(self.state.arrays())
 
+    @property
+    def array_count(self) -> int:
+        """How many physical crossbars there are; unlike `arrays`, nothing of them is worked out."""
+        return sum(1 for block in self.blocks for _ in block.record.places())
+
     def __str__(self) -> str:
         return str(self.get_matrix())
 
@@ -451,6 +456,11 @@ class AnalogCore(MatrixFace):
         seen = Profile(bins, None if scale is None else np.asarray(floor) / scale)
         with self.tapped(seen):
             yield seen
+
+    @property
+    def is_tapped(self) -> bool:
+        """True while somebody looks at what passes."""
+        return self._tap is not None
 
     @contextmanager
     def tapped(self, tap: Tap) -> Iterator[None]:

@@ -68,7 +68,7 @@ def program(
     matrices = np.asarray(weights, dtype=np.float32)
     if matrices.ndim < 2:
         raise ShapeError(f"weights of shape {matrices.shape} hold no matrix; give (..., outputs, inputs)")
-    _check(params, sign)
+    check_hardware(params, sign)
     cores, outputs, inputs = matrices.shape[:-2], *matrices.shape[-2:]
     hardware = _of_one_array(params, outputs, inputs, w_max)
     names = [".".join(map(str, (name, *place))) for place in np.ndindex(cores)]
@@ -112,8 +112,12 @@ def _of_one_array(params: CrossSimParameters, outputs: int, inputs: int, w_max: 
     return hardware
 
 
-def _check(params: CrossSimParameters, sign: Sign) -> None:
-    """Raise for hardware that cores read by comparators do not have."""
+def check_hardware(params: CrossSimParameters, sign: Sign) -> None:
+    """Refuse hardware that cores read by comparators do not have.
+
+    Raises:
+        ParameterError: names the parameter.
+    """
     core, xbar = params.core, params.xbar
     if sign == "pair" and not core.uses_pairs:
         raise ParameterError("core.style", core.style.name, "has no pairs of devices", allowed="BALANCED")

@@ -49,10 +49,10 @@ def run(
     chips. Mean and standard deviation over the chips are shown, and everything is saved in a folder.
 
     With --model eic_mnist or eic_mnist_1bit and --dataset mnist, a network of fixed-size cores: without noise,
-    with it, and on simulated chips (--draws); --output names a JSON file.
+    with it, and on simulated chips (--draws).
 
-    With a study file, the study it describes, without its sweep. In a folder with results (--output) either goes on
-    where it stopped.
+    With a study file, the study it describes, without its sweep. In a folder with results (--output) each goes on where
+    it stopped.
     """
     if study is not None:
         refuse_options(context, {"study", "overrides", "output", "threads", "quiet", "as_json"})
@@ -64,8 +64,8 @@ def run(
         refuse_options(context, OPTIONS, f"does not apply to {model}", "Leave it out")
         run_cores(
             model=str(model), dataset=dataset, data_dir=data_dir, overrides=overrides or (), draws=draws, images=images,
-            hardware=hardware if was_given(context, "hardware") else None, seed=seed, output=output, quiet=quiet,
-            as_json=as_json,
+            hardware=hardware if was_given(context, "hardware") else None, seed=seed,
+            folder=output or _free_name(dataset), quiet=quiet, as_json=as_json,
         )  # fmt: skip
         return
     loaded = study_of(
@@ -145,11 +145,13 @@ def _show(results: Results, hardware: str, quiet: bool, as_json: bool) -> None:
         show(results, quiet, as_json)
         return
     if quiet:
-        typer.echo(f"{tables.accuracy_line(results)}; results in {results.folder}")
+        typer.echo(f"{tables.measure_line(results)}; results in {results.folder}")
         return
     report = HardwareReport.from_dict(results.hardware_report(results.chips[0]))
     tables.hardware_table(report, f"Hardware {hardware}").write()
-    tables.accuracy_table(results).write()
+    tables.measures_table(results).write()
+    for table in tables.parts_tables(results):
+        table.write()
     for line in reasons(results):
         typer.echo(line)
     typer.echo(f"Results in {results.folder}")

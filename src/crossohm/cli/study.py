@@ -166,6 +166,9 @@ def show(results: Results, quiet: bool, as_json: bool) -> None:
         typer.echo(f"{results.name}: {len(results.chips)} of {results.planned} chips; results in {results.folder}")
         return
     tables.points_table(results).write()
+    if len(results.points) == 1:
+        for table in tables.parts_tables(results):
+            table.write()
     for line in reasons(results):
         typer.echo(line)
     typer.echo(f"Results in {results.folder}")

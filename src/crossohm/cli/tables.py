@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from crossohm.cli.failures import failed_points, failures_as_dicts
@@ -12,14 +13,16 @@ from crossohm.cli.sheet import Kind, Sheet
 if TYPE_CHECKING:
     from crossohm.calibration import Calibration, ChosenRange
     from crossohm.params import CrossSimParameters
+    from crossohm.report import Measure
     from crossohm.studies import ErrorBudget, HardwareReport, LayerReport, Results
     from crossohm.studies.results.sampling import Paired
 
 #: Columns about the images of the main accuracy, and what they mean.
-IMAGES, PAIRED = "95 % of images", ("lost, gained", "p")
+PAIRED = ("lost, gained", "p")
+_SPREAD = "±: standard deviation over chips"
 _SAMPLING = (
-    "±: standard deviation over chips; 95 % of images: where the accuracy may lie for other images (Wilson interval); "
-    "lost, gained: images that only the digital network, that only the chip gets right (mean over chips); p: exact "
+    _SPREAD + "; 95 % of {samples}: where the accuracy may lie for other {samples} (Wilson interval); "
+    "lost, gained: {samples} that only the digital network, that only the chip gets right (mean over chips); p: exact "
     "sign test of the two (largest of the chips)"
 )
 
@@ -63,32 +66,92 @@ def _converter(model: str, levels: int | None, ranges: Iterable[tuple[float, flo
     return ", ".join(filter(None, (str(levels or model), limits)))
 
 
-def accuracy_table(results: Results) -> Sheet:
-    """Digital and analog accuracy of the only point of a study, side by side."""
-    from crossohm.report.measure import measure
-
+def measures_table(results: Results) -> Sheet:
+    """Digital and analog measures of the only point of a study, side by side."""
     ((point, chips),) = results.points.items()
     network, dataset = _pair(results)
-    title = f"{network} on {chips[0].record['images']:,} test images of {dataset}"
-    columns = ("digital", _chips(len(chips)), "loss (points)", IMAGES, *PAIRED)
-    table = Sheet(title, _headings(("accuracy",), numbers=columns), _SAMPLING)
-    for name, digital in chips[0].digital.items():
-        kind, analog, limits = measure(name), results.spread(point, name), results.interval(point, name)
-        loss = f"{100 * (digital - analog.mean):.2f}"
-        answers = _pair_cells(results.paired(point, name))
-        table.rows.append((
-            name.replace("top", "top-"), kind.text(digital), kind.cell(analog), loss,
-            kind.interval_text(limits) if limits else "", *answers,
-        ))  # fmt: skip
+    kinds, samples = _measures(results), chips[0].samples
+    counts = any(kind.counted for kind in kinds)
+    title = f"{network} on {chips[0].record['images']:,} test {samples} of {dataset}"
+    columns = ["digital", _chips(len(chips)), "loss (points)" if _shares(kinds) else "loss"]
+    columns += [_of_samples(samples), *PAIRED] if counts else []
+    heading = "accuracy" if all(kind.counted for kind in kinds) else "measure"
+    table = Sheet(title, _headings((heading,), numbers=columns), _caption(samples) if counts else _SPREAD)
+    for kind in kinds:
+        digital, analog = chips[0].digital[kind.name], results.spread(point, kind.name)
+        limits = results.interval(point, kind.name)
+        about = (
+            (kind.interval_text(limits) if limits else "", *_pair_cells(results.paired(point, kind.name)))
+            if counts
+            else ()
+        )
+        name = kind.name.replace("top", "top-") if heading == "accuracy" else _named(kind)
+        table.rows.append((name, kind.text(digital), kind.cell(analog), _loss(kind, digital, analog.mean), *about))
     return table
 
 
-def accuracy_line(results: Results) -> str:
-    """The main result of the only point of a study in one line."""
+def parts_tables(results: Results) -> Iterable[Sheet]:
+    """Measures by class or output at the only point of a study, a table for each measure that has such parts.
+
+    Nothing of ranks, whose classes are many: results and pages have them.
+    """
+    ((point, chips),) = results.points.items()
+    for kind in (kind for kind in _measures(results) if not kind.counted):
+        rows: list[tuple[str, ...]] = [
+            (name, kind.text(digital), kind.cell(analog), _loss(kind, digital, analog.mean))
+            for name, (digital, analog) in results.parts(point, kind.name).items()
+        ]
+        if rows:
+            columns = ("digital", _chips(len(chips)), "loss (points)" if _shares([kind]) else "loss")
+            yield Sheet(_named(kind), _headings(("class or output",), numbers=columns), _SPREAD, rows)
+
+
+def _loss(kind: Measure, digital: float, analog: float) -> str:
+    """How much worse than the digital network, in points of a share or the unit of the measure."""
+    worse = digital - analog if kind.higher_is_better else analog - digital
+    return f"{100 * worse:.2f}" if kind.unit == "%" else kind.amount(worse)
+
+
+def _measures(results: Results) -> list[Measure]:
     from crossohm.report.measure import measure
 
+    return [measure(results.words[name]) for name in results.measures]
+
+
+def _named(kind: Measure) -> str:
+    """A measure with its unit, where cells do not have it, and which way is better."""
+    return f"{kind.label} ({_better(kind)})"
+
+
+def _legend(kinds: Iterable[Measure]) -> str:
+    """What names of measures mean, but those of accuracies, which everyone knows."""
+    return "; ".join(
+        f"{kind.name}: {kind.label}{f' ({kind.unit})' if kind.unit else ''}, {_better(kind)}"
+        for kind in kinds
+        if not kind.counted
+    )
+
+
+def _better(kind: Measure) -> str:
+    return f"{'higher' if kind.higher_is_better else 'lower'} is better"
+
+
+def _shares(kinds: Iterable[Measure]) -> bool:
+    return all(kind.unit == "%" for kind in kinds)
+
+
+def _of_samples(samples: str) -> str:
+    return f"95 % of {samples}"
+
+
+def _caption(samples: str) -> str:
+    return _SAMPLING.format(samples=samples)
+
+
+def measure_line(results: Results) -> str:
+    """The main result of the only point of a study in one line."""
     ((point, chips),) = results.points.items()
-    kind = measure(results.measures[0])
+    kind = _measures(results)[0]
     return (
         f"{_pair(results)[0]}: digital {kind.text(chips[0].digital[kind.name])}, "
         f"analog {kind.cell(results.spread(point))} ({_chips(len(chips))})"
@@ -104,20 +167,20 @@ def _pair(results: Results) -> tuple[str, str]:
 def points_table(results: Results) -> Sheet:
     """Every point of a study: its settings, or what is wrong with its hardware, and the measures over its chips."""
     from crossohm.report.budget import budget_labels
-    from crossohm.report.measure import SNR, measure
+    from crossohm.report.measure import SNR
 
     paths, labels = [path for axis in results.axes for path in axis.paths], budget_labels(results)
-    measures = list(map(measure, results.measures))
+    measures, samples = _measures(results), results.chips[0].samples if results.chips else ""
     missing = "" if results.complete else f", {results.planned - len(results.chips)} chips missing"
     names = ["hardware"] if labels else [_brief(path, paths) for path in paths]
     numbers = [name for each in measures for name in (each.name, f"digital {each.name}")]
     counts = any(results.interval(point) for point in results.points)
     pairs = counts and any(results.paired(point) for point in results.points)
-    numbers += [*((IMAGES,) if counts else ()), *(PAIRED if pairs else ())]
+    numbers += [*((_of_samples(samples),) if counts else ()), *(PAIRED if pairs else ())]
     table = Sheet(
         f"{results.name}: {'error budget, ' if labels else ''}{len(results.points)} points{missing}",
         _headings(names, numbers=("chips", *numbers, "output SNR (dB)")),
-        _SAMPLING if counts else "",
+        "; ".join(filter(None, (_legend(measures), _caption(samples) if counts else ""))),
     )
     for point, chips in results.points.items():
         cells = []
@@ -151,6 +214,7 @@ def points_as_dict(results: Results) -> dict[str, Any]:
         "name": results.name,
         "folder": str(results.folder),
         "complete": results.complete,
+        "measures": [asdict(results.words[name]) for name in results.measures],
         "points": [
             {
                 **({"hardware": labels[point]} if labels else {}),
@@ -160,6 +224,7 @@ def points_as_dict(results: Results) -> dict[str, Any]:
                 "digital": chips[0].digital,
                 "interval": {name: results.interval(point, name) for name in results.measures},
                 "paired": {name: _plain(results.paired(point, name)) for name in results.measures},
+                "parts": {name: found for name in results.measures if (found := _parts(results, point, name))},
                 "output_snr": ratios[point] if math.isfinite(ratios[point]) else None,
             }
             for point, chips in results.points.items()
@@ -167,6 +232,11 @@ def points_as_dict(results: Results) -> dict[str, Any]:
         "failures": failures_as_dicts(results),
         **({} if labels or results.axes or not results.chips else {"hardware": _occupied(results)}),
     }
+
+
+def _parts(results: Results, point: int, name: str) -> dict[str, Any]:
+    found = results.parts(point, name)
+    return {part: {"digital": digital, "analog": analog.as_dict()} for part, (digital, analog) in found.items()}
 
 
 def _occupied(results: Results) -> dict[str, Any]:
@@ -190,17 +260,16 @@ def _brief(path: str, others: Sequence[str]) -> str:
 
 def budget_table(budget: ErrorBudget) -> Sheet:
     """What each cause of errors does, alone and by its absence."""
-    from crossohm.report.measure import measure
     from crossohm.studies.nonidealities import EVERYWHERE
 
-    kind = measure(budget.measure)
+    kind = next(kind for kind in _measures(budget.results) if kind.name == budget.measure)
     ends = " ".join(
         f"{title} {kind.cell(found)}"
         for title, found in (("complete hardware", budget.complete), ("perfect", budget.perfect))
     )
     title = f"{kind.name}: digital {kind.text(budget.digital)}, {ends}; output {_decibels(budget.snr_complete)} dB"
     caption = (
-        "alone: nothing else wrong; absent: everything else wrong; losses and gains in points of accuracy; "
+        f"alone: nothing else wrong; absent: everything else wrong; losses and gains in {_points_of(kind)}; "
         "noise share: noise power alone over that of the complete hardware"
     )
     columns = ("alone", "loss alone", "absent", "gain absent", "SNR alone (dB)", "noise share")
@@ -212,6 +281,14 @@ def budget_table(budget: ErrorBudget) -> Sheet:
             _decibels(one.snr_alone), f"{100 * one.share:.1f} %",
         ))  # fmt: skip
     return table
+
+
+def _points_of(kind: Measure) -> str:
+    if kind.counted:
+        return "points of accuracy"
+    unit = f" ({kind.unit})" if kind.unit and kind.unit != "%" else ""
+    points = "points of " if kind.unit == "%" else ""
+    return f"{points}{kind.label[0].lower()}{kind.label[1:]}{unit}, a loss is worse, a gain better"
 
 
 def ranges_table(found: Calibration) -> Sheet:

@@ -12,8 +12,11 @@ import numpy as np
 
 from crossohm._names import announced, load_function, names_function, unknown
 from crossohm.datasets._dataset import Dataset, Lazy
+from crossohm.datasets.arrays import Arrays, is_file_of_arrays, read_arrays
 from crossohm.datasets.cifar import CIFAR_10, CIFAR_100, read_cifar
+from crossohm.datasets.columns import Columns
 from crossohm.datasets.digits import read_digits
+from crossohm.datasets.forms import as_dataset
 from crossohm.datasets.image_folder import read_image_folder
 from crossohm.datasets.iris import read_iris
 from crossohm.datasets.measured import CYBER, SPECTF, UCI_HAR, read_measured
@@ -55,6 +58,7 @@ def load_dataset(
     split: str = "test",
     limit: int | None = None,
     preprocessing: str | Mapping[str, Any] | Preprocessing | None = None,
+    arrays: Arrays | None = None,
 ) -> Dataset:
     """Load one split of a data set.
 
@@ -64,12 +68,14 @@ def load_dataset(
             ``"spectf"`` (44), ``"uci_har"`` (561), ``"npz"`` (an archive of yours), ``"imagenet"``, ``"image_folder"``
             (a folder per class), a name announced by an installed package in the entry-point group
             ``crossohm.datasets``, or ``"module:function"`` or ``"file.py:function"``: a function of yours that is
-            called with the keywords ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`.
+            called with the keywords ``data_dir`` (a path or None) and ``split`` and returns a `Dataset`, a tuple
+            ``(inputs, targets)``, or a loader of such batches. Or a file of arrays: ``.npz``, ``.npy``, ``.csv``.
         data_dir: Folder with the files, or an ``.npz`` file; not used by ``"digits"`` and ``"iris"``.
         split: ``"train"`` or ``"test"``.
         limit: At most this many images, the first ones of the split; None for all.
         preprocessing: What the network was trained to see, a name of `PREPROCESSINGS` or a description; None: images
             as they are, 0..1.
+        arrays: Of a file of arrays: which of them are inputs, which are targets, and which rows are for tests.
 
     Raises:
         UnknownNameError: no such data set or preprocessing.
@@ -80,7 +86,10 @@ def load_dataset(
     _check(split, limit)
     chosen = read_preprocessing("unit" if preprocessing is None else preprocessing)
     folder = None if data_dir is None else Path(data_dir)
-    data = _read(name, folder, split, chosen.framing).take(slice(limit))
+    if is_file_of_arrays(name):
+        data = read_arrays(Path(name), split, arrays or Arrays()).take(slice(limit))
+    else:
+        data = _read(name, folder, split, chosen.framing).take(slice(limit))
     return _prepared(data if name in _FOLDERS else data.loaded(), name, folder, chosen)
 
 
@@ -119,12 +128,17 @@ def _call(name: str, function: Callable[..., Any], data_dir: Path | None, split:
         raise
     except (Exception, SystemExit) as error:  # the function is anyone's and may raise anything
         raise DataError(f"data set {name!r}: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Dataset):
-        raise DataError(f"data set {name!r}: returned a {type(found).__name__}, not a crossohm.datasets.Dataset")
-    return found
+    return as_dataset(name, found)
 
 
 def _prepared(data: Dataset, name: str, data_dir: Path | None, preprocessing: Preprocessing) -> Dataset:
+    if isinstance(data.images, Columns):
+        if preprocessing != Preprocessing():
+            raise ParameterError(
+                "preprocessing", preprocessing, f"{name} has inputs of several arrays, which are no images",
+                remedy="Say unit, and give them as the network takes them",
+            )  # fmt: skip
+        return data
     if preprocessing.background:
         data = Dataset(data.name, data.images, data.labels + 1, ("background", *data.classes))
     normalisation = preprocessing.normalisation

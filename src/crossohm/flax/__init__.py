@@ -28,12 +28,14 @@ from crossohm.flax.eic.files import load_network, save_network, shipped_network
 from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
+from crossohm.flax.files import load_state, save_state
 from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.embed import AnalogEmbed
 from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 from crossohm.flax.layers.recurrent import AnalogGRUCell, AnalogLSTMCell, AnalogOptimizedLSTMCell, AnalogSimpleCell
+from crossohm.flax.network import FlaxNetwork
 
 __all__ = [
     "Accumulator",
@@ -53,6 +55,7 @@ __all__ = [
     "EICDense",
     "EICNet",
     "Execution",
+    "FlaxNetwork",
     "NoisyComparator",
     "PermuteBlock",
     "Programmed",
@@ -65,11 +68,13 @@ __all__ = [
     "evaluate",
     "from_flax",
     "load_network",
+    "load_state",
     "on_chip",
     "recalibrate",
     "register",
     "reinitialize",
     "save_network",
+    "save_state",
     "shipped_network",
     "synchronize",
     "to_flax",

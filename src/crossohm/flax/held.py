@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -37,6 +37,15 @@ class HeldMatrix(HeldArrays):
     def _values(self) -> dict[str, Array]:
         values = super()._values()
         return {name: np.asarray(backend_of(value).concrete(value)) for name, value in values.items()}
+
+    def shown(self, contraction: DifferentiableContraction, noise: Callable[[], Any], x: Array) -> Array:
+        """The product on the arrays themselves, where somebody looks at what passes; without gradients."""
+
+        def product(working: Array) -> Array:
+            needs_draw = self.built.plan(working, contraction=contraction).needs_draw
+            return self.built.apply(working, contraction, noise() if needs_draw else None)
+
+        return self._converted(self.built, x, product)
 
     def _write(self, parts: Any) -> None:
         super()._write(parts)

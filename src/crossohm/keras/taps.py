@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from crossohm.layers.comparison import Comparison
 from crossohm.layers.network import Deviation
 
 Call = Callable[..., Any]
@@ -49,15 +50,13 @@ def compared(
         pairs: Each analog layer with its digital twin, by name.
         floors: Names of those whose outputs all go to a ReLU: what it makes zero counts as zero.
     """
-    found = {name: Deviation() for name in pairs}
-    expected: dict[str, list[np.ndarray]] = {name: [] for name in pairs}
+    comparison = Comparison(pairs, floors)
     with ExitStack() as stack:
         for name, (layer, twin) in pairs.items():
-            effective = _rectified if name in floors else _as_it_is
-            stack.enter_context(around(twin, _then(expected[name].append)))
-            stack.enter_context(around(layer, _then(_comparison(expected[name], found[name], effective))))
+            stack.enter_context(around(twin, _then(comparison.expects(name))))
+            stack.enter_context(around(layer, _then(comparison.sees(name))))
         stack.enter_context(around(analog, lambda call: _after(digital, call)))
-        yield found
+        yield comparison.found
 
 
 def _then(see: Callable[[np.ndarray], None]) -> Callable[[Call], Call]:
@@ -86,22 +85,3 @@ def _after(first: Any, call: Call) -> Call:
 
 def _takes_training(layer: Any) -> bool:
     return bool(layer._call_has_training_arg)
-
-
-def _comparison(
-    expected: list[np.ndarray], found: Deviation, effective: Callable[[np.ndarray], np.ndarray]
-) -> Callable[[np.ndarray], None]:
-    def see(output: np.ndarray) -> None:
-        digital, analog = (effective(value.astype(np.float64)) for value in (expected.pop(0), output))
-        found.signal += float(np.square(digital).sum())
-        found.noise += float(np.square(analog - digital).sum())
-
-    return see
-
-
-def _rectified(output: np.ndarray) -> np.ndarray:
-    return np.maximum(output, 0)
-
-
-def _as_it_is(output: np.ndarray) -> np.ndarray:
-    return output

@@ -127,7 +127,9 @@ class ArrayLayer:
 
         ``"auto"``: they are written again before they are next used. ``"error"``: using them raises
         `StaleArraysError`. ``"manual"``: they stay as they are until `synchronize`; nothing is looked at, which saves
-        reading the parameters (some 20 us per product and 0.5 ns per weight on a CPU). A PyTorch model that was
+        reading the parameters (some 20 us per product and 0.5 ns per weight on a CPU). PyTorch layers read them only
+        where a change may have escaped torch's version counter; the documentation of parameters and chips says where
+        ("When arrays are written"). A PyTorch model that was
         converted on an accelerator looks at all its parameters together, as a pass begins: changes during a pass are
         seen then if torch's version counter sees them, which changes through ``parameter.data`` escape until the next.
         """
@@ -205,7 +207,7 @@ class ArrayLayer:
         known = "_params" in vars(self) and params is self._params
         own: Any = params if known else own_hardware(params)
         checked, chip = self._checked_rows(rows), chip_seed(seed)
-        _require_same_folding(name, own, is_folded(self))
+        require_same_folding(name, own, is_folded(self))
         layouts = self.layouts(checked)
         for old in self._written():
             replace_soon(old.built)
@@ -261,7 +263,7 @@ def checked_choice(argument: str, value: Any, choices: tuple[str, ...]) -> Any:
     return value
 
 
-def _require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
+def require_same_folding(name: str, params: LayerHardware, folded: bool) -> None:
     """Refuse ranges that were found for other weights."""
     if calibrated_foldings(params) - {folded}:
         found, here = ("folded into it", "digital") if not folded else ("digital", "folded")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossohm.backends import Array, backend_of
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
-from crossohm.errors import UnsupportedError
+from crossohm.layers.answers import one_batch, output_of
 from crossohm.layers.array_layer import is_folded, matrices_of
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.hardware import LayerHardware
@@ -192,46 +192,59 @@ class ArrayNetwork(ABC):
 
     # --- what it answers ----------------------------------------------------------------------------------------------
 
-    def outputs(self, images: NDArray[Any], stage: str = "", progress: Progress = silent) -> NDArray[Any]:
-        """Answers of the network, ``(images, outputs)``.
+    def outputs(self, images: Any, stage: str = "", progress: Progress = silent) -> NDArray[Any]:
+        """Answers of the network, ``(images, outputs)``; of several outputs the main one.
 
         Args:
-            images: ``(images, ...)``. Floating numbers and bytes are given the dtype of the network, other integers
-                (tokens) stay as they are.
+            images: ``(images, ...)``, or what gives a batch when it is sliced. Floating numbers and bytes are given the
+                dtype of the network, other integers (tokens) stay as they are.
             stage: What `progress` is told.
             progress: Told how far it is.
 
         Raises:
             InputError: the network does not take such images.
-            UnsupportedError: it answers something else than one tensor with an entry for each image.
+            UnsupportedError: it answers no tensor with an entry for each image.
         """
-        found = []
+        found: list[NDArray[Any]] = []
+        self.each_answer(images, lambda batch: found.append(batch[""]), stage, progress)
+        return np.concatenate(found)
+
+    def each_answer(
+        self,
+        images: Any,
+        use: Callable[[Mapping[str, NDArray[Any]]], object],
+        stage: str = "",
+        progress: Progress = silent,
+        names: Sequence[str] = ("",),
+    ) -> None:
+        """The same batch by batch, for answers that are too many to be kept.
+
+        Args:
+            images: As of `outputs`.
+            use: Told the answers to every batch, ``{name: (images, ...)}``.
+            stage: What `progress` is told.
+            progress: Told how far it is.
+            names: Of the outputs, see `crossohm.layers.answers.output_of`.
+
+        Raises:
+            InputError: the network does not take such images.
+            UnsupportedError: it has no such output.
+        """
         with self._at_work():
             progress(stage, 0, len(images))
             for start in range(0, len(images), self.batch_size):
-                batch = images[start : start + self.batch_size]  # files of images are read here
-                found.append(self._one_array(self._answer(batch), len(batch)))
-                progress(stage, start + len(batch), len(images))
-        return np.concatenate(found)
+                end = min(start + self.batch_size, len(images))
+                answer = self._answer(images[start:end])  # files of images are read here
+                use({name: output_of(answer, name, end - start, self._on_host, self._one_output) for name in names})
+                progress(stage, end, len(images))
 
-    def _one_array(self, answer: Any, size: int) -> NDArray[Any]:
-        """The answer to a batch as an array, if there is an entry for each image."""
-        host = self._on_host(answer)
-        if host is None or not host.ndim or len(host) != size:
-            form = f"a {type(answer).__name__}" if host is None else host.shape
-            raise UnsupportedError(
-                f"the network answers {form} to {size} images; runs and studies measure one tensor (images, outputs): "
-                f"{self._one_output}. crossohm.calibrate takes networks with any answers"
-            )
-        return host
-
-    def vectors_per_image(self, image: NDArray[np.float32]) -> dict[str, int]:
+    def vectors_per_image(self, image: Any) -> dict[str, int]:
         """How many input vectors each matrix multiplies for one image ``(channels, height, width)``."""
         matrices = matrices_of(self.layers)
         for matrix in matrices.values():
             matrix.vectors = 0
         try:
-            self.take(image[np.newaxis])
+            self.take(one_batch(image))
             return {name: matrix.vectors or 0 for name, matrix in matrices.items()}
         finally:
             for matrix in matrices.values():

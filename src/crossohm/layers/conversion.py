@@ -11,7 +11,7 @@ from crossohm.errors import ParameterError
 from crossohm.layers.array_layer import ArrayLayer
 from crossohm.layers.given import users_level, warn_of_edits
 from crossohm.layers.hardware import CalibratedHardware, Hardware, calibrated_foldings
-from crossohm.layers.patterns import choice_of_layers
+from crossohm.layers.patterns import choice_of_layers, choice_of_some
 
 #: What users choose: one for all layers, a list with one per layer, or a table of name patterns.
 HardwareChoice = Hardware | Sequence[Hardware] | Mapping[str, Hardware]
@@ -92,7 +92,7 @@ def known_foldings(names: Sequence[str], params: HardwareChoice, fuse: bool | No
         return None
     if fuse not in (None, True, False):
         raise ParameterError("fuse_batchnorm", fuse, "says nothing", allowed="True, False, None")
-    chosen = choice_of_layers("params", params, names)
+    chosen = choice_of_some(params, names)
     known = {name: calibrated_foldings(chosen.get(name)) for name in names}
     return known if fuse or any(True in found for found in known.values()) else None
 

@@ -9,7 +9,7 @@ differentiable where the library is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import final
@@ -53,6 +53,11 @@ class View:
     @property
     def _ordered(self) -> tuple[int, ...]:
         return tuple(self.split[axis] for axis in self.order)
+
+    def in_stack(self, count: int) -> View:
+        """A stack of ``count`` such parameters along a first axis, the rows of one below those of the other."""
+        order, flipped = (tuple(axis + 1 for axis in axes) for axes in (self.order, self.flipped))
+        return View((count, *self.shape), (count, *self.split), (0, *order), flipped, self.lead + 1)
 
     def rows(self, value: Array) -> Array:
         """The parameter ``value`` as ``(rows, columns)``."""
@@ -99,6 +104,12 @@ class Placement:
     diagonal: int = 1
     shares: bool = False
 
+    def in_stack(self, index: int, count: int) -> Placement:
+        """The same for entry ``index`` of a stack of ``count`` parameters; see `View.in_stack`."""
+        before = index * self.view.size[0]
+        part = slice(before + self.part.start, before + self.part.stop)
+        return replace(self, view=self.view.in_stack(count), part=part)
+
     def block(self, value: Array) -> Array:
         """What the rectangle holds."""
         rows = self.view.rows(value)
@@ -136,6 +147,10 @@ class Layout:
     def __post_init__(self) -> None:
         names = tuple(dict.fromkeys(placement.parameter for placement in self.placements))
         object.__setattr__(self, "parameters", names)
+
+    def in_stack(self, index: int, count: int) -> Layout:
+        """The same for entry ``index`` of parameters that are stacks of ``count`` along a first axis."""
+        return replace(self, placements=tuple(place.in_stack(index, count) for place in self.placements))
 
     @cached_property
     def bias_columns(self) -> int:

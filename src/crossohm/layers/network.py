@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 #: Entry points that announce front ends: the package that their models come from, and a module that is a `FrontEnd`.
 GROUP = "crossohm.frontends"
 #: Those of ours, as ``pyproject.toml`` announces them: also found where crossohm is used without being installed.
-_OURS = {"torch": "crossohm.torch.front_end", "keras": "crossohm.keras.front_end"}
+_OURS = {"torch": "crossohm.torch.front_end", "keras": "crossohm.keras.front_end", "flax": "crossohm.flax.front_end"}
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -142,16 +142,34 @@ class Network(Calibratable, TakesBatches, Protocol):
     def with_biases_in_adc_steps(self) -> Self:
         """A copy on the same chip whose digital biases are multiples of the step of their layer's ADCs."""
 
-    def outputs(self, images: NDArray[Any], stage: str, progress: Progress) -> NDArray[Any]:
+    def outputs(self, images: Any, stage: str, progress: Progress) -> NDArray[Any]:
         """What the network answers, ``(images, outputs)``; ``progress`` is told how far ``stage`` is.
 
         Raises:
             InputError: the network does not take such images.
-            UnsupportedError: it answers something else than one array with an entry for each image.
+            UnsupportedError: it answers no array with an entry for each image.
         """
 
-    def vectors_per_image(self, image: NDArray[Any]) -> Mapping[str, int]:
-        """How many input vectors each of `cores` multiplies for one image ``(channels, height, width)``."""
+    def each_answer(
+        self,
+        images: Any,
+        use: Callable[[Mapping[str, NDArray[Any]]], object],
+        stage: str,
+        progress: Progress,
+        names: Sequence[str] = ("",),
+    ) -> None:
+        """The same batch by batch: ``use`` is told ``{name: answers}``; names are those of outputs, "" the main one.
+
+        Raises:
+            InputError: the network does not take such images.
+            UnsupportedError: it has no such output.
+        """
+
+    def vectors_per_image(self, image: Any) -> Mapping[str, int]:
+        """How many input vectors each of `cores` multiplies for one image ``(channels, height, width)``.
+
+        An input of several arrays is a table or tuple of them.
+        """
 
     def record(self, names: Sequence[str]) -> AbstractContextManager[Mapping[str, list[NDArray[Any]]]]:
         """Keep what layers put out in the ``with`` block, batch by batch; names as of `recordable`."""

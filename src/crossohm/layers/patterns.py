@@ -43,6 +43,19 @@ def choice_of_layers(argument: str, given: Any, names: Sequence[str]) -> dict[st
     return dict(zip(names, given, strict=True))
 
 
+def choice_of_some(given: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What is chosen for the first layers of a model whose others are not known yet; see `choice_of_layers`.
+
+    Args:
+        given: As there.
+        names: These layers.
+    """
+    if isinstance(given, Mapping):
+        found = {name: [pattern for pattern in given if matches(name, pattern)] for name in names}
+        return {name: given[matching[0]] for name, matching in found.items() if matching}
+    return dict(zip(names, given, strict=False)) if isinstance(given, list | tuple) else dict.fromkeys(names, given)
+
+
 def patterns_of(places: Mapping[str, str], names: Sequence[str], what: str) -> dict[str, tuple[str, ...]]:
     """For each name, the patterns that match it, in their order.
 

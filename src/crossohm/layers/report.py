@@ -78,7 +78,8 @@ class ConversionReport:
     Attributes:
         layers: All that have matrices.
         others: Digital products of the example with parameters that no module of the model has.
-        norms: BatchNorm layers that are not folded, where the front end's graphs show what they follow (Keras).
+        norms: BatchNorm layers that are not folded, where a graph (Keras, Flax) or an example (torch) shows what they
+            follow.
     """
 
     layers: tuple[ReportedLayer, ...]

@@ -78,6 +78,8 @@ class Point:
         failures: Chips without a result, pairs of a seed and the reason.
         images: How many were answered; None if it is not known.
         paired: Accuracies: the answers of the chips beside those of the digital network; empty if not known.
+        samples: What they are called.
+        parts: Measures by class or output, those of the digital network and over the chips; empty if they have none.
     """
 
     label: str
@@ -91,10 +93,12 @@ class Point:
     failures: tuple[tuple[int, str], ...] = ()
     images: int | None = None
     paired: Mapping[str, Paired] = field(default_factory=dict)
+    samples: str = "images"
+    parts: Mapping[str, Mapping[str, tuple[float, Spread]]] = field(default_factory=dict)
 
     def interval(self, measure: Measure) -> tuple[float, float] | None:
         """Where a mean accuracy may lie for other images (`crossohm.studies.results.sampling`); None for others."""
-        if measure.unit != "%" or self.images is None:
+        if not measure.counted or self.images is None:
             return None
         return interval(self.spread(measure.name).mean, self.images)
 

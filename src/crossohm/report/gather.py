@@ -22,6 +22,7 @@ from crossohm.studies import ChipResult, Results, open_results
 from crossohm.studies.file.axes import Axis as StudyAxis
 from crossohm.studies.file.wording import number
 from crossohm.studies.results.sampling import paired
+from crossohm.studies.results.statistics import Spread
 
 
 def report_of(folder: str | os.PathLike[str]) -> ReportData:
@@ -51,7 +52,7 @@ def from_results(results: Results) -> ReportData:
     points = tuple(
         _point(
             results.points.get(number, ()), budget.get(number) or _together(results.settings(number)),
-            _place(number, shape), keys, failed.get(number, ()),
+            _place(number, shape), keys, failed.get(number, ()), _parts(results, number),
         )
         for number in sorted({*results.points, *failed})
     )  # fmt: skip
@@ -59,7 +60,7 @@ def from_results(results: Results) -> ReportData:
     return ReportData(
         title=results.name,
         facts=_facts(results),
-        measures=(*map(measure, results.measures), SNR),
+        measures=(*map(measure, results.words.values()), SNR),
         axes=axes,
         points=points,
         hardware=tuple(
@@ -137,6 +138,7 @@ def _point(
     positions: tuple[int, ...],
     keys: list[str],
     failures: tuple[tuple[int, str], ...],
+    parts: Mapping[str, Mapping[str, tuple[float, Spread]]],
 ) -> Point:
     if not chips:
         return Point(label, positions, (), {}, {}, {}, {}, None, failures)
@@ -160,7 +162,15 @@ def _point(
             for name in first.discordant
             if all(name in chip.discordant for chip in chips)
         },
+        samples=first.samples,
+        parts=parts,
     )
+
+
+def _parts(results: Results, point: int) -> dict[str, dict[str, tuple[float, Spread]]]:
+    """Measures of a point that has results by class or output."""
+    found = {name: results.parts(point, name) for name in results.measures if point in results.points}
+    return {name: parts for name, parts in found.items() if parts}
 
 
 def _histogram(seen: Mapping[str, Any]) -> Histogram:
@@ -173,7 +183,7 @@ def _facts(results: Results) -> tuple[tuple[str, str], ...]:
     first = results.chips[0]
     asked = first.record["facts"]["asked"]
     seeds = {chip.seed for chip in results.chips}
-    images = f"{asked['dataset']['name']}, {first.record['images']} test images"
+    images = f"{asked['dataset']['name']}, {first.record['images']} test {first.samples}"
     return (
         ("Network", asked["model"]["name"] or default_model(asked["dataset"]["name"])),
         ("Data", images),

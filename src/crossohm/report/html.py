@@ -21,8 +21,8 @@ from crossohm.studies.results.statistics import Spread
 
 _PAGE = Path(__file__).with_name("page")
 
-#: Points whose histograms are in the file; the results have all of them.
-HISTOGRAMS = 24
+#: Points whose histograms, and whose measures by class or output, are in the file; the results have all of them.
+HISTOGRAMS, PARTS = 24, 4
 _DIGITS = 6
 _GONE = object()
 
@@ -73,6 +73,8 @@ def render(data: ReportData) -> str:
         failures=list(_failures(data)),
         with_notes={name for _, cells in rows for name, *_, notes in cells if notes},
         with_digital={name for point in data.points for name in point.digital},
+        samples=next((point.samples for point in data.points), "images"),
+        parts=list(_parts(data)),
         columns=len(data.measures) + len({name for point in data.points for name in point.digital}),
         has_snr=any(point.layer_snr for point in data.points),
         has_histograms=any(point.histograms for point in data.points),
@@ -101,10 +103,10 @@ def _notes(point: Point, measure: Measure) -> list[str]:
     """What the images of a point say about an accuracy."""
     limits, answers, found = point.interval(measure), point.paired.get(measure.name), []
     if limits is not None:
-        found.append(f"95 % interval for {point.images:,} images: {measure.interval_text(limits)}")
+        found.append(f"95 % interval for {point.images:,} {point.samples}: {measure.interval_text(limits)}")
     if answers is not None:
         found.append(
-            f"images lost {number(answers.lost)}, gained {number(answers.gained)}; p {p_text(answers.p_value)}"
+            f"{point.samples} lost {number(answers.lost)}, gained {number(answers.gained)}; p {p_text(answers.p_value)}"
         )
     return found
 
@@ -118,6 +120,23 @@ def _rows(data: ReportData) -> Iterator[tuple[Point, list[tuple[str, str, str, l
                 found = point.spread(measure.name)
                 cells.append((measure.name, _sortable(found.mean), measure.spread_text(found), _notes(point, measure)))
         yield point, cells
+
+
+def _parts(data: ReportData) -> Iterator[tuple[str, list[str], list[tuple[str, list[str]]]]]:
+    """By point: its label, the measures that have parts, and for each class or output their texts."""
+    for point in data.points[:PARTS]:
+        measures = [measure for measure in data.measures if measure.name in point.parts]
+        names = dict.fromkeys(name for measure in measures for name in point.parts[measure.name])
+        rows = [
+            (name, [text for measure in measures for text in _part_texts(measure, point.parts[measure.name].get(name))])
+            for name in names
+        ]
+        if rows:
+            yield point.label, [measure.label for measure in measures], rows
+
+
+def _part_texts(measure: Measure, found: tuple[float, Spread] | None) -> tuple[str, str]:
+    return ("", "") if found is None else (measure.spread_text(found[1]), measure.text(found[0]))
 
 
 def _failures(data: ReportData) -> Iterator[tuple[str, str]]:

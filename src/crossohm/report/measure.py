@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import final
 
+from crossohm.metrics import Words
 from crossohm.studies.file.wording import number
 from crossohm.studies.results.results import OUTPUT_SNR
 from crossohm.studies.results.statistics import Spread
 
-_ERRORS = {
-    "rmse": "Root-mean-square error",
-    "mae": "Mean absolute error",
-    "nrmse": "Error relative to the spread of the targets",
-}
-
 
 @final
 @dataclass(frozen=True)
-class Measure:
-    """Something that was measured of every chip.
-
-    Attributes:
-        name: As results call it, e.g. ``"top1"``.
-        label: As people call it.
-        unit: ``"%"`` for shares (kept as 0..1), ``"dB"``, or nothing.
-    """
-
-    name: str
-    label: str
-    unit: str = ""
+class Measure(Words):
+    """Something that was measured of every chip, see `crossohm.metrics.Words`."""
 
     def amount(self, value: float) -> str:
         """A value as people write it, without its unit."""
@@ -68,8 +53,6 @@ def p_text(value: float) -> str:
 SNR = Measure(OUTPUT_SNR, "Output signal-to-noise ratio", "dB")
 
 
-def measure(name: str) -> Measure:
-    """The measure that results call by this name."""
-    if name.startswith("top"):
-        return Measure(name, f"Top-{name.removeprefix('top')} accuracy", "%")
-    return SNR if name == SNR.name else Measure(name, _ERRORS.get(name, name))
+def measure(words: Words) -> Measure:
+    """What was measured, in words that a table writes."""
+    return Measure(**asdict(words))

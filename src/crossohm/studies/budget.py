@@ -60,7 +60,7 @@ class Contribution:
 @final
 @dataclass(frozen=True)
 class ErrorBudget:
-    """What costs accuracy.
+    """What costs accuracy, or whatever the study measures.
 
     Attributes:
         measure: The measure, e.g. ``top1``.
@@ -190,7 +190,7 @@ def _variants(switches: Cures, every: Cures, loaded: LoadedStudy) -> Iterator[tu
 
 def _budget(chips: Mapping[Variant, Sequence[ChipResult]], switches: Cures, results: Results) -> ErrorBudget:
     measure = results.measures[0]
-    better = 1.0 if measure.startswith("top") else -1.0  # accuracies rise, errors fall
+    better = 1.0 if results.words[measure].higher_is_better else -1.0
 
     def over(name: Variant) -> Spread:
         return spread_of(chips[name], measure)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from crossohm.layers.comparison import Comparison
 from crossohm.layers.network import Deviation
-
-Effective = Callable[[torch.Tensor], torch.Tensor]
 
 
 @contextmanager
@@ -26,40 +25,26 @@ def compared(
         layers: The analog layers by name.
         rectified: Names of those whose outputs all go to a ReLU: what it makes zero counts as zero.
     """
-    found = {name: Deviation() for name in layers}
-    expected: dict[str, list[torch.Tensor]] = {name: [] for name in found}
+    comparison = Comparison(layers, rectified)
     with ExitStack() as hooks:
         for name, layer in layers.items():
             twin = digital.get_submodule(name)
-            effective = torch.relu if name in rectified else _as_it_is
-            hooks.enter_context(twin.register_forward_hook(_keep(expected[name], effective)))
-            hooks.enter_context(layer.register_forward_hook(_compare(expected[name], found[name], effective)))
-        answer = analog.register_forward_pre_hook(lambda _, inputs: _answer(digital, inputs), prepend=True)
+            hooks.enter_context(twin.register_forward_hook(_telling(comparison.expects(name))))
+            hooks.enter_context(layer.register_forward_hook(_telling(comparison.sees(name))))
+        answer = analog.register_forward_pre_hook(
+            lambda _, inputs, named: _answer(digital, inputs, named), prepend=True, with_kwargs=True
+        )
         hooks.enter_context(answer)
-        yield found
+        yield comparison.found
 
 
-def _answer(digital: nn.Module, inputs: tuple[Any, ...]) -> None:
-    digital(*inputs)
+def _answer(digital: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    digital(*inputs, **named)
 
 
-def _as_it_is(output: torch.Tensor) -> torch.Tensor:
-    return output
-
-
-def _keep(outputs: list[torch.Tensor], effective: Effective) -> Any:
-    """A hook that keeps what a digital layer puts out until its analog twin has worked."""
-    return lambda layer, inputs, output: outputs.append(effective(tensor_of(output)))
-
-
-def _compare(expected: list[torch.Tensor], found: Deviation, effective: Effective) -> Any:
-    return lambda layer, inputs, output: _add(found, expected.pop(0), effective(tensor_of(output)))
-
-
-def _add(found: Deviation, digital: torch.Tensor, analog: torch.Tensor) -> None:
-    """Count one batch."""
-    found.signal += float(digital.double().square().sum())
-    found.noise += float((analog.double() - digital.double()).square().sum())
+def _telling(see: Callable[[torch.Tensor], None]) -> Any:
+    """A hook that shows what a layer puts out."""
+    return lambda layer, inputs, output: see(tensor_of(output))
 
 
 def tensor_of(output: Any) -> torch.Tensor:

@@ -13,18 +13,22 @@ from numpy.typing import NDArray
 
 from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
+from crossohm.layers.batches import Call
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.network import Deviation, Progress, silent
-from crossohm.torch.batches import Call, call_of
+from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
-from crossohm.torch.conversion.batchnorm import axes_of_norms, fold_batchnorm
-from crossohm.torch.conversion.convert import analog_modules, from_torch
+from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
+from crossohm.torch.conversion.convert import analog_modules, put_on_arrays
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
+from crossohm.torch.conversion.products import observe_products, places_of
 from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.layer import DigitalProduct
+from crossohm.torch.products.routing import unlead
 
 
 @final
@@ -57,7 +61,9 @@ class TorchNetwork(ArrayNetwork):
         placed = module if device is None else module.to(device)
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
-        self._axes: Mapping[str, int] = {}
+        self._seen: Seen | None = None
+        self._example: Call | None = None
+        self._places: tuple[str, ...] | None = None
 
     _one_output = "wrap the network in a module that returns it"
 
@@ -67,7 +73,10 @@ class TorchNetwork(ArrayNetwork):
         return analog_places(self.module)
 
     def _sites(self) -> Iterator[tuple[str, Any]]:
-        return sites(self.module)
+        if self._places is None:
+            return sites(self.module)
+        layers = dict(sites(self.module))
+        return ((name, layers.get(name, torch.nn.Identity())) for name in self._places)
 
     @property
     def floors(self) -> dict[str, NDArray[np.float64]]:
@@ -89,14 +98,16 @@ class TorchNetwork(ArrayNetwork):
         for name, value in self.module.state_dict().items():
             found.update(name.encode())
             if isinstance(value, torch.Tensor):
-                found.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+                found.update(value.detach().cpu().flatten().clone().view(torch.uint8).numpy())
         return found.hexdigest()
 
     def seeing(self, batch: Any, fold_batchnorm: bool | None = None) -> TorchNetwork:
         """The same network, told what its inputs look like.
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
-        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`.
+        network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
+        tracing fails, the data flow of these inputs says what is folded. Products in modules' own code are put on
+        hardware as these inputs show them.
 
         Args:
             batch: Some inputs, see `take`.
@@ -109,8 +120,19 @@ class TorchNetwork(ArrayNetwork):
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
         if told.fold_batchnorm:
             with self._at_work():
-                told._axes = axes_of_norms(self.module, lambda module: call_of(module, batch).of(module))
+                told._seen = see(self.module, lambda module: _answered(module, batch))
+        if not told.layers:
+            told._find_products(forward_of(self.module).call_of(batch))
         return told
+
+    def _find_products(self, example: Call) -> None:
+        """Look for products in modules' own code, which are on hardware like layers."""
+        module = self._folded()
+        separate(module)
+        with self._at_work():
+            places = places_of(module, example)
+        if places.products:
+            self._example, self._places = example, places.names
 
     def folded(self) -> TorchNetwork:
         """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.
@@ -119,21 +141,23 @@ class TorchNetwork(ArrayNetwork):
         """
         module = self._folded().eval()
         separate(module)
+        if self._example is not None:
+            observe_products(module, places_of(module, self._example).products)
         return self._with(module, self.seed)
 
     def _folded(self) -> Any:
         module = copy_of(self.module)
+        unlead(module, DigitalProduct)
         if self.fold_batchnorm:
-            fold_batchnorm(module, self._axes)
+            fold_batchnorm(module, self._seen)
         return module
 
     def _copy(self) -> Any:
         return copy_of(self.module)
 
     def _put(self, hardware: HardwareChoice, bias_rows: int | dict[str, int], seed: int) -> Any:
-        analog = from_torch(
-            self._folded(), hardware, bias_rows, fuse_batchnorm=False, seed=seed, grouping=self.grouping
-        )
+        grouping, example = self.grouping, self._example
+        analog = put_on_arrays(self._folded(), hardware, bias_rows, False, seed, grouping=grouping, example=example)
         return self._watched(analog)
 
     def _moved(self, hardware: Sequence[Any], seed: int) -> Any:
@@ -157,13 +181,12 @@ class TorchNetwork(ArrayNetwork):
         return _bias(layer.bias) if digital else None
 
     def _answer(self, batch: Any) -> Any:
-        return call_of(self.module, batch).of(self.module)
+        return _answered(self.module, batch)
 
     def _on_host(self, answer: Any) -> NDArray[Any] | None:
         if not isinstance(answer, torch.Tensor):
             return None
-        host = answer.cpu()
-        return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
+        return _host(answer)
 
     def take(self, batch: Any, stage: str = "", progress: Progress = silent) -> None:
         """Work on a batch, whatever comes out.
@@ -177,16 +200,17 @@ class TorchNetwork(ArrayNetwork):
         Raises:
             InputError: the network does not take the batch.
         """
-        call = call_of(self.module, batch)
-        whole = call.only_tensor
+        forward = forward_of(self.module)
+        call = forward.call_of(batch)
+        whole = only_tensor(call)
         with self._at_work():
             if whole is None:
-                call.of(self.module)
+                forward.answer(call, self.module)
                 return
             progress(stage, 0, len(whole))
             for start in range(0, len(whole), self.batch_size):
                 part = whole[start : start + self.batch_size]
-                Call((part,), {}).of(self.module)
+                forward.answer(Call((part,), {}), self.module)
                 progress(stage, start + len(part), len(whole))
 
     @contextmanager
@@ -211,8 +235,19 @@ class TorchNetwork(ArrayNetwork):
         return compared(self.module, digital.module, self.layers, set(self.floors))
 
 
+def _answered(module: Any, batch: Any) -> Any:
+    forward = forward_of(module)
+    return forward.answer(forward.call_of(batch), module)
+
+
 def _keep(kept: list[NDArray[Any]]) -> Any:
-    return lambda layer, inputs, output: kept.append(tensor_of(output).cpu().numpy())
+    return lambda layer, inputs, output: kept.append(_host(tensor_of(output)))
+
+
+def _host(tensor: torch.Tensor) -> NDArray[Any]:
+    """A tensor as an array; NumPy has no bfloat16."""
+    host = tensor.cpu()
+    return np.asarray((host.float() if host.dtype is torch.bfloat16 else host).numpy())
 
 
 def _bias(parameter: torch.Tensor) -> Bias:

@@ -9,6 +9,8 @@ from typing import Any
 from flax import nnx
 
 from crossohm.errors import CrossOhmError
+from crossohm.flax.batches import forward_of
+from crossohm.flax.conversion.batchnorm import fold_batchnorm
 from crossohm.flax.conversion.kinds import ANALOG_KINDS
 from crossohm.flax.conversion.places import analog_places, replace, sites
 from crossohm.flax.conversion.report import reported_layers, require_module
@@ -18,6 +20,8 @@ from crossohm.layers.conversion import (
     Conversion,
     HardwareChoice,
     conversions,
+    folding_obstacle,
+    known_foldings,
     physical_choices,
     reinitialize_layers,
 )
@@ -28,12 +32,14 @@ def from_flax(
     model: Any,
     params: HardwareChoice = None,
     bias_rows: int | Sequence[int] | Mapping[str, int] = 0,
+    fuse_batchnorm: bool | None = None,
     *,
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
     grouping: str | Sequence[str] | Mapping[str, str] = "dense",
     name: str = "",
+    example: Any = None,
     rngs: nnx.Rngs,
 ) -> Any:
     """A copy of ``model`` in which every supported layer runs on simulated arrays.
@@ -47,6 +53,9 @@ def from_flax(
             lead to the layer, joined by dots. An entry may be a list with one description per array. For a single
             layer, a list is such an entry.
         bias_rows: Matrix columns that hold the bias; 0 adds it digitally. A number, a list or a table as above.
+        fuse_batchnorm: Fold `nnx.BatchNorm` into the layer before it wherever the model proves that it stays the same
+            at inference. None: where the hardware was calibrated so (`crossohm.calibrate` does by default), and
+            nowhere else.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -55,6 +64,9 @@ def from_flax(
             ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
+        example: An input of the model, for the uses of its layers: an array, a tuple of positional inputs or a
+            dictionary of keyword inputs. Nothing is computed with it. Without it, only the layers of `nnx.Sequential`
+            are known to follow each other.
         rngs: Noise of each layer is drawn from a fork of the stream ``noise``.
 
     Returns:
@@ -62,16 +74,17 @@ def from_flax(
         of arrays; layers that share a parameter go on sharing it, and each has its own arrays.
 
     Raises:
-        ParameterError: ``model`` is no module, a list has the wrong length, or the hardware contradicts itself.
+        ParameterError: ``model`` is no module, a list has the wrong length, the hardware contradicts itself, or it was
+            calibrated with BatchNorm folded and ``fuse_batchnorm`` is False.
         UnknownNameError: a pattern matches no layer.
         UnsupportedError: a layer says how its product is to be computed.
 
     Warns:
         RuntimeWarning: calibrated hardware lacks some layers of the model, or layers with matrix products stay digital
-            because no analog kind stands for them.
+            because no analog kind stands for them, or BatchNorm that should be folded stays digital.
     """
     require_module(model)
-    twin = nnx.clone(model)
+    twin = _folded(model, params, fuse_batchnorm, example)
     found = sites(twin)
     chosen = conversions(list(found), params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
@@ -145,6 +158,15 @@ def reinitialize(model: Any, seed: int | None = None, params: HardwareChoice = N
         UserWarning: a description that was given has been edited since, without effect.
     """
     reinitialize_layers(analog_places(model), seed, params)
+
+
+def _folded(model: Any, params: Any, fuse: bool | None, example: Any) -> Any:
+    """A copy of the model, BatchNorm folded where the caller, or hardware that was calibrated so, asks for it."""
+    known = known_foldings(list(sites(model)), params, fuse)
+    if known is None:
+        return nnx.clone(model)
+    call = None if example is None else forward_of(model).call_of(example)
+    return fold_batchnorm(model, call, wanted=lambda name: folding_obstacle(known.get(name, set()), fuse))
 
 
 def _converted(

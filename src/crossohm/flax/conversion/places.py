@@ -37,14 +37,15 @@ def places(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def replace(model: Any, other: Callable[[Any], Any]) -> Any:
-    """``model`` with others in the places of its layers, in place.
+    """``model`` with others in the places of its modules, in place.
 
     Args:
         model: The model.
-        other: What stands for a layer; itself where it stays.
+        other: What stands for a module; itself where it stays, and what is inside of it is looked at, if it is no
+            layer.
 
     Returns:
-        The model; if it is a layer, what stands for it.
+        The model, or what stands for it.
     """
     done: dict[int, Any] = {}
 
@@ -55,8 +56,8 @@ def replace(model: Any, other: Callable[[Any], Any]) -> Any:
         if not isinstance(value, nnx.Module):
             return value
         if id(value) not in done:
-            done[id(value)] = other(value) if is_layer(value) else value
-            if not is_layer(value):
+            done[id(value)] = other(value)
+            if done[id(value)] is value and not is_layer(value):
                 _replace_parts(value, visit)
         return done[id(value)]
 

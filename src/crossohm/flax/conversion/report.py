@@ -8,20 +8,29 @@ from typing import Any
 from flax import nnx
 
 from crossohm.errors import ParameterError
+from crossohm.flax.batches import forward_of
+from crossohm.flax.conversion.batchnorm import norms_of
 from crossohm.flax.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.flax.conversion.places import places
 from crossohm.flax.layers.layer import AnalogLayer
-from crossohm.layers.report import ConversionReport, ReportedLayer
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm
 
 
-def conversion_report(model: Any) -> ConversionReport:
-    """Find out what of ``model`` runs on arrays, before or after conversion.
+def conversion_report(model: Any, example: Any = None) -> ConversionReport:
+    """Find out what of ``model`` runs on arrays, before or after conversion, and what becomes of BatchNorm.
+
+    Args:
+        model: Digital or analog.
+        example: An input of the model, for the uses of its layers: an array, a tuple of positional inputs or a
+            dictionary of keyword inputs. Nothing is computed with it.
 
     Raises:
         ParameterError: ``model`` is no module of Flax NNX.
     """
     require_module(model)
-    return ConversionReport(tuple(reported_layers(model)))
+    call = None if example is None else forward_of(model).call_of(example)
+    norms = tuple(ReportedNorm(name, reason) for name, (_, reason) in norms_of(model, call).items())
+    return ConversionReport(tuple(reported_layers(model)), norms=norms)
 
 
 def require_module(model: Any) -> None:
@@ -47,7 +56,7 @@ def reported_layers(model: Any) -> Iterator[ReportedLayer]:
         if isinstance(module, AnalogLayer):
             cores = [matrix.built for matrix in module.matrices]
             shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-            yield ReportedLayer(name, kind, shapes, sum(len(core.arrays) for core in cores), "", False)
+            yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
             continue
         convertible = is_convertible(module)
         reason = "it can be converted" if convertible else _obstacle(module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -70,13 +69,13 @@ def evaluate(
     )  # fmt: skip
 
 
-def single_reads(
-    net: EICNet, images: np.ndarray, labels: np.ndarray, *, sd: float, seeds: Sequence[int], batch: int = 500
-) -> tuple[float, ...]:
-    """Accuracy of a single noisy read for each seed of the noise; arguments as of `evaluate`."""
+def single_read(
+    net: EICNet, images: np.ndarray, labels: np.ndarray, *, sd: float, seed: int, mode: Mode = "noisy",
+    batch: int = 500,
+) -> float:  # fmt: skip
+    """Accuracy of a single noisy read; arguments as of `evaluate`."""
     graph, state = nnx.split(net)
-    noises = (Execution("noisy", sd, jax.random.key(seed)) for seed in seeds)
-    return tuple(_right(_log_probabilities(graph, state, images, noise, batch), labels) for noise in noises)
+    return _right(_log_probabilities(graph, state, images, Execution(mode, sd, jax.random.key(seed)), batch), labels)
 
 
 def _right(scores: np.ndarray, labels: np.ndarray) -> float:

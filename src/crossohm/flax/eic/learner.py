@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
@@ -13,28 +14,36 @@ from numpy.typing import NDArray
 from crossohm._names import unknown
 from crossohm.chip import NetworkShape
 from crossohm.errors import ParameterError
-from crossohm.flax.eic.augment import Augmentation
-from crossohm.flax.eic.evaluation import single_reads
+from crossohm.flax.eic.augment import Augmentation, encoded
+from crossohm.flax.eic.device import on_chip, recalibrate
+from crossohm.flax.eic.evaluation import single_read
 from crossohm.flax.eic.net import EICNet
-from crossohm.flax.eic.training import Recipe, Trainer
+from crossohm.flax.eic.training import CALIBRATION, Recipe, Trainer
+from crossohm.params import CrossSimParameters
+
+#: What a study says of a recipe, besides the table of augmentations.
+_NUMBERS = ("batch", "rate", "warm_up", "sd", "seed")
 
 
 class ChipLearner:
-    """One network, judged by a single noisy read for each seed of the noise.
+    """One network, judged by a single noisy read for each seed: of the noise, or of chips.
 
     Args:
         shape: The network.
         recipe: How it is trained: rates and batches too.
-        seeds: Of the noise when it is judged.
+        seeds: Of the noise, and of the chips, when it is judged.
         images: To train on, ``(n, side, side)``, 0 to 1; ``side**2`` inputs.
         labels: ``(n,)``.
+        hardware: Of the chips, whose thresholds are calibrated again on training images; None: no chips.
+        comparator_offset: Of them, see `crossohm.flax.on_chip`.
     """
 
     def __init__(
-        self, shape: NetworkShape, recipe: Recipe, seeds: Sequence[int], images: np.ndarray, labels: np.ndarray
-    ) -> None:
+        self, shape: NetworkShape, recipe: Recipe, seeds: Sequence[int], images: np.ndarray, labels: np.ndarray,
+        hardware: CrossSimParameters | None = None, comparator_offset: float = 0.0,
+    ) -> None:  # fmt: skip
         self._trainer = Trainer(EICNet(shape, rngs=nnx.Rngs(recipe.seed)), images, labels, recipe)
-        self._seeds = tuple(seeds)
+        self._seeds, self._hardware, self._offset = tuple(seeds), hardware, comparator_offset
 
     def train(
         self, x: NDArray[np.floating], labels: NDArray[np.integer], lr: float, *, semantics: str = "", batch: int = 1
@@ -44,8 +53,19 @@ class ChipLearner:
 
     def accuracy(self, x: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
         """Share of the images ``(n, side, side)`` that a single noisy read answers right, for each seed."""
+        sd = self._trainer.recipe.sd
+        if self._hardware is None:
+            return np.array([single_read(self._trainer.net, x, labels, sd=sd, seed=seed) for seed in self._seeds])
+        chips = ((self._chip(self._hardware, seed), seed) for seed in self._seeds)
+        return np.array([single_read(chip, x, labels, sd=sd, seed=seed, mode="device") for chip, seed in chips])
+
+    def _chip(self, hardware: CrossSimParameters, seed: int) -> EICNet:
+        """The network as it is now, programmed and calibrated."""
         trainer = self._trainer
-        return np.array(single_reads(trainer.net, x, labels, sd=trainer.recipe.sd, seeds=self._seeds))
+        seen = encoded(jnp.asarray(trainer.images[:CALIBRATION]), trainer.net.shape.input_bits)
+        chip = on_chip(trainer.net, hardware, seed, seen, comparator_offset=self._offset)
+        recalibrate(chip, seen, sd=trainer.recipe.sd, seed=seed)
+        return chip
 
     def explain(self) -> str:
         """The network and its recipe."""
@@ -79,7 +99,7 @@ def recipe_of(numbers: Mapping[str, Any], epochs: int | None) -> Recipe:
     if not isinstance(augmentation, Mapping):
         names = ", ".join(field.name for field in fields(Augmentation))
         raise ParameterError("chip.recipe.augmentation", augmentation, "is no table", allowed=f"a table with {names}")
-    _require_numbers("chip.recipe", given, [field.name for field in fields(Recipe) if field.name != "epochs"])
+    _require_numbers("chip.recipe", given, _NUMBERS)
     moves = dict(augmentation)
     _require_numbers("chip.recipe.augmentation", moves, [field.name for field in fields(Augmentation)])
     if epochs is not None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,18 @@ import numpy as np
 import optax
 from flax import nnx
 
+from crossohm._names import unknown
 from crossohm._random import chip_rng
 from crossohm.errors import DataError, ParameterError
 from crossohm.flax.eic.augment import Augmentation, encoded
 from crossohm.flax.eic.execution import Execution
 from crossohm.flax.eic.net import EICNet
-from crossohm.flax.eic.state import arrays_of, read_state, state_of, write_state
+from crossohm.flax.state import arrays_of, read_state, state_of, write_state
 
 #: Images that gains and thresholds are calibrated on before training.
 CALIBRATION = 512
+#: Of comparators, in training: other numbers in every step, or always the same.
+Noise = Literal["fresh", "frozen"]
 
 
 @final
@@ -39,9 +42,12 @@ class Recipe:
         sd: Noise of the comparators, in units of the calibrated standard deviation.
         augmentation: How far images are moved.
         seed: Of everything that is drawn.
+        calibrate: Set gains and thresholds before the first step, from some images.
+        noise: ``"fresh"``, or ``"frozen"``: each step draws the same, as the notebook did; to compare with.
 
     Raises:
         ParameterError: there is nothing to train.
+        UnknownNameError: no such noise.
     """
 
     epochs: int = 20
@@ -51,8 +57,12 @@ class Recipe:
     sd: float = 0.1
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
+    calibrate: bool = True
+    noise: Noise = "fresh"
 
     def __post_init__(self) -> None:
+        if self.noise not in get_args(Noise):
+            raise unknown("recipe.noise", self.noise, get_args(Noise), "noise")
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise ParameterError(f"recipe.{name}", getattr(self, name), "is out of range", allowed="1, 2, 3, ...")
@@ -62,7 +72,7 @@ class Trainer:
     """Trains a network in place, epoch by epoch.
 
     Args:
-        net: The network; its gains and thresholds are calibrated first.
+        net: The network; its gains and thresholds are calibrated first, unless the recipe says otherwise.
         images: ``(n, side, side)``, 0 to 1; ``side**2`` inputs.
         labels: ``(n,)``.
         recipe: How.
@@ -85,8 +95,9 @@ class Trainer:
         self._key = jax.random.key(recipe.seed)
         self._pool = jax.random.normal(self._key, (2 * recipe.batch * _widest(net),))
         bits = net.shape.input_bits
-        first = encoded(jnp.asarray(images[:CALIBRATION]), bits)
-        net.calibrate(first, Execution("noisy", recipe.sd, jax.random.fold_in(self._key, 0)))
+        if recipe.calibrate:
+            first = encoded(jnp.asarray(images[:CALIBRATION]), bits)
+            net.calibrate(first, Execution("noisy", recipe.sd, jax.random.fold_in(self._key, 0)))
         steps = recipe.epochs * self._steps
         schedule = optax.warmup_cosine_decay_schedule(0.0, recipe.rate, max(1, int(recipe.warm_up * steps)), steps)
         optimizer = optax.adam(schedule)
@@ -96,6 +107,7 @@ class Trainer:
         def step(params: Any, state: Any, rest: Any, images: Any, labels: Any, key: Any, pool: Any) -> tuple[Any, ...]:
             self.traces += 1
             move, noise = jax.random.split(key)
+            noise = self._key if recipe.noise == "frozen" else noise
             inputs = encoded(recipe.augmentation(images, move), bits)
 
             def loss(params: Any) -> jax.Array:

@@ -23,6 +23,7 @@ from crossohm.flax.chip import (
     OnHost,
     Programmed,
     mark_of,
+    of_any_chip,
     on_device,
     packed,
     renewed,
@@ -30,7 +31,7 @@ from crossohm.flax.chip import (
     unpacked,
 )
 from crossohm.flax.held import Computing, Form, HeldMatrix, Rewriting
-from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice
+from crossohm.layers.array_layer import ArrayLayer, Gradient, Sync, checked_choice, is_folded, require_same_folding
 from crossohm.layers.given import Given
 from crossohm.layers.hardware import Hardware, MatrixHardware, hardware_of_matrices, own_hardware
 from crossohm.layers.held_matrix import next_chip
@@ -253,6 +254,7 @@ class AnalogLayer(ArrayLayer):
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         checked, chip, own = self._checked_rows(rows), chip_seed(seed), own_hardware(params)
+        require_same_folding(name, own, is_folded(self))
         layouts = self.layouts(checked)
         pairs = zip(layouts.items(), hardware_of_matrices(own, len(layouts)), strict=True)
         matrices = tuple(self._held(layout, hardware, chip, name + suffix) for (suffix, layout), hardware in pairs)
@@ -308,6 +310,16 @@ class AnalogLayer(ArrayLayer):
         """As `ArrayLayer.form_matrix`."""
         return self._one_or_all([jnp.asarray(matrix.ideal()) for matrix in self._matrices])
 
+    def leave_host(self) -> None:
+        """Keep only what multiplies, in place: arrays are not written any more.
+
+        Functions that are compiled for the layer are those for all layers on such hardware, and hold none of its chip.
+        """
+        self._description = of_any_chip(self._description)
+        leaves, nothing = self.arrays.get_value()["leaves"], jnp.zeros(0, jnp.uint32)
+        self.arrays = Programmed({"leaves": leaves, **dict.fromkeys(("stamp", "chip", "serial"), nothing)})
+        self.sync = "manual"
+
     # --- the product --------------------------------------------------------------------------------------------------
 
     def _products(self) -> list[Product]:
@@ -319,8 +331,10 @@ class AnalogLayer(ArrayLayer):
         if _are_traced((*values.values(), state["serial"])):
             state = self._renewed(state, values)
         else:
-            for matrix in self._matrices:
-                matrix.core  # noqa: B018 # written now, where parameters have changed
+            seen = [matrix.core.is_tapped or matrix.vectors is not None for matrix in self._matrices]  # written now
+            if any(seen):
+                held = zip(self._matrices, self._description.forms, strict=True)
+                return [partial(matrix.shown, form.contraction, self.noise) for matrix, form in held]
             values, state = self._stored_values(), self.arrays.get_value()  # of a state that came from elsewhere
         pairs = zip(self._description.forms, state["leaves"], strict=True)
         return [partial(self._multiplied, form, leaves, values) for form, leaves in pairs]

@@ -46,7 +46,7 @@ def reported_layers(model: Any) -> Iterator[ReportedLayer]:
         if isinstance(layer, AnalogLayer):
             cores = [matrix.built for matrix in layer.matrices] if layer.built else []
             shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-            yield ReportedLayer(name, kind, shapes, sum(len(core.arrays) for core in cores), "", False)
+            yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
             continue
         convertible = is_convertible(layer)
         reason = "it can be converted" if convertible else _obstacle(layer)

@@ -80,7 +80,7 @@ class RecurrentCell:
         """
         advance, ones = self.gates.advance, self.ones
         drives = tuple(
-            partial(_driven, product, self._added(blocks, values), ones)
+            partial(_driven, product, self.digital_bias(blocks, values), ones)
             for product, blocks in zip(products, self.gates.matrices, strict=True)
         )
 
@@ -90,7 +90,7 @@ class RecurrentCell:
 
         return step
 
-    def _added(self, blocks: Blocks, values: Mapping[str, Array]) -> Array | None:
+    def digital_bias(self, blocks: Blocks, values: Mapping[str, Array]) -> Array | None:
         """The digital biases of one matrix together, ``(rows,)``."""
         parts = []
         for names, side in self._digital:

@@ -99,7 +99,7 @@ const titleOf = ({ label, unit }) => label + (unit && unit !== "%" ? ` (${unit})
 const reach = ({ mean, std, finite }) => isNumber(mean) ? [...finite, mean - (std ?? 0), mean + (std ?? 0)] : finite;
 
 function results() {
-  const { name, label, unit } = measure(), all = lines();
+  const { name } = measure(), all = lines();
   const shown = all.map((line, index) => ({ ...line, index, count: all.length })).filter((line) => !view.hidden.has(line.name));
   const dots = shown.flatMap((line) => line.dots);
   const digital = [...new Set(dots.map((dot) => dot.point.digital[name]).filter(isNumber))];
@@ -107,7 +107,7 @@ function results() {
   else plot(shown, all, dots, digital.length === 1 && !view.hidden.has("digital") ? digital : []);
   legend(all, digital);
   part("accuracy", "held").textContent = heldText();
-  part("accuracy", "reading").textContent = extremes(dots, label, unit, digital);
+  part("accuracy", "reading").textContent = extremes(dots, measure(), digital);
 }
 
 // Positions of numbers are drawn over them; things with names get a row each.
@@ -220,14 +220,14 @@ function sample(name, index) {
   return svg("svg", { viewBox: "0 0 18 12", "aria-hidden": "true" }, drawn);
 }
 
-function extremes(dots, label, unit, digital) {
+function extremes(dots, { label, unit, higher_is_better: higher }, digital) {
   const known = dots.filter((dot) => isNumber(dot.mean));
   if (!known.length) return `${label}: nothing is shown.`;
-  const sorted = [...known].sort((a, b) => a.mean - b.mean), low = sorted[0], high = sorted[sorted.length - 1];
+  const sorted = [...known].sort((a, b) => higher ? a.mean - b.mean : b.mean - a.mean), worst = sorted[0], best = sorted[sorted.length - 1];
   const reference = digital.length === 1 ? `; the digital network reaches ${textOf(digital[0], unit)}` : "";
   const place = (dot) => dot.name ? ` (${dot.name})` : "";
-  if (low === high) return `${label}: ${spreadText(high, unit)}${place(high)}${reference}.`;
-  return `${label}: from ${textOf(low.mean, unit)}${place(low)} to ${textOf(high.mean, unit)}${place(high)}${reference}.`;
+  if (worst === best) return `${label}: ${spreadText(best, unit)}${place(best)}${reference}.`;
+  return `${label}: worst ${textOf(worst.mean, unit)}${place(worst)}, best ${textOf(best.mean, unit)}${place(best)}${reference}.`;
 }
 
 // -- one point ---------------------------------------------------------------------------------------------------

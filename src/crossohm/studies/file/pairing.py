@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from crossohm.datasets import PREPROCESSINGS, Preprocessing, read_preprocessing
+from crossohm.datasets.arrays import SUFFIXES as ARRAY_FILES
+from crossohm.datasets.arrays import is_file_of_arrays
 from crossohm.errors import ParameterError
 from crossohm.models import model_names, model_pairing
 from crossohm.models.pairing import model_for
 from crossohm.studies.file.sections import DatasetSection, Study
 
-_OWN_FILES = (".pt2", ".keras", ".h5", ".hdf5", ".npz")
+_OWN_FILES = (".pt2", ".keras", ".h5", ".hdf5", *ARRAY_FILES)
 
 
 def network_name(study: Study, folder: Path) -> str:
@@ -42,7 +44,7 @@ def file_of(name: str, folder: Path) -> Path | None:
 def preprocessing_of(study: Study, folder: Path) -> Preprocessing:
     """How the images of a study are prepared: as it says, or as the network declares.
 
-    Images of a function of the user's are taken as they come unless the study says otherwise.
+    Data of a function or a file of the user's are taken as they come unless the study says otherwise.
 
     Raises:
         ParameterError: neither says it, and a guess could be wrong.
@@ -54,7 +56,7 @@ def preprocessing_of(study: Study, folder: Path) -> Preprocessing:
     pairing = model_pairing(name)
     if pairing is not None and pairing.dataset == asked.name:
         return pairing.preprocessing
-    if ":" in asked.name:
+    if ":" in asked.name or is_file_of_arrays(asked.name):
         return read_preprocessing("unit")
     declared = "" if pairing is None else f" ({name} was trained on {pairing.dataset!r})"
     raise ParameterError(

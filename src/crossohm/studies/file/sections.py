@@ -70,7 +70,8 @@ class DatasetSection(Section):
     """The images to answer. A text by itself is the name of the data set."""
 
     name: Text = "digits"
-    """Name of the data set, or module:function or file.py:function that makes one."""
+    """Name of the data set; module:function or file.py:function that returns one, a pair (inputs, targets) or a loader;
+    or a file of arrays (.npz, .npy, .csv)."""
     data_dir: Text | None = None
     """Folder with its files, or an .npz file; a relative path starts at the folder of the study file."""
     preprocessing: Text | dict[str, Any] | None = None
@@ -84,6 +85,14 @@ class DatasetSection(Section):
     """Which images: consecutive ones, or a random choice."""
     sample_seed: Seed = 0
     """Of the random choice."""
+    inputs: Names = ()
+    """Of a file: names of its arrays or columns that are inputs; several arrays go to arguments of these names. Empty:
+    x, or all that are no targets."""
+    targets: Names = ()
+    """Of a file: what the network should answer; of .npy the other file. Empty: y, labels or targets, or the last
+    column."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Of a file without arrays x_train, x_test: share of the samples that are test samples, the last ones."""
 
     @field_validator("preprocessing")
     @classmethod
@@ -169,13 +178,29 @@ class RepeatsSection(Section):
 class MetricSection(Section):
     """What is measured."""
 
-    task: Literal["auto", "classification", "regression"] = "auto"
-    """Classification counts right answers, regression measures errors; auto: by the type of the data set's labels."""
+    task: Literal["auto", "classification", "regression", "segmentation", "labelling", "language", "signal"] = "auto"
+    """What the network is for, which says what is measured unless metrics does: right answers of a classification,
+    errors of a regression, classes of pixels (segmentation) or tokens (labelling), tokens of a language model, noise of
+    a signal; auto: classification or regression, by the type of the data set's labels."""
     top_k: Annotated[tuple[PositiveCount, ...], Field(strict=False, min_length=1)] = (1,)
     """Ranks that count as right answers; a number or a list of them."""
     threshold: float | None = None
     """Above it the single output of a network means class 1; None: 0 (logits), or 0.5 if all outputs of the digital
     network lie within 0..1 (probabilities)."""
+
+
+@final
+class NamedMetric(Section):
+    """One of several metrics. A text by itself is its name."""
+
+    name: Text
+    """Of a metric of crossohm (r2, miou, perplexity ...), or module:object or file.py:object of yours."""
+    options: Overrides = Field(default_factory=dict)
+    """Its options: ignore, axis, peak, or those of yours."""
+    output: Text | None = None
+    """Which output of a network of several: key or number; None: the main one."""
+    target: Text | None = None
+    """Which of several targets: name or number; None: the only one, or that of the name of the output."""
 
 
 @final
@@ -233,7 +258,9 @@ class Study(Section):
     repeats: RepeatsSection = Field(default_factory=RepeatsSection)
     """Chips."""
     metric: MetricSection = Field(default_factory=MetricSection)
-    """What is measured."""
+    """What is measured, by the task."""
+    metrics: Annotated[tuple[NamedMetric, ...], Field(strict=False)] = ()
+    """What is measured, by name, the main one first; empty: what suits the task."""
     save: SaveSection = Field(default_factory=SaveSection)
     """What is kept."""
     run: RunSection = Field(default_factory=RunSection)
@@ -242,6 +269,14 @@ class Study(Section):
     """Settings to vary."""
     plugins: Names = ()
     """Python files that register models of your own; relative paths start at the study file. They are executed."""
+
+    @model_validator(mode="after")
+    def _measures_are_said_once(self) -> Self:
+        without_effect = {"task", "top_k"} & self.metric.model_fields_set
+        if self.metrics and without_effect:
+            names = " and ".join(f"metric.{name}" for name in sorted(without_effect))
+            raise ValueError(f"metrics says what is measured, {names} too; leave one of them out")
+        return self
 
 
 #: Sections that may be written as one value, and the field that value is.
@@ -269,4 +304,6 @@ def study_schema() -> dict[str, Any]:
         "description": top_k.pop("description"),
         "anyOf": [{"type": "integer", "minimum": 1}, top_k],
     }
+    metrics = schema["properties"]["metrics"]
+    metrics["items"] = {"anyOf": [{"type": "string"}, metrics["items"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "crossohm study", **schema}

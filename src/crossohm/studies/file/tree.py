@@ -32,6 +32,10 @@ def written_out(tree: Mapping[str, Any]) -> dict[str, Any]:
     metric, hardware = full.get("metric"), full.get("hardware")
     if isinstance(metric, dict) and isinstance(metric.get("top_k"), int):
         metric["top_k"] = [metric["top_k"]]
+    metrics = full.get("metrics")
+    if isinstance(metrics, str | list | tuple):
+        several = [metrics] if isinstance(metrics, str) else metrics
+        full["metrics"] = [{"name": one} if isinstance(one, str) else one for one in several]
     if isinstance(hardware, dict):
         for group in (hardware, *_groups(hardware.get("layers"))):
             if isinstance(group.get("set"), dict):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crossohm.errors import MissingDependencyError
 from crossohm.layers.hardware import hardware_from_data
+from crossohm.metrics import Words, known_words
 from crossohm.studies.file.axes import Axis
 from crossohm.studies.results.sampling import Paired, interval, paired
 from crossohm.studies.results.statistics import Spread, spread
@@ -59,7 +60,7 @@ class ChipResult:
 
     @property
     def analog(self) -> dict[str, float]:
-        """Measures of the chip: ``top1`` ... (0..1), or ``rmse``, ``mae``, ``nrmse``."""
+        """Measures of the chip by name: ``top1`` ... (0..1), ``rmse`` or whatever the study measures."""
         found: dict[str, float] = self.record["analog"]
         return found
 
@@ -73,6 +74,23 @@ class ChipResult:
     def discordant(self) -> dict[str, tuple[int, int]]:
         """Images that only the digital network, and that only the chip gets right, by accuracy; empty if not known."""
         return {name: (lost, gained) for name, (lost, gained) in self.record.get("discordant", {}).items()}
+
+    @property
+    def parts(self) -> dict[str, dict[str, float]]:
+        """Measures of the chip by class or output, ``{measure: {name: value}}``; empty for those without such parts."""
+        found: dict[str, dict[str, float]] = self.record.get("parts", {}).get("analog", {})
+        return found
+
+    @property
+    def digital_parts(self) -> dict[str, dict[str, float]]:
+        """The same of the digital network."""
+        found: dict[str, dict[str, float]] = self.record.get("parts", {}).get("digital", {})
+        return found
+
+    @property
+    def samples(self) -> str:
+        """What people call the data: images, or samples."""
+        return str(self.record.get("samples", "images"))
 
     @property
     def threshold(self) -> float | None:
@@ -189,6 +207,25 @@ class Results:
         """Names of what was measured, the main one first."""
         return tuple(self.chips[0].analog) if self.chips else ()
 
+    @cached_property
+    def words(self) -> dict[str, Words]:
+        """How people write what was measured, and which way is better, by name."""
+        told = [Words(**words) for chip in self.chips[:1] for words in chip.record.get("words", ())]
+        return {name: known_words(name) for name in self.measures} | {words.name: words for words in told}
+
+    def parts(self, point: int, measure: str | None = None) -> dict[str, tuple[float, Spread]]:
+        """A measure by class or output: that of the digital network, and over the chips of a point.
+
+        Empty if it has no such parts; what does not occur for every chip is left out.
+        """
+        name, chips = measure or self.measures[0], self.points[point]
+        found = [chip.parts.get(name, {}) for chip in chips]
+        return {
+            part: (value, spread(own[part] for own in found))
+            for part, value in chips[0].digital_parts.get(name, {}).items()
+            if all(part in own for own in found)
+        }
+
     def spread(self, point: int, measure: str | None = None) -> Spread:
         """A measure, or ``"output_snr"``, over the chips of a point; by default the main measure."""
         return spread_of(self.points[point], measure or self.measures[0])
@@ -200,7 +237,7 @@ class Results:
         """
         name = measure or self.measures[0]
         images = self.points[point][0].record["images"]
-        return interval(self.spread(point, name).mean, images) if name.startswith("top") else None
+        return interval(self.spread(point, name).mean, images) if self.words[name].counted else None
 
     def paired(self, point: int, measure: str | None = None) -> Paired | None:
         """The answers of a point's chips beside those of the digital network; None if it is not known."""

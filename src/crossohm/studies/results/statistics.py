@@ -10,7 +10,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.errors import ParameterError, ShapeError
+from crossohm.errors import ShapeError
+from crossohm.metrics.classes import top_k_right
 
 
 @final
@@ -78,27 +79,3 @@ def _mean_decibels(values: tuple[float, ...]) -> float:
 def top_k_accuracy(outputs: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> float:
     """Share of the images that `top_k_right` finds right, 0..1."""
     return float(np.mean(top_k_right(outputs, labels, k)))
-
-
-def top_k_right(outputs: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> NDArray[np.bool_]:
-    """True for images whose label is among the ``k`` largest outputs, ``(images,)``.
-
-    Equal outputs, which coarse ADCs produce, are ranked in class order: the first wins, as in ``argmax``.
-
-    Args:
-        outputs: ``(images, classes)``.
-        labels: ``(images,)``.
-        k: How many answers count.
-
-    Raises:
-        ShapeError: the arrays do not fit together, or there are no images.
-        ParameterError: ``k`` is not between 1 and the number of classes.
-    """
-    if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not len(labels):
-        raise ShapeError(f"outputs {outputs.shape} and labels {labels.shape}: expected (images, classes) and (images,)")
-    classes = outputs.shape[1]
-    if not 1 <= k <= classes:
-        raise ParameterError("top_k", k, "no such rank", allowed=f"1 to {classes}, the number of classes")
-    ranked = np.argsort(-outputs, axis=1, kind="stable")[:, :k]
-    found: NDArray[np.bool_] = (ranked == labels[:, np.newaxis]).any(axis=1)
-    return found

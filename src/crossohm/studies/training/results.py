@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from crossohm._files import write_whole
 from crossohm._npz import read_arrays
 from crossohm.errors import DataError
-from crossohm.studies.results.sealed import read_sealed, write_sealed
+from crossohm.studies.results.records import RecordFolder
 
 #: What files of these are called in their own heading.
 STUDY_FORM, POINT_FORM = "crossohm training study 1", "crossohm training point 1"
@@ -80,41 +79,28 @@ class TrainingFolder:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self._records = RecordFolder(folder, "training", STUDY_FORM)
 
-    @property
-    def _study(self) -> Path:
-        return self.folder / "training.json"
-
-    def _point(self, number: int, ending: str) -> Path:
-        return self.folder / f"point-{number:03d}.{ending}"
+    def _state(self, number: int, epoch: int) -> Path:
+        return self._records.folder / f"{_name(number)}.{epoch:04d}.npz"
 
     def open_for(self, tree: Mapping[str, Any], labels: list[str]) -> None:
         """Say which study the folder belongs to.
 
         Raises:
-            DataError: it belongs to another, or cannot be written.
+            DataError: it belongs to another.
+            WriteError: it cannot be written.
         """
-        wanted = {"study": json.loads(json.dumps(tree)), "labels": labels}
-        if self._study.exists():
-            if read_sealed(self._study, STUDY_FORM)["study"] != wanted["study"]:
-                raise DataError(f"{self.folder}: holds the results of another study. Choose another folder")
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{self.folder}: cannot be made ({error.strerror or error})") from error
-        write_sealed(self._study, STUDY_FORM, wanted)
+        self._records.open_for({"study": tree, "labels": labels})
 
     def write(self, number: int, point: TrainedPoint, state: Mapping[str, NDArray[Any]]) -> None:
         """Keep a point and where it can go on; the record comes last, so that it vouches for the state."""
-        epoch = len(point.loss)
-        content = io.BytesIO()
+        path, content = self._state(number, len(point.loss)), io.BytesIO()
         np.savez(content, allow_pickle=False, **dict(state))
-        write_whole(self._point(number, f"{epoch:04d}.npz"), content.getvalue())
-        write_sealed(self._point(number, "json"), POINT_FORM, asdict(point))
-        for other in self.folder.glob(f"point-{number:03d}.*.npz"):
-            if other != self._point(number, f"{epoch:04d}.npz"):
+        write_whole(path, content.getvalue())
+        self._records.write(_name(number), POINT_FORM, asdict(point))
+        for other in path.parent.glob(f"{_name(number)}.*.npz"):
+            if other != path:
                 other.unlink(missing_ok=True)
 
     def read(self, number: int) -> TrainedPoint | None:
@@ -123,12 +109,11 @@ class TrainingFolder:
         Raises:
             DataError: its record is damaged.
         """
-        path = self._point(number, "json")
-        if not path.exists():
-            return None
+        body = self._records.read(_name(number), POINT_FORM)
         try:
-            return TrainedPoint(**read_sealed(path, POINT_FORM))
+            return None if body is None else TrainedPoint(**body)
         except TypeError as error:
+            path = self._records.path(_name(number))
             raise DataError(f"{path}: not the record of a trained point ({error})") from error
 
     def read_state(self, number: int, point: TrainedPoint) -> dict[str, NDArray[Any]]:
@@ -137,7 +122,7 @@ class TrainingFolder:
         Raises:
             DataError: the file is missing or damaged.
         """
-        path = self._point(number, f"{len(point.loss):04d}.npz")
+        path = self._state(number, len(point.loss))
         try:
             return read_arrays(path)
         except DataError as error:
@@ -149,8 +134,11 @@ class TrainingFolder:
         Raises:
             DataError: the folder holds no training.
         """
-        if not self._study.exists():
-            raise DataError(f"{self.folder}: holds no training (no {self._study.name})")
-        labels = read_sealed(self._study, STUDY_FORM)["labels"]
+        labels = self._records.work()["labels"]
         found = (self.read(number) for number in range(len(labels)))
         return tuple(point for point in found if point is not None)
+
+
+def _name(number: int) -> str:
+    """Of the files of a point."""
+    return f"point-{number:03d}"

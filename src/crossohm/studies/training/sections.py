@@ -12,6 +12,18 @@ Choices = Annotated[dict[Text, Any] | list[Any], Field(min_length=1)]
 
 
 @final
+class CoresSection(Section):
+    """Chips that a network of fixed-size cores is programmed into when it is judged."""
+
+    base: Text = "rram-cores"
+    """A preset (see: crossohm presets), or a .json, .yaml or .yml file; relative paths start at the study file."""
+    set: Overrides = Field(default_factory=dict)
+    """Parameters that differ from it, by path: xbar.device.cell_bits: 3."""
+    comparator_offset: Annotated[float, Field(ge=0)] = 0.1
+    """Standard deviation of the comparators' offsets, in the units of their noise."""
+
+
+@final
 class ChipSection(Section):
     """A network of fixed-size cores and how it is trained."""
 
@@ -25,6 +37,8 @@ class ChipSection(Section):
     """The chip: grid, core_in, core_out, slot, sign, ... of crossohm.chip.ChipSpec."""
     recipe: Overrides = Field(default_factory=dict)
     """batch, rate, warm_up, sd, seed, and a table augmentation, see crossohm.flax.Recipe."""
+    hardware: CoresSection | None = None
+    """Chips to judge it on, one for each seed, with thresholds calibrated again; None: by noise of comparators."""
 
 
 @final
@@ -42,8 +56,8 @@ class TrainingStudy(Section):
     data_dir: Text | None = None
     """Folder with the files of the data set; a relative path starts at the folder of the study file."""
     chip: ChipSection | None = None
-    """A network of fixed-size cores in place of the recipe, on a data set of images; then seeds are those of the noise
-    when the one network that is trained is judged."""
+    """A network of fixed-size cores in place of the recipe, on a data set of images; then seeds are those of the noise,
+    or of the chips, when the one network that is trained is judged."""
     epochs: PositiveCount | None = None
     """Passes over the training set; None: as the recipe."""
     seeds: PositiveCount | list[Seed] = 3
@@ -66,3 +80,6 @@ class TrainingStudy(Section):
     """The algorithm: model (parallel, carry, mixed_precision, tiki_taka, ...) and its parameters."""
     sweep: dict[Text, Choices] = Field(default_factory=dict)
     """What is varied: for a setting, a table of names and values, or a list of values. All combinations are trained."""
+    vary: dict[Text, Choices] = Field(default_factory=dict)
+    """What is varied alone, one setting after another: each combination of the sweep is trained as it is, and with each
+    of these values."""

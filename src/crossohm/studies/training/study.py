@@ -13,11 +13,14 @@ from pydantic import ValidationError
 
 from crossohm._names import unknown
 from crossohm.chip import ChipSpec, NetworkShape, check
+from crossohm.chip.cores import check_hardware
 from crossohm.errors import ParameterError, StudyError
 from crossohm.layers.network import chip_training
+from crossohm.params import CrossSimParameters
 from crossohm.params.text import PROBLEMS
-from crossohm.studies.file.hardware import parse_override
+from crossohm.studies.file.hardware import describe, parse_override
 from crossohm.studies.file.problems import placed, shown
+from crossohm.studies.file.sections import HardwareSection
 from crossohm.studies.file.sources import Source, read_source
 from crossohm.studies.training.sections import ChipSection, TrainingStudy
 from crossohm.training.arrays.settings import ArraySettings
@@ -98,8 +101,16 @@ def load_training(
     for text in overrides:
         _assign(tree, *parse_override(text))
     study = _checked(tree, read)
-    points = tuple(_point(dict(tree), chosen, read) for chosen in _combinations(study.sweep))
+    points = tuple(_point(dict(tree), chosen, read) for chosen in _points(study))
     return LoadedTraining(study, points, tree, read)
+
+
+def _points(study: TrainingStudy) -> Iterator[dict[str, tuple[str, Any]]]:
+    """What every point is set to: each combination of the sweep, as it is and with each value of what varies alone."""
+    for chosen in _combinations(study.sweep):
+        yield chosen
+        for setting, choices in study.vary.items():
+            yield from (chosen | alone for alone in _combinations({setting: choices}))
 
 
 def _combinations(sweep: Mapping[str, Any]) -> Iterator[dict[str, tuple[str, Any]]]:
@@ -117,7 +128,8 @@ def _labelled(choices: Mapping[str, Any] | list[Any]) -> Iterable[tuple[str, Any
 
 def _point(tree: dict[str, Any], chosen: Mapping[str, tuple[str, Any]], source: Source) -> TrainingPoint:
     """A combination, checked."""
-    tree.pop("sweep", None)
+    for varied in ("sweep", "vary"):
+        tree.pop(varied, None)
     for setting, (_, value) in chosen.items():
         _assign(tree, setting, value)
     study = _checked(tree, source)
@@ -127,6 +139,7 @@ def _point(tree: dict[str, Any], chosen: Mapping[str, tuple[str, Any]], source: 
         if study.chip is not None:
             _require_of_chip(study)
             chip_shape(study.chip)
+            chip_hardware(study.chip, source.folder)
             chip_training().recipe_of(study.chip.recipe, study.epochs)
         else:
             _require_complete(study)
@@ -196,6 +209,20 @@ def chip_shape(section: ChipSection) -> NetworkShape:
     shape = NetworkShape(chip, tuple(section.sizes), classes=section.classes, input_bits=section.input_bits)
     check(shape)
     return shape
+
+
+def chip_hardware(section: ChipSection, folder: Path) -> CrossSimParameters | None:
+    """The hardware of the chips that a network is judged on; None without any.
+
+    Raises:
+        ParameterError: a parameter is unknown or has a wrong value, or cores with comparators cannot have it.
+        DataError: a file cannot be read.
+    """
+    if section.hardware is None:
+        return None
+    params = describe(HardwareSection(base=section.hardware.base, set=section.hardware.set), folder)
+    check_hardware(params, chip_shape(section).chip.sign)
+    return params
 
 
 def _require_of_chip(study: TrainingStudy) -> None:

@@ -16,7 +16,7 @@ from crossohm.datasets import load_dataset
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.layers.network import chip_training, front_end_of
 from crossohm.studies.training.sections import ChipSection, TrainingStudy
-from crossohm.studies.training.study import TrainingPoint, chip_shape
+from crossohm.studies.training.study import TrainingPoint, chip_hardware, chip_shape
 from crossohm.training.learner import Learner
 from crossohm.training.perceptron import Perceptron
 from crossohm.training.recipes import recipe, scheduled
@@ -87,7 +87,9 @@ def _of_chip(point: TrainingPoint, section: ChipSection, folder: Path) -> Task:
     recipe = training.recipe_of(section.recipe, point.study.epochs)
     splits = _splits(point.study, point.study.dataset or "", folder)
     train, test = ((_padded(images, section.sizes[0]), labels) for images, labels in splits)
-    learner = training.ChipLearner(chip_shape(section), recipe, point.seeds, *train)
+    hardware = chip_hardware(section, folder)
+    offset = 0.0 if section.hardware is None else section.hardware.comparator_offset
+    learner = training.ChipLearner(chip_shape(section), recipe, point.seeds, *train, hardware, offset)
     return Task(learner, train, test, recipe.epochs, lambda epoch: recipe.rate)
 
 

@@ -20,6 +20,7 @@ from crossohm.devices import ROLES, check_devices
 from crossohm.errors import CrossOhmError, DataError, ParameterError, StudyError, warn_user
 from crossohm.layers.hardware import descriptions
 from crossohm.layers.network import front_end
+from crossohm.metrics import find_metric
 from crossohm.models import framework_of
 from crossohm.params import CoreStyle, CrossSimParameters
 from crossohm.studies.file.axes import combinations
@@ -155,6 +156,9 @@ def _layers(study: Study, changes: Mapping[str, Any], loaded: LoadedStudy, sessi
         preprocessing_of(study, folder)
         if names_function(study.dataset.name):
             load_function(placed(study.dataset.name, folder))
+    with _placed(loaded, "metrics", changes):
+        for one in study.metrics:
+            find_metric(placed(one.name, folder), one.options)
     described = unpacked(layer_hardware(study, loaded, names)[0])
     if asked.file is None:
         return {name: None if params is None else _ranged(params, study) for name, params in described.items()}

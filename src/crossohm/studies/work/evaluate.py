@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.costs.occupancy import HardwareReport, hardware_report
+from crossohm.datasets.columns import Columns, arrays_of
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
-from crossohm.layers.network import Network
+from crossohm.layers.network import Deviation, Network
+from crossohm.metrics.known import ranks
 from crossohm.studies.nonidealities import without
 from crossohm.studies.results.provenance import provenance
 from crossohm.studies.results.sampling import discordant
 from crossohm.studies.results.sealed import digest
 from crossohm.studies.results.store import ResultStore
-from crossohm.studies.work.failures import require_answers, require_finite
-from crossohm.studies.work.measures import measures, right_answers, threshold_of
+from crossohm.studies.work.failures import Answers, require_finite
+from crossohm.studies.work.measures import Measured, Tallies, threshold_of, with_threshold
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.taps import Taps
 from crossohm.studies.work.units import Unit, stand_ins, unpacked
@@ -123,36 +127,49 @@ class MeasuredPoint:
 
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""
-        study, data = self.study, self.session.test_images(self.study)
-        digital, chip = self.session.digital(study), f"chip {self.unit.seed}"
+        study, data, session = self.study, self.session.test_images(self.study), self.session
+        measured, digital, chip = session.measured(study), session.digital(study), f"chip {self.unit.seed}"
         # What is impossible for the digital network must not wait for the chip.
-        threshold = threshold_of(digital, data.labels, study.metric)
-        expected = measures(digital, data.labels, study.metric, threshold)
-        require_finite(expected, "the digital network")
-        wanted = right_answers(digital, data.labels, study.metric, threshold)
-        with Taps(study.save, self.network, self.session.shown(study)) as taps:
-            analog = self.network.outputs(data.images, chip, self.session.progress)
-        require_answers(analog, len(data.labels), chip)
+        threshold = self._threshold(measured, digital)
+        measured = with_threshold(measured, threshold)
+        wanted, found = (Tallies(measured, data.labels, digital) for _ in range(2))
+        wanted.add(digital)
+        expected = require_finite(wanted.values(), "the digital network")
+        asked = _Asked(found, next(iter(digital.values())), chip, keep=study.save.outputs)
+        with Taps(study.save, self.network, session.shown(study)) as taps:
+            self.network.each_answer(data.images, asked.look, chip, session.progress, tuple(digital))
+        asked.answers.require()
         record = {
             "facts": dict(self.unit.facts),
             "seed": self.unit.seed,
             "cures": [list(cure) for cure in self.unit.cures],
             "images": len(data.labels),
-            "analog": require_finite(measures(analog, data.labels, study.metric, threshold), chip),
+            "samples": samples_of(data.images),
+            "words": [asdict(one.words) for one in measured],
+            "analog": require_finite(found.values(), chip),
             "digital": expected,
-            "threshold": threshold,
-            "discordant": {
-                name: discordant(wanted[name], right)
-                for name, right in right_answers(analog, data.labels, study.metric, threshold).items()
+            "parts": {
+                name: tallies.parts(data.classes, data.outputs)
+                for name, tallies in (("analog", found), ("digital", wanted))
             },
-            "output": _deviation(digital, analog),
+            "threshold": threshold,
+            "discordant": {name: discordant(wanted.right()[name], right) for name, right in found.right().items()},
+            "output": asdict(asked.deviation),
             "hardware": self.hardware_key,
             **taps.record(),
         }
         for name, powers in record["layers"].items():
             require_finite(powers, f"{chip}, layer {name}")
-        answers = {"outputs": analog, "digital": digital, "labels": data.labels} if study.save.outputs else {}
-        return record, {**answers, **taps.arrays()}
+        return record, {**asked.kept(data.labels), **taps.arrays()}
+
+    def _threshold(self, measured: Sequence[Measured], digital: Mapping[str, NDArray[Any]]) -> float | None:
+        """Above it a single output means class 1, where answers of samples are ranked."""
+        labels, asked = self.session.test_images(self.study).labels, self.study.metric
+        ranked = [one for one in measured if ranks(one.metric)]
+        if ranked or not self.study.metrics:
+            one = (ranked or measured)[0]
+            return threshold_of(digital[one.output], one.targets(labels), asked)
+        return None
 
     @property
     def report(self) -> HardwareReport:
@@ -167,7 +184,47 @@ class MeasuredPoint:
         }
 
 
-def _deviation(digital: NDArray[Any], analog: NDArray[Any]) -> dict[str, float]:
-    """Powers of the digital answers, and of the differences of the analog ones from them."""
-    wanted = digital.astype(np.float64)
-    return {"signal": float(np.sum(wanted**2)), "noise": float(np.sum((analog.astype(np.float64) - wanted) ** 2))}
+@final
+class _Asked:
+    """What a chip answers, looked at batch by batch.
+
+    Args:
+        tallies: Of what is measured.
+        digital: What the digital network answers, the main output.
+        chip: In words.
+        keep: Keep the answers.
+    """
+
+    def __init__(self, tallies: Tallies, digital: NDArray[Any], chip: str, *, keep: bool) -> None:
+        self.answers = Answers(len(digital), chip)
+        self.deviation = Deviation()
+        self._tallies = tallies
+        self._digital = digital
+        self._keep = keep
+        self._kept: list[NDArray[Any]] = []
+        self._done = 0
+
+    def look(self, batch: Mapping[str, NDArray[Any]]) -> None:
+        """Count the answers to the next samples; the first output is the main one."""
+        if self.answers.add(batch):
+            self._tallies.add(batch)
+        analog = next(iter(batch.values()))
+        wanted = self._digital[self._done : self._done + len(analog)].astype(np.float64)
+        self.deviation.signal += float(np.sum(wanted**2))
+        self.deviation.noise += float(np.sum((analog.astype(np.float64) - wanted) ** 2))
+        self._done += len(analog)
+        if self._keep:
+            self._kept.append(analog)
+
+    def kept(self, labels: Any) -> dict[str, NDArray[Any]]:
+        """Answers to keep, of the main output, beside the digital ones and what was expected."""
+        if not self._keep:
+            return {}
+        expected = {f"labels/{name}" if name else "labels": array for name, array in arrays_of(labels)}
+        return {"outputs": np.concatenate(self._kept), "digital": self._digital, **expected}
+
+
+def samples_of(images: Any) -> str:
+    """What people call the data: images where they are."""
+    is_images = not isinstance(images, Columns) and images.ndim == 4 and images.dtype.kind == "f"
+    return "images" if is_images else "samples"

@@ -37,21 +37,42 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(" ".join(f"{type(error).__name__}: {error}".split()), "".join(traceback.format_exception(error)))
 
 
-def require_answers(answers: NDArray[Any], images: int, who: str) -> NDArray[Any]:
-    """What a network answered, one finite array of numbers per image.
+@final
+class Answers:
+    """What a network answers, batch by batch: one finite array of numbers per image.
 
-    Raises:
-        DataError: it answered NaN or infinity, or not every image; names the network.
+    Args:
+        images: How many it is asked.
+        who: The network, for messages.
     """
-    if answers.shape[:1] != (images,):
-        raise DataError(f"{who}: answered {images} images with an array {answers.shape}; expected one row for each")
-    wrong = ~np.isfinite(answers.reshape(images, -1)).all(axis=1)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        value = next(value for value in answers[first].ravel() if not np.isfinite(value))
-        which = f"{int(wrong.sum())} of {images} images, first to number {first}"
-        raise DataError(f"{who}: answered {value} to {which}; there is nothing to measure")
-    return answers
+
+    def __init__(self, images: int, who: str) -> None:
+        self._images = images
+        self._who = who
+        self._finite: list[NDArray[np.bool_]] = []
+        self._wrong: Any = None
+
+    def add(self, answers: Mapping[str, NDArray[Any]]) -> bool:
+        """Look at the answers to a batch; False if one is no number."""
+        finite = [np.isfinite(one.reshape(len(one), -1)) for one in answers.values()]
+        self._finite.append(np.logical_and.reduce([one.all(axis=1) for one in finite]))
+        if self._wrong is None and not self._finite[-1].all():
+            every = (value for one in answers.values() for value in one[~self._finite[-1]].ravel())
+            self._wrong = next(value for value in every if not np.isfinite(value))
+        return self._wrong is None
+
+    def require(self) -> None:
+        """Refuse what is not one finite answer per image.
+
+        Raises:
+            DataError: it answered NaN or infinity, or not every image; names the network.
+        """
+        fine = np.concatenate(self._finite) if self._finite else np.zeros(0, np.bool_)
+        if len(fine) != self._images:
+            raise DataError(f"{self._who}: answered {len(fine)} of {self._images} images; expected an answer to each")
+        if not fine.all():
+            which = f"{int((~fine).sum())} of {self._images} images, first to number {int(np.argmin(fine))}"
+            raise DataError(f"{self._who}: answered {self._wrong} to {which}; there is nothing to measure")
 
 
 def require_finite(found: Mapping[str, float], who: str) -> dict[str, float]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from crossohm.calibration import Calibration, calibrate
 from crossohm.datasets import Dataset, load_dataset
+from crossohm.datasets.arrays import Arrays
+from crossohm.datasets.columns import Columns, arrays_of
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Network, Progress, front_end_of, silent
@@ -23,7 +25,8 @@ from crossohm.params import CrossSimParameters
 from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.file.sections import DatasetSection, Study
 from crossohm.studies.results.sealed import digest, file_digest
-from crossohm.studies.work.failures import require_answers
+from crossohm.studies.work.failures import Answers
+from crossohm.studies.work.measures import Measured, measured_by, outputs_of
 from crossohm.studies.work.plugins import load_plugin
 
 T = TypeVar("T")
@@ -41,14 +44,18 @@ class Images:
     """Test or training data as a study uses them.
 
     Attributes:
-        images: As the network takes them.
-        labels: Classes, or target values.
+        images: As the network takes them; several arrays as `Columns`.
+        labels: Classes, or target values; of several outputs as `Columns`.
         digest: SHA-256 of both.
+        classes: Names of the classes.
+        outputs: Names of the target values.
     """
 
-    images: NDArray[Any]
-    labels: NDArray[Any]
+    images: Any
+    labels: Any
     digest: str
+    classes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @final
@@ -152,7 +159,8 @@ class Session:
             data = self._split(study, "train", count)
             return _images(data.loaded())
 
-        seen = [asked.name, asked.data_dir, asked.preprocessing, study.model.name, count]
+        files = [asked.inputs, asked.targets, asked.test_share]
+        seen = [asked.name, asked.data_dir, asked.preprocessing, study.model.name, count, files]
         return self._once("train", digest(seen), load)
 
     def _split(self, study: Study, split: str, limit: int | None) -> Dataset:
@@ -163,20 +171,42 @@ class Session:
             split=split,
             limit=limit,
             preprocessing=preprocessing_of(study, self.folder),
+            arrays=Arrays(asked.inputs, asked.targets, asked.test_share),
         )
 
-    def digital(self, study: Study) -> NDArray[Any]:
-        """What the digital network answers, ``(images, outputs)``.
+    def measured(self, study: Study) -> tuple[Measured, ...]:
+        """What a study measures.
+
+        Raises:
+            CrossOhmError: a metric cannot be had, or does not suit the labels.
+        """
+        labels = self.test_images(study).labels
+        files = [file_of(one.name, self.folder) for one in study.metrics]
+        key = digest([study.metric.model_dump(), [one.model_dump() for one in study.metrics],
+                      list(map(_stamp, files)), self.test_images(study).digest])  # fmt: skip
+        return self._once("measured", key, lambda: measured_by(study, labels, self.folder))
+
+    def digital(self, study: Study) -> dict[str, NDArray[Any]]:
+        """What the digital network answers, ``(images, outputs)`` by the name of the output; see `outputs_of`.
 
         Raises:
             DataError: it answers NaN.
         """
-        network, data = self.network(study), self.test_images(study)
-        key = digest([self._network_key(study), data.digest])
+        network, data, names = self.network(study), self.test_images(study), outputs_of(self.measured(study))
+        key = digest([self._network_key(study), data.digest, names])
 
-        def answer() -> NDArray[Any]:
-            answers = network.outputs(data.images, "digital", self.progress)
-            return require_answers(answers, len(data.labels), f"model {network_name(study, self.folder)!r}")
+        def answer() -> dict[str, NDArray[Any]]:
+            found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+            seen = Answers(len(data.labels), f"model {network_name(study, self.folder)!r}")
+
+            def use(batch: Mapping[str, NDArray[Any]]) -> None:
+                seen.add(batch)
+                for name, answers in batch.items():
+                    found[name].append(answers)
+
+            network.each_answer(data.images, use, "digital", self.progress, names)
+            seen.require()
+            return {name: np.concatenate(answers) for name, answers in found.items()}
 
         return self._once("digital", key, answer)
 
@@ -207,7 +237,7 @@ class Session:
         asked = study.calibration
         return calibrate(
             self.network(study),
-            self.training_images(study).images,
+            _batches(self.training_images(study).images, study.run.batch_size),
             described,
             objective=asked.objective,
             percentile=asked.percentile or 99.99,
@@ -257,13 +287,24 @@ def _images(data: Dataset) -> Images:
     Raises:
         DataError: an image is not made of numbers.
     """
-    images, labels = data.images, data.labels
-    found = hashlib.sha256(f"{images.dtype}{images.shape}{labels.dtype}{labels.shape}".encode())
-    for start in range(0, len(images), _BLOCK):
-        block = np.ascontiguousarray(images[start : start + _BLOCK])
-        if not np.isfinite(block).all():
-            where = tuple(int(index) for index in np.argwhere(~np.isfinite(block))[0])
-            raise DataError(f"{data.name}: image {start + where[0]} holds {block[where]}; images are made of numbers")
-        found.update(block.data)
-    found.update(np.ascontiguousarray(labels).data)
-    return Images(images, labels, found.hexdigest())
+    held = [(name, array) for of in (data.images, data.labels) for name, array in arrays_of(of)]
+    found = hashlib.sha256("".join(f"{name}{array.dtype}{array.shape}" for name, array in held).encode())
+    for _, images in arrays_of(data.images):
+        for start in range(0, len(images), _BLOCK):
+            block = np.ascontiguousarray(images[start : start + _BLOCK])
+            if not np.isfinite(block).all():
+                where = tuple(int(index) for index in np.argwhere(~np.isfinite(block))[0])
+                raise DataError(
+                    f"{data.name}: image {start + where[0]} holds {block[where]}; images are made of numbers"
+                )
+            found.update(block.data)
+    for _, labels in arrays_of(data.labels):
+        found.update(np.ascontiguousarray(labels).data)
+    return Images(data.images, data.labels, found.hexdigest(), data.classes, data.outputs)
+
+
+def _batches(images: Any, size: int) -> Any:
+    """One array, or the batches of several, as calibration takes them."""
+    if not isinstance(images, Columns):
+        return images
+    return [images[start : start + size] for start in range(0, len(images), size)]

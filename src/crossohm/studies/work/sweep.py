@@ -13,6 +13,7 @@ from crossohm.calibration import Calibration
 from crossohm.calibration.hardware import without_random_errors
 from crossohm.errors import FailedChipsError, StudyError, WriteError, warn_user
 from crossohm.layers.network import Progress, silent
+from crossohm.metrics.known import ranks
 from crossohm.studies.file.idle_axes import unchanged
 from crossohm.studies.file.sections import Study
 from crossohm.studies.file.study_file import LoadedStudy
@@ -23,7 +24,7 @@ from crossohm.studies.results.tables import write_tables
 from crossohm.studies.work.checks import check_study
 from crossohm.studies.work.evaluate import MeasuredPoint, compute
 from crossohm.studies.work.failures import Problem, problem_of
-from crossohm.studies.work.measures import right_answers
+from crossohm.studies.work.measures import Tallies, outputs_of
 from crossohm.studies.work.session import Session
 from crossohm.studies.work.slow import warn_of_slow_points
 from crossohm.studies.work.units import Cures, Unit, layer_hardware, plan, stand_ins, unpacked
@@ -153,14 +154,13 @@ def _require_ranks(study: Study, session: Session) -> None:
     Raises:
         ParameterError: there are fewer classes than a rank needs.
     """
-    data = session.test_images(study)
+    data, measured = session.test_images(study), session.measured(study)
+    found: list[Any] = []
     try:
-        answers = session.shown(study).outputs(data.images[:1], "", silent)
+        session.shown(study).each_answer(data.images[:1], found.append, "", silent, outputs_of(measured))
     except Exception:  # networks are the user's and may raise anything: chips will say why
         return
-    classes = answers[0].size
-    if np.issubdtype(data.labels.dtype, np.integer) and study.metric.task != "regression" and classes > 1:
-        right_answers(answers.reshape(1, classes), data.labels[:1], study.metric)
+    Tallies([one for one in measured if ranks(one.metric)], data.labels, {}).add(found[0])
 
 
 def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> None:

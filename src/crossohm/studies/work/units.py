@@ -13,6 +13,7 @@ from crossohm.layers.patterns import patterns_of
 from crossohm.params import CrossSimParameters
 from crossohm.studies.file.axes import combinations
 from crossohm.studies.file.hardware import describe
+from crossohm.studies.file.pairing import file_of
 from crossohm.studies.file.sections import LayerSection, Study
 from crossohm.studies.file.study_file import LoadedStudy
 from crossohm.studies.results.sealed import digest, file_digest
@@ -89,7 +90,14 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
     """All that decides about the numbers of a point: what was asked, and fingerprints of what was found."""
     described, bias_rows = layer_hardware(study, loaded, session.network(study).convertible)
     asked = study.model_dump(mode="json", exclude={"sweep", "repeats", "name", "hardware", "plugins"})
-    del asked["dataset"]["data_dir"], asked["model"]["checkpoint"]  # images and weights count, not where they lie
+    for name in ("data_dir", "inputs", "targets", "test_share"):
+        del asked["dataset"][name]  # images and weights count, not where they lie
+    del asked["model"]["checkpoint"]
+    if not study.metrics:
+        del asked["metrics"]  # named as before there were any
+    own_metrics = dict.fromkeys(
+        one.name.rpartition(":")[0] for one in study.metrics if file_of(one.name, loaded.source.folder)
+    )
     saved = study.calibration.file
     calibrates = study.calibration.inputs and saved is None
     del asked["calibration"]["file"]  # its ranges count, not where it lies
@@ -104,7 +112,7 @@ def _facts(study: Study, loaded: LoadedStudy, session: Session) -> tuple[dict[st
         "ranges": None if saved is None else file_digest(loaded.source.folder / saved),
         "hardware": digest(described),
         "bias_rows": bias_rows,
-        "plugins": [file_digest(loaded.source.folder / name) for name in study.plugins],
+        "plugins": [file_digest(loaded.source.folder / name) for name in (*study.plugins, *own_metrics)],
     }
     return facts, described
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, final
+from functools import cache, partial
+from typing import Any, TypeVar, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from crossohm.backends import backend_of
 from crossohm.backends.torch_gradient import is_transforming
-from crossohm.chain import AnalogCore
+from crossohm.chain import AnalogCore, Dense
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.held_matrix import HeldArrays
 from crossohm.layers.maps.convolution import Convolution, with_all_cells
 from crossohm.layers.product import DifferentiableContraction, chain_product, has_common_range, programmed_product
 from crossohm.layers.wires import through_wires
+from crossohm.params import OutputDType
+from crossohm.torch.arrays.witness import token
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import refuse_transforms
+
+Form = TypeVar("Form")
+
+#: Of a matrix whose parameters have not been looked at. No parameters have these tokens: there are some.
+_NO_LOOK: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
 
 
 @final
@@ -31,19 +39,38 @@ class HeldMatrix(HeldArrays):
     #: Parameters as they were looked at with those of the whole model: each with its version then, and fingerprint.
     glance: list[tuple[Tensor, int, int]] | None = None
 
+    #: Tokens of the parameters when they were last looked at, and what was found.
+    _last_look: tuple[tuple[int, ...], tuple[int, ...]] = _NO_LOOK
+
+    #: A kernel, and what was made of it.
+    _formed: tuple[Any, Any] = (None, None)
+
     def looked_at(self) -> list[Tensor]:
         """What fingerprints are taken of: what the matrix holds of each parameter, with actual values."""
         return [backend_of(value).concrete(value) for value in self._stored()]
 
+    def ideal(self) -> Tensor:
+        """The ideal matrix without gradient, in memory of its own.
+
+        NumPy gets this one when arrays are written: changes of a parameter that NumPy has had cannot be counted.
+        """
+        return super().ideal().clone()
+
     def _stamps(self) -> tuple[int, ...]:
         if self.glance is None:
-            return super()._stamps()
+            return self._looked_at_if_changed()
         pairs = zip(self.looked_at(), self.glance, strict=True)
         same = all(now.data_ptr() == then.data_ptr() and now._version == version for now, (then, version, _) in pairs)
         return tuple(stamp for *_, stamp in self.glance) if same else super()._stamps()
 
+    def _looked_at_if_changed(self) -> tuple[int, ...]:
+        tokens = tuple(token(value) for value in self._values().values())
+        if tokens != self._last_look[0]:
+            self._last_look = tokens, super()._stamps()
+        return self._last_look[1]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "glance": None}
+        return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK, "_formed": (None, None)}
 
     @untraced
     def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
@@ -61,20 +88,51 @@ class HeldMatrix(HeldArrays):
         return self.multiplier(contraction)(x)
 
     @untraced
-    def product_and_bias(self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor) -> Tensor | None:
-        """The product plus a digital bias in one pass and without gradient, or None if that cannot be had.
+    def plain_product(
+        self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor | None = None
+    ) -> Tensor | None:
+        """The product and a digital bias as one call of torch's own, without gradient; None if that is not the same."""
+        if bias is not None and bias.dtype != x.dtype:
+            return None
+        kernel = self.plain_kernel(x, contraction)
+        if kernel is None:
+            return None
+        if isinstance(contraction, Convolution):
+            return contraction.contract(x, kernel, bias)
+        return F.linear(x, kernel.weights.T, bias)
 
-        Torch's convolutions add a bias while they write; where converters or noise come between, there is no such pass.
+    @untraced
+    def plain_kernel(self, x: Tensor, contraction: DifferentiableContraction) -> Any:
+        """What ``x`` meets without gradient where nothing but the matrix acts: no converters, no noise, one array.
+
+        Returns:
+            The kernel that ``contraction`` takes; None elsewhere.
         """
         plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
-        if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution):
+        if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution | Dense):
             return None
-        core, dtype = self.core, backend_of(bias).dtype_name(bias)
-        same = x.dtype == bias.dtype == self._like.dtype
-        if not same or output_dtype(core.params.core.output_dtype, dtype, dtype) != dtype:
+        core = self.core
+        if x.dtype != self._like.dtype or not _keeps_dtype(core.params.core.output_dtype, x.dtype):
             return None
         kernel = core.direct_kernel(x, contraction)
-        return None if kernel is None else contraction.contract(x, kernel, bias)
+        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+
+    def plain_form(self, x: Tensor, ones: int, form: Callable[[Tensor], Form]) -> Form | None:
+        """What ``form`` makes of the weights ``(outputs, features)`` where vectors ``x`` meet nothing else.
+
+        It is kept until the arrays are written again.
+
+        Args:
+            x: As for `plain_kernel`.
+            ones: Features of constant one.
+            form: What is wanted of the weights.
+        """
+        kernel = self.plain_kernel(x, Dense(self.built.shape[1], ones))
+        if kernel is None:
+            return None
+        if self._formed[0] is not kernel:
+            self._formed = kernel, form(kernel.weights.T)
+        return self._formed[1]
 
     @untraced
     def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
@@ -116,6 +174,12 @@ class HeldMatrix(HeldArrays):
         return self._converted(core, x, _exactly(lambda working: chain_product(core, contraction, matrix, working)))
 
 
+@cache  # asked for in every product
+def _keeps_dtype(output: OutputDType, dtype: torch.dtype) -> bool:
+    name = str(dtype).removeprefix("torch.")
+    return output_dtype(output, name, name) == name
+
+
 def _through_wires(core: AnalogCore, matrix: Tensor) -> Tensor:
     refuse_transforms("wires")
     return through_wires(lambda: core, matrix)
@@ -125,6 +189,8 @@ def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """``product`` in the dtype of its inputs, whatever autocast wants."""
 
     def call(x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return product(x)
         with torch.autocast(x.device.type, enabled=False):
             return product(x)
 

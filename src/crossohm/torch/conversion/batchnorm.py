@@ -2,25 +2,32 @@
 
 A trace of the model shows which normalisations are computed directly from the output of a linear or convolution layer
 that nothing else uses. Order of definition would not do: a functional activation between the two is invisible to it.
-What no trace shows, how many axes the inputs have, is looked up in an example, or decided at every input by
-`FoldedNorm`, which stays where a normalisation was.
+A model that cannot be traced is observed while it answers an example. What no trace shows, how many axes the inputs
+have, is looked up in an example, too, or decided at every input by `FoldedNorm`, which stays where a normalisation was.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from crossohm.layers.given import users_level
 from crossohm.layers.normalisation import folded_bias, folding_factors
-from crossohm.torch.conversion.dataflow import DataFlow, data_flows, evaluating
+from crossohm.layers.report import ReportedNorm
+from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, users_of
 from crossohm.torch.conversion.folded import FoldedNorm, proper_axes
+from crossohm.torch.conversion.normalisations import kind_of_norm, steps_behind
+from crossohm.torch.conversion.observed import observed
+from crossohm.torch.layers.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
 FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
@@ -34,8 +41,39 @@ FOLDABLE: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
+@final
+@dataclass(frozen=True)
+class Seen:
+    """What an example shows of a model.
+
+    Attributes:
+        axes: How many axes the input of each BatchNorm1d has, by name. The other kinds take one number of axes each.
+        graph: The data flow.
+    """
+
+    axes: Mapping[str, int]
+    graph: fx.Graph
+
+
+def see(model: nn.Module, run: Callable[[nn.Module], object]) -> Seen | None:
+    """What ``run(model)`` shows, in eval mode and without gradients; None for a model without BatchNorm."""
+    axes: dict[str, int] = {}
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    if not norms:
+        return None
+    with ExitStack() as hooks:
+        for name, module in norms.items():
+            if isinstance(module, nn.BatchNorm1d):
+                hooks.enter_context(module.register_forward_pre_hook(_note_axes(axes, name)))
+        return Seen(axes, observed(model, run, is_step))
+
+
+def _note_axes(found: dict[str, int], name: str) -> Any:
+    return lambda norm, inputs: found.__setitem__(name, inputs[0].ndim)
+
+
 def fold_batchnorm(
-    model: nn.Module, axes: Mapping[str, int] | None = None, wanted: Callable[[nn.Module], str] = lambda layer: ""
+    model: nn.Module, seen: Seen | None = None, wanted: Callable[[nn.Module], str] = lambda layer: ""
 ) -> None:
     """Fold every BatchNorm of ``model`` that can be, in place, and put a `FoldedNorm` where it was.
 
@@ -44,52 +82,62 @@ def fold_batchnorm(
 
     Args:
         model: The model.
-        axes: How many axes the input of each normalisation has, by name, where that is known; see `axes_of_norms`.
+        seen: What an example showed of it.
         wanted: What speaks against folding into a layer; empty: nothing.
     """
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
-    if not norms:
-        return
     kept = {}
-    try:
-        flows = data_flows(model)
-    except Exception as error:  # tracing runs the user's forward; whatever it raises means: unknown data flow
-        kept = dict.fromkeys(norms, f"the model cannot be traced: {type(error).__name__}: {error}")
-    else:
-        for name, norm in norms.items():
-            layer, obstacle = _layer_before(flows, model, norm)
-            seen = (axes or {}).get(name)
-            obstacle = obstacle or ("" if seen is None else _wrong_axis(seen, layer, norm))
-            obstacle = obstacle or wanted(layer)
-            if obstacle:
-                kept[name] = obstacle
-            else:
-                folded = FoldedNorm(norm, layer, name, *_fold(layer, norm), certain=seen is not None)
-                _replace(model, norm, folded)
+    for name, (norm, layer, obstacle) in _layers_before(model, seen).items():
+        obstacle = obstacle or wanted(layer)
+        if obstacle:
+            kept[name] = obstacle
+        else:
+            _replace(model, norm, _folded(layer, norm, name, certain=seen is not None and name in seen.axes))
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
-def axes_of_norms(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:
-    """How many axes the input of each BatchNorm1d of ``model`` has, by name, while ``run(model)`` works in eval mode.
+def reported_norms(model: nn.Module, seen: Seen | None) -> tuple[ReportedNorm, ...]:
+    """Every BatchNorm of ``model``, and what speaks against folding it; see `fold_batchnorm`."""
+    return tuple(ReportedNorm(name, reason) for name, (_, _, reason) in _layers_before(model, seen).items())
 
-    The other kinds take one number of axes each.
-    """
-    found: dict[str, int] = {}
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm1d)}
-    with ExitStack() as hooks:
-        for name, module in norms.items():
-            hooks.enter_context(module.register_forward_pre_hook(_note_axes(found, name)))
-        if norms:
-            with torch.no_grad(), evaluating(model):
-                run(model)
+
+def _layers_before(model: nn.Module, seen: Seen | None) -> dict[str, tuple[nn.Module, Any, str]]:
+    """Every BatchNorm by name, and the layer it can be folded into, or what speaks against it."""
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    if not norms:
+        return {}
+    flows, untraced = _flows(model, seen)
+    found: dict[str, tuple[nn.Module, Any, str]] = {}
+    for name, norm in norms.items():
+        layer, obstacle = (None, untraced) if untraced else _layer_before(flows, model, norm)
+        if not obstacle and seen and name in seen.axes:
+            obstacle = _wrong_axis(seen.axes[name], layer, norm)
+        found[name] = (norm, layer, obstacle)
     return found
 
 
-def _note_axes(found: dict[str, int], name: str) -> Any:
-    return lambda norm, inputs: found.__setitem__(name, inputs[0].ndim)
+def _flows(model: nn.Module, seen: Seen | None) -> tuple[list[DataFlow], str]:
+    """Every way of calling the model, as far as that is known, or why none is."""
+    try:
+        return traced_flows(model), ""
+    except Exception as error:  # tracing runs the user's forward; whatever it raises means: no trace
+        if seen is not None:
+            return [DataFlow(seen.graph, model)], ""
+        return [], f"the model cannot be traced, and no example was given: {type(error).__name__}: {error}"
+
+
+def _folded(layer: nn.Module, norm: nn.Module, name: str, *, certain: bool) -> nn.Module:
+    """Fold ``norm`` into ``layer``; what stands in its place."""
+    kind, behind = kind_of_norm(norm), steps_behind(norm)
+    assert kind is not None
+    folded = FoldedNorm(norm, kind, layer, name, *_fold(layer, norm), certain=certain)
+    if not behind:
+        return folded
+    chain = nn.Sequential(OrderedDict([("norm", folded), *behind.items()]))
+    chain.training = norm.training
+    return chain
 
 
 def _foldable_before(flow: DataFlow, model: nn.Module, norm: nn.Module) -> tuple[Any, str]:
@@ -99,16 +147,29 @@ def _foldable_before(flow: DataFlow, model: nn.Module, norm: nn.Module) -> tuple
         return None, f"used {len(calls)} times"
     source: Any = calls[0].args[0] if calls[0].args else None
     layer = flow.called(source)
-    if layer is None or type(norm) is not FOLDABLE.get(type(layer)):
-        return None, "does not directly follow a layer it can be folded into"
-    if len(flow.calls(layer)) != 1 or len(source.users) != 1:
+    if isinstance(layer, AnalogLayer):
+        return None, f"{source.target} is in arrays already; convert the digital model with fuse_batchnorm=True"
+    if layer is None or kind_of_norm(norm) is not FOLDABLE.get(type(layer)):
+        return None, f"does not directly follow a layer it can be folded into, but {_told(source, layer)}"
+    if len(flow.calls(layer)) != 1 or len(users_of(source)) != 1:
         return None, f"{source.target} or its output is also used elsewhere"
     return layer, _obstacle(flow, model, layer, norm)
+
+
+def _told(source: Any, module: nn.Module | None) -> str:
+    """What a normalisation follows, in words."""
+    if module is not None:
+        return f"{source.target} ({type(module).__name__})"
+    if isinstance(source, fx.Node) and source.op != "placeholder":
+        return str(getattr(source.target, "__name__", source.target))
+    return "an input of the model" if source is not None else "something that was not seen"
 
 
 def _obstacle(flow: DataFlow, model: nn.Module, layer: Any, norm: Any) -> str:
     if norm.running_mean is None or norm.running_var is None:
         return "it has no running statistics"
+    if steps_behind(norm) is None:
+        return f"the forward of {type(norm).__name__} does more than normalise and call modules of its own"
     outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     if norm.num_features != outputs:
         return f"it normalises {norm.num_features} channels, the layer before has {outputs}"
@@ -135,7 +196,7 @@ def _layer_before(flows: list[DataFlow], model: nn.Module, norm: nn.Module) -> t
 
 
 def _wrong_axis(axes: int, layer: nn.Module, norm: nn.Module) -> str:
-    proper = proper_axes(layer, norm)
+    proper = proper_axes(layer, FOLDABLE[type(layer)])
     return "" if axes == proper else f"it normalises axis 1 of {axes}, which is not that of the channels of its layer"
 
 

@@ -20,17 +20,21 @@ from crossohm.layers.conversion import (
     known_foldings,
     reinitialize_layers,
 )
+from crossohm.layers.given import users_level
 from crossohm.torch.conversion.aliases import follow
-from crossohm.torch.conversion.batchnorm import fold_batchnorm
+from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
+from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
-from crossohm.torch.conversion.trial import try_out
+from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
+from crossohm.torch.products.routing import unlead
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
 _FUSED = (
@@ -66,7 +70,7 @@ def from_torch(
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same. None: where the hardware was calibrated so (`crossohm.calibrate` does by default),
-            and nowhere else.
+            and nowhere else. A model that cannot be traced is observed while it answers ``example``.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -98,29 +102,54 @@ def from_torch(
         RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
             because no analog kind exists for them, or, see ``example``, because they are not called.
     """
+    analog = put_on_arrays(
+        model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
+    )
+    if isinstance(analog, AnalogLayer):
+        return analog
+    if example is None:
+        watch(analog)
+    else:
+        warn_of(analog, try_out(analog, example), of_unreached=True)
+    return analog
+
+
+def put_on_arrays(
+    model: nn.Module,
+    params: HardwareChoice,
+    bias_rows: int | Sequence[int] | Mapping[str, int],
+    fuse_batchnorm: bool | None,
+    seed: int | None,
+    sync: Sync = "auto",
+    gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    *,
+    name: str = "",
+    example: Any = None,
+) -> Any:
+    """As `from_torch`, without a look at what the analog model does with the example, or in its first pass."""
     require_layers(model)
     analog = copy_of(model)
-    _fold_batchnorm(analog, params, fuse_batchnorm)
+    unlead(analog, DigitalProduct)
+    _fold_batchnorm(analog, params, fuse_batchnorm, example)
     separate(analog)
-    modules = dict(sites(analog))
-    chosen = conversions(list(modules), params, bias_rows, grouping, name)
+    places = places_of(analog, example)
+    chosen = conversions(places.names, params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     layers: dict[int, nn.Module] = {}
-    for place, choice in chosen.items():
-        module = modules[place]
-        layer = _converted(module, choice, chip)
+    for place, module in places.layers.items():
+        if place not in chosen:
+            continue
+        layer = _converted(module, chosen[place], chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
+    install_products(analog, places.products, chosen, layers, chip, sync, gradient)
     unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
-    if example is None:
-        watch(analog)
-    else:
-        warn_of(analog, try_out(analog, example), of_unreached=True)
     look_together(analog)
     return analog
 
@@ -149,6 +178,9 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
     memo: dict[int, Any] = {}
     table: dict[int, nn.Module] = {}
     for layer, held in zip(layers, physical, strict=True):
+        if isinstance(layer, AnalogProduct):
+            memo[id(layer)] = layer  # stays behind
+            continue
         plain = layer.to_torch(physical_weights=held)
         if layer is model:
             return plain
@@ -157,6 +189,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
         memo |= {id(value): value for value in (*layer.modules(), *plain.modules(), *plain.parameters())}
         table |= _replacements(layer, plain)
     twin = copy_of(model, memo)
+    unlead(twin, AnalogProduct)
     for plain in table.values():
         for key, value in vars(plain).items():
             if key not in ("_parameters", "_modules"):
@@ -231,13 +264,14 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
     return {id(before): after for (_, before), (_, after) in zip(old, new, strict=True)}
 
 
-def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None) -> None:
+def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None, example: Any) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
     modules = dict(sites(model))
     known = known_foldings(list(modules), params, fuse)
     if known is not None:
         by_layer = {id(module): known[name] for name, module in modules.items()}
-        fold_batchnorm(model, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
+        seen = None if example is None else see(model, lambda seen: called_with(seen, example))
+        fold_batchnorm(model, seen, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:
@@ -271,4 +305,4 @@ def _report_digital(model: nn.Module) -> None:
         names = ", ".join(f"{layer.name} ({layer.kind})" for layer in left)
         reasons = [f"; {layer.name}: {layer.reason}" for layer in left if has_remedy(modules[layer.name])]
         message = f"no analog layer stands for {names}: they stay digital (see conversion_report){''.join(reasons)}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossohm.torch.conversion.folded import FoldedNorm
 from crossohm.torch.layers.layer import AnalogLayer
@@ -27,12 +28,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AnalogLayer | FoldedNorm) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, AnalogLayer | FoldedNorm | _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
 
 
-@final
-class DataFlow:
-    """The calls of modules in one way of calling a model, in eval mode.
+def is_step(module: nn.Module, name: str) -> bool:
+    """True if a module, of that name, is one step of a data flow, and not looked into."""
+    return _Tracer().is_leaf_module(module, name)
+
+
+def trace(model: nn.Module, given: Mapping[str, Any] | None = None) -> fx.Graph:
+    """The graph of one way of calling a model, in eval mode.
 
     Tracing runs the user's forward, which may raise anything: then the data flow is not known.
 
@@ -40,10 +45,43 @@ class DataFlow:
         model: The model.
         given: Arguments of its forward that have these values; the others are unknown.
     """
+    with evaluating(model):
+        return _Tracer().trace(model, concrete_args=dict(given or {}) or None)
 
-    def __init__(self, model: nn.Module, given: Mapping[str, Any] | None = None) -> None:
-        with evaluating(model):
-            graph = _Tracer().trace(model, concrete_args=dict(given or {}) or None)
+
+def tells_form_only(function: Any, of: Any = None) -> bool:
+    """True for what tells size, shape and kind of a tensor, and nothing of its values.
+
+    Args:
+        function: A torch function, the name of a method, or `getattr`.
+        of: The name of the attribute that `getattr` takes.
+    """
+    if function is getattr:
+        return of in _FORM
+    if getattr(function, "__name__", "") == "__get__":  # torch reads attributes by descriptors
+        function = function.__self__
+    name = function if isinstance(function, str) else getattr(function, "__name__", "")
+    return name in _FORM
+
+
+#: Attributes and methods of tensors that are the same whatever the values are.
+_FORM = {
+    *("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "is_cuda", "is_sparse", "is_nested"),
+    *("dim", "ndimension", "size", "stride", "numel", "nelement", "element_size", "storage_offset", "__len__"),
+    *("is_contiguous", "is_floating_point", "is_complex", "get_device"),
+}
+
+
+@final
+class DataFlow:
+    """The calls of modules in one way of calling a model.
+
+    Args:
+        graph: What `trace` or `observed` found out about the model, or about another with the same names.
+        model: The model.
+    """
+
+    def __init__(self, graph: fx.Graph, model: nn.Module) -> None:
         self._attributes = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
         self._modules: dict[fx.Node, nn.Module] = {}
         self._calls: dict[int, list[fx.Node]] = {}
@@ -66,9 +104,21 @@ class DataFlow:
         return any(attribute.startswith(path + ".") for attribute in self._attributes)
 
 
-def data_flows(model: nn.Module) -> list[DataFlow]:
-    """The data flow with all arguments of the model, and that without those which it does not need."""
+def users_of(node: fx.Node) -> list[fx.Node]:
+    """What uses a value, and not only its size, shape or kind."""
+    return [
+        user
+        for user in node.users
+        if user.op not in ("call_function", "call_method") or not tells_form_only(user.target, *user.args[1:2])
+    ]
+
+
+def traced_flows(model: nn.Module) -> list[DataFlow]:
+    """The data flow with all arguments of the model, and that without those which it does not need.
+
+    Tracing runs the user's forward, which may raise anything: then the data flow is not known.
+    """
     arguments = inspect.signature(model.forward).parameters.values()
     omitted = {one.name: one.default for one in arguments if one.default is not one.empty}
-    flows = [DataFlow(model)]
-    return [*flows, DataFlow(model, omitted)] if omitted else flows
+    ways = [None, omitted] if omitted else [None]
+    return [DataFlow(trace(model, way), model) for way in ways]

@@ -22,7 +22,7 @@ from crossohm.torch.layers.layer import AnalogLayer
 def watch(model: nn.Module) -> None:
     """Let ``model`` watch its next pass, and warn once; afterwards nothing of it is left."""
     unwatch(model)
-    model.register_forward_pre_hook(_begin, with_kwargs=True)
+    model.register_forward_pre_hook(_begin, prepend=True, with_kwargs=True)  # around what leads products to arrays
     model.register_forward_hook(_end, always_call=True)
 
 

@@ -19,9 +19,9 @@ from crossohm.errors import ShapeError, UnsupportedError
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 3, nn.BatchNorm2d: 4, nn.BatchNorm3d: 5}
 
 
-def proper_axes(layer: nn.Module, norm: nn.Module) -> int:
-    """How many axes the outputs of ``layer`` have if ``norm`` normalises its channels, the batch counted."""
-    return 2 if isinstance(layer, nn.Linear) else _AXES[type(norm)]
+def proper_axes(layer: nn.Module, kind: type[nn.Module]) -> int:
+    """How many axes the outputs of ``layer`` have if a normalisation acts on its channels, the batch counted."""
+    return 2 if isinstance(layer, nn.Linear) else _AXES[kind]
 
 
 @final
@@ -34,6 +34,7 @@ class FoldedNorm(nn.Identity):
 
     Args:
         norm: The normalisation.
+        kind: Which of torch's it is.
         layer: What it was folded into.
         name: Name of the normalisation, for messages.
         scale: What it multiplies each channel by, ``(channels,)``.
@@ -45,13 +46,21 @@ class FoldedNorm(nn.Identity):
     shift: Tensor
 
     def __init__(
-        self, norm: Any, layer: nn.Module, name: str, scale: Tensor, shift: Tensor, *, certain: bool = False
+        self,
+        norm: Any,
+        kind: type[nn.Module],
+        layer: nn.Module,
+        name: str,
+        scale: Tensor,
+        shift: Tensor,
+        *,
+        certain: bool = False,
     ) -> None:
         super().__init__()
         self.train(norm.training)
         self.name = name
-        self.kind: Any = type(norm)
-        self.axes = proper_axes(layer, norm)
+        self.kind: Any = kind
+        self.axes = proper_axes(layer, kind)
         self.certain = certain or self.axes > 3
         self._told = False
         if self.axes <= 3:

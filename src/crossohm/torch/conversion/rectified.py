@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from crossohm.torch.conversion.dataflow import DataFlow
+from crossohm.torch.conversion.dataflow import DataFlow, trace
 from crossohm.torch.conversion.folded import FoldedNorm
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from crossohm.torch.layers.linear import AnalogLinear
@@ -27,7 +27,7 @@ def floors_of(model: nn.Module) -> dict[int, Tensor]:
     It is minus the bias that is added digitally. A model that cannot be traced has no such layers as far as is known.
     """
     try:
-        flow = DataFlow(model)
+        flow = DataFlow(trace(model), model)
     except Exception:  # tracing runs the user's forward; whatever it raises means: unknown data flow
         return {}
     layers = [module for module in model.modules() if isinstance(module, _KINDS) and not module._forward_hooks]

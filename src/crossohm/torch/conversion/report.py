@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import torch
 from torch import nn
 
 from crossohm.layers.report import ConversionReport, ReportedLayer
+from crossohm.torch.conversion.batchnorm import reported_norms, see
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.conversion.obstacles import obstacle_of
-from crossohm.torch.conversion.trial import Trial, is_layer, try_out
+from crossohm.torch.conversion.products import with_products
+from crossohm.torch.conversion.trial import Trial, called_with, is_layer, try_out
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -23,19 +25,20 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
             model answers it, in eval mode, and the report says which layers its data reach, and which products other
             code computes digitally from the parameters of layers. Layers in arrays that are only read like that
-            count as digital.
+            count as digital. It also says which BatchNorms ``fuse_batchnorm=True`` folds, and why not the others.
 
     Raises:
         ParameterError: ``example`` is no input.
     """
-    layers = tuple(_layers(model, set()))
+    layers = tuple(_layers(model, set(), with_products(model)))
     if example is None:
         return ConversionReport(layers)
     trial = try_out(model, example)
     others = tuple(
         f"{product}, shape {shape}" for shape, products in trial.strangers.items() for product in sorted(products)
     )
-    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others)
+    norms = reported_norms(model, see(model, lambda seen: called_with(seen, example)))
+    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others, norms)
 
 
 def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLayer:
@@ -46,7 +49,7 @@ def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLaye
     return layer.tried(driven, readers)
 
 
-def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[ReportedLayer]:
+def _layers(module: nn.Module, seen: set[int], multiplied: Set[int], name: str = "") -> Iterator[ReportedLayer]:
     """Every place of a digital layer, as each gets arrays of its own, and every analog layer once."""
     if isinstance(module, AnalogLayer):
         if id(module) in seen:
@@ -54,14 +57,14 @@ def _layers(module: nn.Module, seen: set[int], name: str = "") -> Iterator[Repor
         seen.add(id(module))
         cores = [matrix.built for matrix in module.matrices]
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-        yield ReportedLayer(name, type(module).__name__, shapes, sum(len(core.arrays) for core in cores), "", False)
+        yield ReportedLayer(name, type(module).__name__, shapes, sum(core.array_count for core in cores), "", False)
         return
-    convertible = is_convertible(module)
+    convertible = is_convertible(module) and id(module) not in multiplied
     reason = "it can be converted" if convertible else obstacle_of(module)
-    if reason:
+    if reason and id(module) not in multiplied:
         yield ReportedLayer(name, type(module).__name__, (), 0, reason, convertible)
     if convertible or isinstance(module, nn.MultiheadAttention | torch.jit.ScriptModule):
         return
     for key, child in module._modules.items():
         if child is not None:
-            yield from _layers(child, seen, f"{name}.{key}" if name else key)
+            yield from _layers(child, seen, multiplied, f"{name}.{key}" if name else key)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from types import FrameType
 from typing import Any, final
 
@@ -22,9 +23,27 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.errors import ParameterError
+from crossohm.layers.batches import Call
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.calls import Call as Product
+from crossohm.torch.products.calls import call_of
+from crossohm.torch.products.derivation import (
+    Derived,
+    Expression,
+    Leaf,
+    Origin,
+    Step,
+    name_of,
+    number_of,
+    origin_after,
+    plain_function,
+    replaced,
+    results_of,
+    step,
+    tensors_among,
+)
 
 #: Where the operands of products are among the positional arguments; others (biases) are added.
 _OPERANDS = {
@@ -46,11 +65,53 @@ _ELEMENTWISE = ("mul", "mul_", "multiply", "multiply_", "__mul__", "__rmul__", "
 _LOOKUPS = ("embedding", "embedding_bag")
 #: Mark of what depends on the inputs.
 _DATA = "data"
-#: What a tensor was made of: data, or parameters (by identity; none: buffers alone). None: of nothing that is watched.
-Mark = str | frozenset[int] | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a tensor was made of that depends on no data.
+
+    Attributes:
+        parameters: By identity; none: buffers alone.
+        expression: How; None: with what no module of the model holds.
+        origin: What the tensor is called; see `Origin`.
+        steps: What calls it so only because a trial saw it; see `Step`.
+        within: The modules inside of whose calls all of it was done, from the outermost on; None: everywhere.
+    """
+
+    parameters: frozenset[int]
+    expression: Expression | None = None
+    origin: Origin | None = None
+    steps: frozenset[Step] = frozenset()
+    within: tuple[nn.Module, ...] | None = None
+
+
+#: What a tensor was made of; None: of nothing that is watched.
+Mark = str | Made | None
 
 #: The models a thread watches.
 _watched = threading.local()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FoundProduct:
+    """A product with a kernel computed from parameters.
+
+    Attributes:
+        where: Function and module, in words.
+        product: The product.
+        kernel: Its operand.
+        made: What this was made of.
+        within: The modules inside of whose calls kernel and product are computed, from the outermost on.
+    """
+
+    where: str
+    product: Product
+    kernel: Tensor
+    made: Made
+    within: tuple[nn.Module, ...]
 
 
 @final
@@ -63,11 +124,13 @@ class Trial:
         reads: By name of a parameter: the digital products with it outside of the layer that owns it, as
             ``"linear in blocks.0 (Block)"``.
         strangers: The same for parameters that no module of the model has, by their shape.
+        products: Products with kernels computed from parameters that arrays could hold.
     """
 
     reached: set[str] = field(default_factory=set)
     reads: dict[str, set[str]] = field(default_factory=dict)
     strangers: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
+    products: list[FoundProduct] = field(default_factory=list)
 
     def readers_of(self, layer: str, module: nn.Module) -> set[str]:
         """The digital products with parameters of a layer."""
@@ -121,6 +184,12 @@ def try_out(model: nn.Module, example: Any) -> Trial:
     return recorder.trial
 
 
+def called_with(model: nn.Module, example: Any) -> Any:
+    """What ``model`` answers to an example, see `try_out`."""
+    args, kwargs = _arguments(example)
+    return model(*args, **kwargs)
+
+
 def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example, Tensor):
         return (example,), {}
@@ -128,6 +197,8 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return example, {}
     if isinstance(example, Mapping):
         return (), dict(example)
+    if isinstance(example, Call):
+        return example.inputs, example.named
     allowed = "a tensor, a tuple of positional inputs, or a dictionary of keyword inputs"
     raise ParameterError("example", type(example).__name__, "is no input of a model", allowed=allowed)
 
@@ -202,17 +273,19 @@ class Recorder(TorchFunctionMode):
         self._names: dict[int, list[str]] = {}
         self._matrices: set[int] = set()  # parameters of layers that could be in arrays
         self._modules = {id(module): name for name, module in model.named_modules()}
-        self._layers = [module for module in model.modules() if is_layer(module)]
+        self._layers = [m for m in model.modules() if isinstance(m, AnalogLayer) or is_convertible(m)]
+        self._calls: list[nn.Module] = [model]
         self._marks: Any = WeakIdKeyDictionary()
         self._strangers: dict[int, Tensor] = {}
         self._depth = 0
         for name, parameter in model.named_parameters(remove_duplicate=False):
             self._names.setdefault(id(parameter), []).append(name)
-            self._marks[parameter] = frozenset([id(parameter)])
-        for buffer in model.buffers():
-            self._marks[buffer] = frozenset()
-        for layer in self._layers:
-            if isinstance(layer, AnalogLayer) or is_convertible(layer):
+        for rank, leaf in enumerate(ranked_leaves(model)):
+            value = leaf.value()
+            parameters = frozenset([id(value)] if leaf.is_parameter else [])
+            self._marks[value] = Made(parameters, leaf, Origin(rank))
+        for layer in model.modules():
+            if is_layer(layer):
                 self._matrices.update(id(parameter) for parameter in layer.parameters() if parameter.ndim > 1)
 
     @contextmanager
@@ -229,12 +302,21 @@ class Recorder(TorchFunctionMode):
             for layer in self._layers:
                 stack.callback(layer.register_forward_pre_hook(self._enter, prepend=True).remove)
                 stack.callback(layer.register_forward_hook(self._leave, always_call=True).remove)
+            for module in list(self._model.modules())[1:]:  # the hooks of the first one may be running
+                stack.callback(module.register_forward_pre_hook(self._begin, prepend=True).remove)
+                stack.callback(module.register_forward_hook(self._end, always_call=True).remove)
             stack.enter_context(self)
             yield
 
     def is_over(self) -> bool:
         """True if the pass was left without a word, as by Ctrl-C, of which hooks are not told."""
         return self._frame is not None and all(frame is not self._frame for frame in _frames())
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self._calls.append(module)
+
+    def _end(self, module: nn.Module, args: Any, outputs: Any) -> None:
+        self._calls.pop()
 
     def _enter(self, layer: nn.Module, args: Any) -> None:
         self._depth += 1
@@ -250,43 +332,97 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if not self._depth and not self.is_over():
-            self._follow(func.__name__, args, kwargs, result)
+            self._follow(func, args, kwargs, result)
         return result
 
-    def _follow(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note a product, and mark its result."""
+        function = name_of(func)
         marks = [self._mark(operand) for operand in tensors_in((args, kwargs))]
         is_data, read = _DATA in marks or function in _LOOKUPS, frozenset[int]()
         if function in _OPERANDS:
             named = {key: value for key, value in kwargs.items() if "bias" not in key}
-            factors = [self._mark(factor) for factor in tensors_in((args[_OPERANDS[function]], named))]
-            if not all(isinstance(factor, frozenset) for factor in factors):
-                read = _parameters(factors)
+            factors = list(tensors_in((args[_OPERANDS[function]], named)))
+            if not all(isinstance(self._mark(factor), Made) for factor in factors):
+                read = _parameters([self._mark(factor) for factor in factors])
+                self._find(function, args, kwargs, factors)
         elif function in _ELEMENTWISE and is_data:
             read = _parameters(marks) & self._matrices
         if read:
             self._record(function, read)
-        mark: Mark = _DATA if is_data or read else _parameters(marks)
-        if mark or any(isinstance(one, frozenset) for one in marks):
+        if is_data and not read and self._is_entry(function, args):
+            is_data = False  # data say which entry, and no more
+        if is_data or read:
             for tensor in tensors_in(result):
-                self._marks[tensor] = mark
+                self._marks[tensor] = _DATA
+        elif any(isinstance(one, Made) for one in marks):
+            for pick, tensor in results_of(result):
+                self._marks[tensor] = self._made(func, args, kwargs, tensor, pick)
+
+    def _is_entry(self, function: str, args: tuple[Any, ...]) -> bool:
+        """True for an entry of a tensor made of parameters, under a number that is a tensor."""
+        return function == "__getitem__" and isinstance(self._mark(args[0]), Made) and number_of(args[1]) is not None
+
+    def _made(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor, pick: tuple[int, ...]
+    ) -> Made:
+        """What a result was made of."""
+        found = [
+            (tensor, mark) for tensor in tensors_among(args, kwargs) if isinstance(mark := self._mark(tensor), Made)
+        ]
+        parameters = frozenset().union(*(mark.parameters for _, mark in found))
+        named = [(tensor, mark) for tensor, mark in found if mark.origin is not None and mark.expression is not None]
+        if not found or len(named) < len(found):
+            return Made(parameters)
+
+        def expression_of(value: Any) -> Any:
+            mark = self._mark(value) if isinstance(value, Tensor) else None
+            if isinstance(mark, Made):
+                return mark.expression
+            return value.detach().clone() if isinstance(value, Tensor) else value
+
+        if name_of(func) == "__getitem__" and number_of(args[1]) is not None:
+            args = (args[0], number_of(args[1]))
+        expression = Derived(plain_function(func), replaced(args, expression_of), replaced(kwargs, expression_of), pick)
+        _, mark = min(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
+        before = mark.origin
+        assert before is not None
+        origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
+        steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
+        within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
+        return Made(parameters, expression, origin, steps, within)
+
+    def _find(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], factors: list[Tensor]) -> None:
+        """Note a product that arrays could compute."""
+        for factor in factors:
+            made = self._mark(factor)
+            if not isinstance(made, Made) or not made.parameters or made.origin is None:
+                continue
+            product = call_of(function, args, kwargs, factor)
+            if product is not None:
+                calls = [tuple(self._calls), *([made.within] if made.within is not None else [])]
+                where = self._where(function, self._caller())
+                self.trial.products.append(FoundProduct(where, product, factor, made, common_beginning(calls)))
 
     def _mark(self, tensor: Tensor) -> Mark:
         if tensor not in self._marks and isinstance(tensor, nn.Parameter):
             self._strangers[id(tensor)] = tensor
-            self._marks[tensor] = frozenset([id(tensor)])
+            self._marks[tensor] = Made(frozenset([id(tensor)]))
         return self._marks.get(tensor)
 
     def _record(self, function: str, parameters: frozenset[int]) -> None:
         module = self._caller()
         if is_layer(module):
             return  # its own business, though it was not called as a module
-        where = f"{function} in {self._modules[id(module)] or 'the model'} ({type(module).__name__})"
+        where = self._where(function, module)
         for key in parameters:
             if key in self._strangers:
                 self.trial.strangers.setdefault(tuple(self._strangers[key].shape), set()).add(where)
             for name in self._names.get(key, ()):
                 self.trial.reads.setdefault(name, set()).add(where)
+
+    def _where(self, function: str, module: nn.Module) -> str:
+        return f"{function} in {self._modules[id(module)] or 'the model'} ({type(module).__name__})"
 
     def _caller(self) -> nn.Module:
         """The innermost module of the model whose code is running."""
@@ -306,4 +442,20 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _parameters(marks: list[Mark]) -> frozenset[int]:
-    return frozenset().union(*(mark for mark in marks if isinstance(mark, frozenset)))
+    return frozenset().union(*(mark.parameters for mark in marks if isinstance(mark, Made)))
+
+
+def ranked_leaves(model: nn.Module) -> list[Leaf]:
+    """Parameters, the largest ones first, then buffers; each once."""
+    found: dict[int, Leaf] = {}
+    for module in model.modules():
+        for key, value in (*module._parameters.items(), *module._buffers.items()):
+            if value is not None:
+                found.setdefault(id(value), Leaf(module, key))
+    return sorted(found.values(), key=lambda leaf: (not leaf.is_parameter, -leaf.value().numel()))
+
+
+def common_beginning(calls: list[tuple[nn.Module, ...]]) -> tuple[nn.Module, ...]:
+    """What several stacks of calls have in common, from the outermost on."""
+    together = takewhile(lambda modules: all(one is modules[0] for one in modules), zip(*calls, strict=False))
+    return tuple(modules[0] for modules in together)

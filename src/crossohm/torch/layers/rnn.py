@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -16,8 +17,10 @@ from crossohm.layers.hardware import Hardware
 from crossohm.layers.recurrence.gates import Gates, State
 from crossohm.torch.layers.gates import GRU_GATES, LSTM_GATES, RNN_GATES
 from crossohm.torch.layers.layer import owns, reshaped
+from crossohm.torch.layers.plain_recurrence import cell_biases, cell_weights, run_plain
 from crossohm.torch.layers.recurrent import AnalogRecurrent, BiasRows
 from crossohm.torch.layers.sequence import Steps, run_layers
+from crossohm.torch.tracing import untraced
 
 #: One layer's share of an attribute: ``bias_ih_l0_rows``, ``analog_bias_hh_l2``.
 _OF_LAYER = re.compile(r"(bias_(?:ih|hh))_l(\d+)(_rows)|(analog_bias_(?:ih|hh))_l(\d+)()")
@@ -80,11 +83,35 @@ class AnalogSequenceLayer(AnalogRecurrent):
 
     def _run(self, steps: Steps, states: State) -> tuple[Tensor, State]:
         """Outputs ``(vectors, features)`` and final states ``(runs, batch, size)``."""
+        weights = None if self.training and self.dropout else self._plain_weights(steps.data)
+        if weights is not None and all(state.dtype == steps.data.dtype for state in states):
+            plain = self._plain_kernel()
+            return run_plain(plain, steps, states, weights, self.num_layers, bidirectional=self.bidirectional)
         functions = list(self._steps())
         layers = [functions[start : start + self._directions] for start in range(0, self._runs, self._directions)]
         initial = list(zip(*(state.unbind(0) for state in states), strict=True))
         outputs, final = run_layers(steps, initial, layers, self.dropout if self.training else 0.0)
         return outputs.data, tuple(torch.stack(parts) for parts in zip(*final, strict=True))
+
+    def _plain_kernel(self) -> Any:
+        """Torch's function for layers of this kind."""
+        raise NotImplementedError
+
+    @untraced
+    def _plain_weights(self, data: Tensor) -> list[Tensor] | None:
+        """Torch's weights with which its function does all that the arrays do; None if more has to happen."""
+        matrices, found = iter(self.matrices), []
+        for _, cell in self._cells(self._rows):
+            weights = next(matrices).plain_form(data, cell.ones, partial(cell_weights, cell))
+            if weights is None:
+                return None
+            found += [*weights.sides, *cell_biases(cell, weights, self.parameter_values(cell.digital_biases))]
+            if self._projects:
+                projection = next(matrices).plain_form(data, 0, torch.clone)
+                if projection is None:
+                    return None
+                found.append(projection)
+        return found
 
     def _require_sequences(self, x: Tensor) -> None:
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
@@ -184,6 +211,9 @@ class AnalogRNN(AnalogSequenceLayer, nn.RNN):
     def _gates(self) -> Gates:
         return RNN_GATES[self.nonlinearity]
 
+    def _plain_kernel(self) -> Any:
+        return torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
+
 
 @final
 class AnalogLSTM(AnalogSequenceLayer, nn.LSTM):
@@ -238,6 +268,9 @@ class AnalogLSTM(AnalogSequenceLayer, nn.LSTM):
     def _gates(self) -> Gates:
         return LSTM_GATES
 
+    def _plain_kernel(self) -> Any:
+        return torch.lstm
+
 
 @final
 class AnalogGRU(AnalogSequenceLayer, nn.GRU):
@@ -287,3 +320,6 @@ class AnalogGRU(AnalogSequenceLayer, nn.GRU):
 
     def _gates(self) -> Gates:
         return GRU_GATES
+
+    def _plain_kernel(self) -> Any:
+        return torch.gru

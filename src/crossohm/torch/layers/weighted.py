@@ -42,13 +42,14 @@ class WeightedLayer(BiasRows, AnalogLayer):
             ones = x.new_ones(()).expand(x.shape[0], self._bias_lines, *x.shape[2:])
             x = torch.cat([x, ones], dim=1)
         held, contraction = self._matrices[0], self._contraction()
-        if self.bias is None or self.analog_bias:
-            return held.product(x, contraction)
-        fused = held.product_and_bias(x, contraction, self.bias)
-        if fused is not None:
-            return fused
+        digital = None if self.analog_bias else self.bias
+        plain = held.plain_product(x, contraction, digital)
+        if plain is not None:
+            return plain
         y = held.product(x, contraction)
-        bias = self.bias.reshape(-1, *(1,) * (y.ndim - 2))
+        if digital is None:
+            return y
+        bias = digital.reshape(-1, *(1,) * (y.ndim - 2))
         return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
 
     @property

@@ -1,0 +1,183 @@
+"""`AnalogProduct`: products of a module's own code on simulated arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from crossohm.backends.torch_gradient import is_transforming
+from crossohm.layers.hardware import Hardware
+from crossohm.layers.layout import Layout
+from crossohm.layers.maps.grouped import checked_grouping
+from crossohm.layers.product import DifferentiableContraction
+from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.calls import Call, Form
+from crossohm.torch.products.derivation import Expression
+
+#: Name of the kernel in the layouts of its matrices.
+_KERNEL = "kernel"
+#: Difference of kernels, in units of the last place of their largest number, that rounding alone can make.
+_ROUNDING = 32
+
+
+@final
+class AnalogProduct(AnalogLayer):
+    """Products of a module's own code whose kernel, computed from parameters, is in analog arrays.
+
+    It has no parameters of its own: its arrays follow the kernel that the module multiplies with, and gradients go
+    through that to the parameters. A kernel that is more than a part of a parameter is kept in the buffer ``kernel``,
+    since computing it again may round differently. Conversion with an example makes it; see
+    `crossohm.torch.from_torch`.
+
+    Args:
+        params: The hardware: one description, or a list with one per array; for a stack of matrices, a list of these.
+        expression: How the kernel is computed from parameters.
+        matrices: What the kernel is: a matrix, or a stack of them.
+        grouping: How the groups of convolutions are stored, see `crossohm.torch.from_torch`.
+        seed: The chip; None draws one.
+        name: Name of the core.
+    """
+
+    _own = (*AnalogLayer._own, "_expression", "_kernels", "_present", "_grouping", "_computed")
+    digital_type = nn.Module
+    kernel: Tensor | None
+    #: The products have no bias: what is added is added digitally.
+    bias = None
+    analog_bias = False
+
+    def __init__(
+        self,
+        params: Hardware,
+        expression: Expression,
+        matrices: Form,
+        grouping: str = "dense",
+        *,
+        seed: int | None = None,
+        name: str,
+    ) -> None:
+        nn.Module.__init__(self)
+        self._grouping = checked_grouping(grouping)
+        self._expression = expression
+        self._kernels = matrices
+        self._present: list[Tensor] = []  # in a list: a parameter would be registered
+        value = expression.value().detach()
+        exact = any(shares_memory(value, leaf.value()) for leaf in expression.leaves())
+        self.register_buffer("kernel", None if exact else value.clone())
+        self._computed = value.dtype  # that the kernel was computed in, whatever it was moved to since
+        self.install(params, 0, seed, name)
+
+    @property
+    def expression(self) -> Expression:
+        """How the kernel is computed from parameters."""
+        return self._expression
+
+    @property
+    def kernels(self) -> Form:
+        """What the kernel is."""
+        return self._kernels
+
+    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
+        """A product of the module's code.
+
+        Args:
+            product: The product.
+            kernel: All that the arrays hold.
+            entry: The matrix of the stack that is meant; None: all of them.
+            plain: What computes it digitally; not used.
+        """
+
+        def multiply(index: int, vectors: Tensor, contraction: DifferentiableContraction) -> Tensor:
+            matrix = self.matrices[index if entry is None else entry]
+            return matrix.product(vectors, contraction)
+
+        self._present.append(self._settled(kernel))
+        try:
+            return product.through(multiply, self._grouping, self._matrices[0].built.ignores_zeros)
+        finally:
+            self._present.pop()
+
+    def layouts(self, rows: int) -> dict[str, Layout]:
+        """One matrix, or those of the stack by their number."""
+        found = self._kernels.layouts(_KERNEL, self._grouping)
+        return {"": found[0]} if not self._kernels.is_stack else {f".{index}": one for index, one in enumerate(found)}
+
+    def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """The kernel that the module multiplies with, or as the parameters make it now."""
+        if self._present:
+            return {_KERNEL: self._present[-1]}
+        value = self._expression.value()
+        return {_KERNEL: self.kernel if self._is_kept(value) else value}
+
+    def _settled(self, value: Tensor) -> Tensor:
+        """The kernel computed anew, or as it was before if nothing but rounding makes a difference."""
+        if self.kernel is None or is_transforming():
+            return value
+        if not self._is_kept(value):
+            self.kernel, self._computed = value.detach().clone(), value.dtype
+        return _Kept.apply(value, self.kernel) if value.requires_grad else self.kernel
+
+    def _is_kept(self, value: Tensor) -> bool:
+        """True if nothing but rounding makes the kernel different from that which is kept; both may have been moved."""
+        kept = self.kernel
+        if kept is None or value.shape != kept.shape:
+            return False
+        coarse = min((value.dtype, kept.dtype, self._computed), key=lambda dtype: torch.finfo(dtype).bits)
+        now, then = value.detach().to(coarse), kept.to(value.device, coarse)
+        return bool((now - then).abs().max() <= _ROUNDING * torch.finfo(coarse).eps * then.abs().max())
+
+    def _settle(self) -> None:
+        self._settled(self._expression.value().detach())
+
+    def synchronize(self) -> None:
+        """Write the kernel into the arrays again, with new programming errors; converters keep theirs."""
+        self._settle()
+        super().synchronize()
+
+    def reinitialize(self, seed: int | None = None, params: Hardware = None) -> None:
+        """Build another chip from `params` and write the kernel into it; see `AnalogLayer.reinitialize`."""
+        self._settle()
+        super().reinitialize(seed, params)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moving the parameters, which follow after this, leaves the chip as it is."""
+        written = [matrix for matrix in self._matrices if matrix.is_written()]
+        value = self._expression.value().detach()
+        super()._apply(fn, recurse)
+        self._present.append(fn(value) if self.kernel is None else self.kernel)
+        for matrix in written:
+            matrix.mark_written()
+        self._present.pop()
+        return self
+
+    def held_kernel(self) -> Tensor:
+        """The kernel as the arrays hold it."""
+        return self._held_values()[_KERNEL]
+
+
+@final
+class DigitalProduct(nn.Module):
+    """Products of a module's own code, computed as there; hooks see them under the name their arrays would have."""
+
+    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
+        """As `AnalogProduct.forward`, without arrays."""
+        return plain()
+
+
+class _Kept(torch.autograd.Function):
+    """The kernel as it was kept, with the gradient going on to how it was computed."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, kept: Tensor) -> Tensor:
+        return kept.view_as(kept)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def shares_memory(value: Tensor, other: Tensor) -> bool:
+    """True for a part of a tensor, or the same in other order."""
+    return value.dtype == other.dtype and value.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()

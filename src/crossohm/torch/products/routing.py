@@ -1,0 +1,191 @@
+"""Products of a module's own code are led to the arrays that hold their kernels.
+
+While a module runs that has such products, or whose modules have, torch's functions are watched: what is computed from
+the parameters in question is followed by a few words (`Origin`), and products with kernels that have arrays go there.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from crossohm.torch.products.calls import PRODUCTS, call_of
+from crossohm.torch.products.derivation import (
+    Key,
+    Leaf,
+    Origin,
+    Step,
+    key_of,
+    name_of,
+    origin_after,
+    results_of,
+    step,
+    tensors_among,
+)
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
+from crossohm.torch.tracing import untraced
+
+#: Attribute of modules: the products that are led to arrays while they run.
+_ROUTES = "_crossohm_products"
+
+
+@final
+@dataclass
+class Routes:
+    """The products that are led to arrays while a module runs.
+
+    Attributes:
+        leaves: The parameters and buffers the kernels are computed from, by their rank.
+        steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
+        table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
+    """
+
+    leaves: dict[int, Leaf]
+    steps: set[Step]
+    table: dict[Key, AnalogProduct | DigitalProduct]
+
+
+def lead(host: nn.Module, routes: Routes) -> None:
+    """Lead products to arrays while ``host`` runs."""
+    vars(host)[_ROUTES] = routes
+    host.register_forward_pre_hook(_begin, prepend=True)
+    host.register_forward_hook(_end, always_call=True)
+
+
+def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None:
+    """Undo `lead` in ``model`` and all its modules, and remove what products are led to, where it is of a kind."""
+    for module in list(model.modules()):
+        for key in [key for key, child in module._modules.items() if isinstance(child, kind)]:
+            del module._modules[key]
+        routes = vars(module).get(_ROUTES)
+        if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
+            continue
+        del vars(module)[_ROUTES]
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
+                del hooks[key]
+                module._forward_hooks_always_called.pop(key, None)
+
+
+class _Mark(NamedTuple):
+    """What is known of a tensor: its origin, and whether it is computed from parameters alone for certain."""
+
+    origin: Origin
+    alone: bool
+
+
+@final
+class _Routing(TorchFunctionMode):
+    """Leads the products of one pass of a module to arrays."""
+
+    def __init__(self, routes: Routes, frame: FrameType) -> None:
+        super().__init__()
+        self._table, self._steps = routes.table, routes.steps
+        self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
+        self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
+        self._marks: Any = WeakIdKeyDictionary()
+        self.frame = frame
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
+        kwargs = kwargs or {}
+        tensors = tensors_among(args, kwargs)
+        marks = [(tensor, mark) for tensor in tensors if (mark := self._mark(tensor)) is not None]
+        if not marks:
+            return func(*args, **kwargs)
+        name = name_of(func)
+        if name in PRODUCTS:
+            for tensor, mark in marks:
+                found = self._through_arrays(func, args, kwargs, tensor, mark)
+                if found is not None:
+                    return found
+        result = func(*args, **kwargs)
+        self._follow(name, args, kwargs, marks, len(tensors), result)
+        return result
+
+    def _mark(self, tensor: Tensor) -> _Mark | None:
+        leaf = self._leaves.get(id(tensor))
+        return leaf if leaf is not None or not self._marks else self._marks.get(tensor)
+
+    def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
+        call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
+        if call is None:
+            return None
+        whole = None if origin.entry is None else self._values[origin.leaf]
+        arrays = self._table.get(key_of(origin, call, whole))
+        if arrays is None or self._is_kernel(call.signal):
+            return None
+        held = whole if whole is not None else kernel[call.index] if call.index else kernel
+        return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
+
+    def _is_kernel(self, signal: Tensor) -> bool:
+        """True for what is computed from parameters as well: kernels are computed by products, too."""
+        mark = self._mark(signal)
+        return mark is not None and mark.alone
+
+    def _follow(
+        self, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]], count: int, result: Any
+    ) -> None:
+        tensor, mark = min(marks, key=lambda one: one[1].origin.leaf)
+        alone = len(marks) == count and all(one.alone for _, one in marks)
+        for pick, found in results_of(result):
+            # What was met by other tensors is data, unless it looks like a kernel still.
+            if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._steps:
+                origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
+                self._marks[found] = _Mark(origin, alone)
+
+
+# --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
+
+#: What runs in a thread, each inside the one before.
+_running = threading.local()
+
+
+def _passes() -> list[tuple[nn.Module, ExitStack, FrameType]]:
+    found: list[tuple[nn.Module, ExitStack, FrameType]] = _running.__dict__.setdefault("passes", [])
+    while found and not _is_running(found[-1][2]):  # left without a word, as by Ctrl-C
+        found.pop()[1].close()
+    return found
+
+
+def _is_running(frame: FrameType) -> bool:
+    one: FrameType | None = sys._getframe(1)
+    while one is not None and one is not frame:
+        one = one.f_back
+    return one is not None
+
+
+def _call() -> FrameType:
+    """The call of the module whose hook runs."""
+    frame: Any = sys._getframe(1)
+    while frame.f_code is not nn.Module._call_impl.__code__:
+        frame = frame.f_back
+    return frame
+
+
+@untraced
+def _begin(host: nn.Module, args: Any) -> None:
+    if torch.jit.is_tracing():
+        return
+    passes, blocks, frame = _passes(), ExitStack(), _call()
+    if "torch._dynamo" in sys.modules:  # compiled parts would not be watched
+        blocks.enter_context(torch.compiler.set_stance("force_eager"))
+    blocks.enter_context(_Routing(vars(host)[_ROUTES], frame))
+    passes.append((host, blocks, frame))
+
+
+@untraced
+def _end(host: nn.Module, args: Any, outputs: Any) -> None:
+    passes = _passes()
+    if passes and passes[-1][0] is host:
+        passes.pop()[1].close()

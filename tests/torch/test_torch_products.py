@@ -1,0 +1,209 @@
+"""Products of a module's own code run on arrays: with parameters themselves, and with what is computed from them."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from product_cases import PRODUCTS, UNHELD, Reader
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
+
+from crossohm import UnknownNameError, calibrate
+from crossohm.torch import (
+    TorchNetwork,
+    analog_modules,
+    conversion_report,
+    from_torch,
+    reinitialize,
+    synchronize,
+    to_torch,
+)
+
+#: Two bits per cell: what runs on arrays is not exact.
+COARSE = hardware({"xbar.device.cell_bits": 2})
+#: No two writes are the same.
+UNSTEADY = hardware(PROGRAMMING_ERROR)
+
+
+class Experts(nn.Module):
+    """Data decide which of four matrices in one parameter multiply a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(4, 6, 5))
+        self.down = nn.Parameter(torch.randn(4, 6, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen, y = x.abs().argmax(1) % 4, x.new_zeros(len(x), 6)
+        for expert in chosen.unique():
+            y[chosen == expert] = F.linear(x[chosen == expert], self.up[expert])
+        return torch.bmm(y.tanh().expand(4, -1, -1), self.down).sum(0)
+
+
+class Computed(nn.Module):
+    """Products with matrices computed from parameters in all the usual ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normed = parametrizations.weight_norm(nn.Linear(5, 5))
+        self.spectral = parametrizations.spectral_norm(nn.Linear(5, 5))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.old_normed = weight_norm(nn.Linear(5, 5))
+        self.old_spectral = spectral_norm(nn.Linear(5, 5))
+        self.pruned = prune.random_unstructured(nn.Conv1d(5, 5, 3, padding=1), "weight", 0.3)
+        self.base, self.tied = nn.Linear(5, 5), nn.Linear(5, 5)
+        self.low, self.high = nn.Parameter(torch.randn(5, 2)), nn.Parameter(torch.randn(2, 5))
+        self.experts = Experts()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.old_spectral(self.spectral(self.old_normed(self.normed(x)).tanh()))
+        x = self.pruned(x[..., None].expand(-1, -1, 4)).mean(-1)
+        x = F.linear(x, self.base.weight + self.low @ self.high, self.base.bias).tanh()
+        return self.experts(F.linear(self.tied(x), self.tied.weight.t()))
+
+
+#: The names of their arrays.
+ARRAYS = {
+    "normed.weight_product", "spectral.weight_product", "old_normed.weight_product", "old_spectral.weight_product",
+    "pruned.weight_product", "base.weight_product", "tied", "tied_weight_product", "experts.up_product",
+    "experts.down_product",
+}  # fmt: skip
+
+
+def converted(model: nn.Module, example: Any, params: Any = None, **choices: Any) -> Any:
+    """The analog model, made without any warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return from_torch(model, params, seed=1, example=example, **choices)
+
+
+def computed(dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return Computed().to(dtype).eval(), torch.randn(7, 5, dtype=dtype)
+
+
+def gradients(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    model(*inputs).square().sum().backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PRODUCTS if kind not in UNHELD])
+def test_a_product_of_own_code_runs_on_arrays_and_is_trained(kind):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Tanh(), Reader(nn.Linear(4, 4), PRODUCTS[kind])), torch.rand(5, 4)
+    coarse = converted(model, x, COARSE)
+    ideal = reinitialized = copy.deepcopy(coarse)
+    reinitialize(reinitialized, params=hardware())
+
+    def answer(net: nn.Module) -> Tensor:
+        torch.manual_seed(1)
+        return net(x)
+
+    torch.testing.assert_close(answer(ideal), answer(model))
+    assert not torch.allclose(answer(coarse), answer(model))
+    assert torch.equal(answer(to_torch(coarse)), answer(model))
+    if kind != "noise" and answer(model).requires_grad:
+        torch.testing.assert_close(gradients(ideal, x), gradients(model, x))
+
+
+def test_kernels_computed_from_parameters_are_held():
+    model, x = computed()
+    analog = converted(model, x)
+    assert {layer.name for layer in analog_modules(analog)} == ARRAYS
+    torch.testing.assert_close(analog(x), model(x))
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+    report = conversion_report(analog, x)
+    assert {layer.name for layer in report.analog} == ARRAYS
+    assert report.digital == () and all(layer.driven for layer in report.analog)
+
+
+def test_training_changes_what_the_arrays_hold():
+    model, x = computed()
+    analog = converted(model, x)
+    for net in (model, analog):
+        torch.manual_seed(1)
+        net.train()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(2):
+            gradients(net, x)
+            optimizer.step()
+        net.eval()
+    torch.testing.assert_close(analog(x), model(x))
+
+
+def test_going_back_leaves_nothing():
+    model, x = computed()
+    plain = to_torch(converted(model, x, COARSE))
+    assert torch.equal(plain(x), model(x))
+    assert repr(plain) == repr(model)
+    assert plain.state_dict().keys() == model.state_dict().keys()
+    assert [len(module._forward_hooks) for module in plain.modules()] == [0] * len(list(plain.modules()))
+
+
+def test_chips_are_copied_saved_moved_and_not_written_again():
+    model, x = computed(torch.float32)
+    with torch.no_grad():
+        analog = converted(model, x, UNSTEADY)
+        wanted = analog(x)
+        assert torch.equal(analog(x), wanted)
+        assert torch.equal(copy.deepcopy(analog)(x), wanted)
+        assert torch.equal(converted(model, x[:2], UNSTEADY)(x), wanted)  # also with an example of fewer experts
+        other = from_torch(model, UNSTEADY, seed=2, example=x)
+        assert not torch.allclose(other(x), wanted, rtol=1e-4)
+        other.load_state_dict(analog.state_dict())
+        assert torch.equal(other(x), wanted)
+        file = io.BytesIO()
+        torch.save(analog.experts, file)
+        file.seek(0)
+        assert torch.equal(torch.load(file, weights_only=False)(x), analog.experts(x))
+        torch.testing.assert_close(analog.double()(x.double()).float(), wanted)
+
+
+def test_arrays_follow_parameters_as_their_policy_says():
+    with torch.no_grad():
+        for policy, follows in (("auto", True), ("manual", False)):
+            digital, x = computed()
+            analog = converted(digital, x, sync=policy)
+            for net in (analog, digital):
+                net.base.weight.mul_(2)
+                net.experts.up.mul_(2)
+            assert torch.allclose(analog(x), digital(x), atol=1e-5) == follows
+            synchronize(analog)
+            torch.testing.assert_close(analog(x), digital(x))
+
+
+def test_products_are_addressed_by_name_like_layers():
+    model, x = computed()
+    part = from_torch(model, {"experts.up*": COARSE, "base.weight_product": None}, seed=1, example=x)
+    assert [layer.name for layer in analog_modules(part)] == ["base.weight_product", "experts.up_product"]
+    whole = converted(model, x, UNSTEADY)
+    alone = from_torch(model, {"experts.up_product": UNSTEADY}, seed=1, example=x)
+    for mine, other in zip(*(net.experts.up_product.matrices for net in (whole, alone)), strict=True):
+        assert torch.equal(mine.programmed(), other.programmed())
+    with pytest.raises(UnknownNameError, match=r"experts\.up_product"):
+        from_torch(model, {"experts.pu*": COARSE}, example=x)
+
+
+def test_calibration_and_studies_see_products_like_layers():
+    model, x = computed(torch.float32)
+    model.experts = nn.Identity()  # data would decide differently on noisy arrays
+    digital = TorchNetwork(model).seeing(x.numpy())
+    assert set(digital.convertible) == {name for name in ARRAYS if "experts" not in name}
+    chip = digital.on_hardware([COARSE] * len(digital.convertible), seed=1)
+    with chip.compared(digital.folded()) as deviations, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inputs beyond the range of hardware that is not calibrated
+        chip.outputs(x.numpy())
+    assert all(found.signal > 0 and found.noise > 0 for found in deviations.values())
+    assert chip.vectors_per_image(x.numpy()[0])["pruned.weight_product"] == 4
+    calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
+    assert set(calibrated) == set(digital.convertible)
+    assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
