@@ -19,7 +19,9 @@ from crossohm.layers.conversion import (
     folding_obstacle,
     known_foldings,
     reinitialize_layers,
+    warn_of_zeros,
 )
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
@@ -52,7 +54,7 @@ def from_torch(
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
-    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
     name: str = "",
     example: Any = None,
 ) -> Any:
@@ -75,8 +77,8 @@ def from_torch(
             ``"manual"``; see `AnalogLayer.sync`.
         gradient: Which derivative backward computes: ``"programmed"``, ``"chain"`` or ``"wires"``; see
             `AnalogLayer.gradient`.
-        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
-            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
+        grouping: How grouped convolutions are stored: ``"per_group"``, every group in arrays of its own, or
+            ``"dense"``, at full width with zeros between the groups. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
@@ -98,8 +100,9 @@ def from_torch(
             layers to convert.
 
     Warns:
-        RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
-            because no analog kind exists for them, or, see ``example``, because they are not called.
+        RuntimeWarning: calibrated hardware lacks some layers of the model, groups share arrays (``grouping``), layers
+            with matrix products stay digital because no analog kind exists for them, or, see ``example``, because they
+            are not called.
     """
     require_layers(model)
     analog = copy_of(model)
@@ -119,6 +122,7 @@ def from_torch(
         layer = _converted(module, choice, chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
+            warn_of_zeros({place: layer})
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
@@ -126,6 +130,7 @@ def from_torch(
     unwatch(analog)
     _use_submodules(analog)
     _report_digital(analog)
+    warn_of_zeros(analog_places(analog))
     if example is None:
         watch(analog)
     else:

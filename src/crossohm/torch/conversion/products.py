@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves
 from crossohm.torch.products.calls import Form
@@ -121,7 +122,7 @@ def install_products(
         if choice is None:
             continue
         expression = site.expression.moved(table)
-        grouping = choice.grouping or "dense"
+        grouping = choice.grouping or USUAL_GROUPING
         arrays = AnalogProduct(choice.hardware, expression, site.matrices, grouping, seed=seed, name=choice.name)
         arrays.sync, arrays.gradient = sync, gradient
         home, _, key = site.name.rpartition(".")
