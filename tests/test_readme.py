@@ -31,7 +31,7 @@ def _blocks(page: Path) -> list[tuple[int, str, str | None]]:
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = _blocks(page)
-    needed = [("import torch", "torch"), ("crossohm.plot", "matplotlib")]
+    needed = [("import torch", "torch"), ("crossohm.plot", "matplotlib"), ("from flax", "flax")]
     needed += [("run_study", library) for library in ("torch", "sklearn", "pandas", "xarray")]
     for used, library in needed:
         if any(used in source for _, source, _ in blocks):

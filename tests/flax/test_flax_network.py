@@ -88,6 +88,8 @@ def test_floors_are_known_where_a_relu_follows() -> None:
     chip = told.on_hardware([None if name.endswith("2") else hardware() for name in told.convertible], 1)
     floors = chip.floors
     assert list(floors) == ["conv", "inner.layers.0"]
+    noisy = told.on_hardware([hardware(READ_NOISE), None, None], 1)  # draws random numbers while it is looked through
+    assert list(noisy.floors) == ["conv"]
     np.testing.assert_array_equal(floors["conv"], -chip.module.conv.bias.get_value())
     assert np.all(floors["conv"])
 

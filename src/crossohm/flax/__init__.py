@@ -28,6 +28,7 @@ from crossohm.flax.eic.files import load_network, save_network, shipped_network
 from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
+from crossohm.flax.files import load_state, save_state
 from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
@@ -57,11 +58,13 @@ __all__ = [
     "evaluate",
     "from_flax",
     "load_network",
+    "load_state",
     "on_chip",
     "recalibrate",
     "register",
     "reinitialize",
     "save_network",
+    "save_state",
     "shipped_network",
     "synchronize",
     "to_flax",

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self, final
 
 import jax
@@ -22,6 +23,7 @@ from crossohm.layers.given import Given
 from crossohm.layers.hardware import LayerHardware, hardware_as_data
 from crossohm.layers.held_matrix import HeldArrays
 from crossohm.layers.saved_chip import SavedChip
+from crossohm.params import CrossSimParameters
 
 #: Sizes of saved chips are multiples of this: numbers in them get longer.
 _PAGE = 4096
@@ -71,6 +73,31 @@ class Description:
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """Itself: what is on the host is a cache that copies share, until the state of one of them changes."""
         return self
+
+
+@final
+@dataclass(frozen=True)
+class _Alike:
+    """What layers that multiply alike have in common."""
+
+    forms: tuple[Any, ...]
+    rows: Any
+    core_name: str
+
+    def __hash__(self) -> int:
+        return hash((tuple(form.structure for form in self.forms), self.core_name))  # slices of layouts have no hash
+
+
+def of_any_chip(known: Description) -> Description:
+    """A description without a chip: one object for all layers that multiply alike, whatever their cells hold."""
+    return _of_any_chip(_Alike(known.forms, known.host.rows, known.host.core_name))
+
+
+@lru_cache(maxsize=1024)
+def _of_any_chip(alike: _Alike) -> Description:
+    made = Description(OnHost(CrossSimParameters(), alike.rows, alike.core_name, ()), Given(None))
+    made.forms = alike.forms
+    return made
 
 
 def packed(chip: SavedChip, size: int = 0) -> tuple[np.ndarray, np.ndarray]:

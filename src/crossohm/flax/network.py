@@ -78,8 +78,7 @@ class FlaxNetwork(ArrayNetwork):
         self._forget()
 
     def _forget(self) -> None:
-        """Begin without compiled functions and listeners, which are of one model."""
-        self._compiled: tuple[Any, Callable[..., Any]] | None = None
+        """Begin without listeners, which are of one model."""
         self._listeners: dict[str, list[See]] = {}
         self._first: list[Callable[[Call], object]] = []
 
@@ -208,10 +207,9 @@ class FlaxNetwork(ArrayNetwork):
         with nullcontext() if self.device is None else jax.default_device(device_of(self.device)):
             for matrix in matrices_of(self.layers).values():
                 matrix.core  # noqa: B018 # written now
-            graph, state = nnx.split(self.module)
-            if self._compiled is None or self._compiled[0] != graph:
-                self._compiled = graph, jax.jit(partial(_answered, graph), static_argnums=0)
-            self._state = state if self.device is None else jax.device_put(state, device_of(self.device))
+            self._split = nnx.split(_without_host(self.module))
+            if self.device is not None:
+                self._split = self._split[0], jax.device_put(self._split[1], device_of(self.device))
             self._key = jax.random.key(int(chip_rng(self.seed, "noise").integers(2**63)))
             yield
 
@@ -223,13 +221,11 @@ class FlaxNetwork(ArrayNetwork):
         for before in self._first:
             before(call)
         self._key, key = jax.random.split(self._key)
-        assert self._compiled is not None
-        graph, compiled = self._compiled
         looked_at = any(m.core.is_tapped or m.vectors is not None for m in matrices_of(self.layers).values())
-        function = partial(_answered, graph) if looked_at else compiled
+        function, (graph, state) = (_answered, nnx.split(self.module)) if looked_at else (_compiled, self._split)
         names = tuple(self._listeners)
         answer, outputs = forward_of(self.module).answer(
-            call, lambda *inputs, **named: function(names, self._state, key, inputs, named)
+            call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
         )
         for name, values in outputs.items():
             for value in values:
@@ -321,20 +317,28 @@ def _answered(
 ) -> tuple[Any, dict[str, list[Any]]]:
     """What a copy of a model answers at inference, and what modules of these names put out.
 
-    Its arrays hold the present parameters. Generators of random numbers begin with ``key``.
+    Generators of random numbers begin with ``key``.
     """
     model = nnx.merge(graph, state, copy=True)
     flags = at_inference(model)
     modules = dict(places(model))
-    for module in modules.values():
-        if isinstance(module, AnalogLayer):
-            module.sync = "manual"
     streams = [part for _, part in nnx.iter_graph(model) if isinstance(part, nnx.RngStream)]
     for number, stream in enumerate(streams):
         stream.key.set_value(jax.random.fold_in(key, number))
         stream.count.set_value(jnp.zeros_like(stream.count.get_value()))
     with outputs_of({name: modules[name] for name in names}) as outputs:
         return model(*inputs, **named, **flags), outputs
+
+
+_compiled = jax.jit(_answered, static_argnums=(0, 1))
+
+
+def _without_host(model: Any) -> Any:
+    """A model with the same variables for compiled functions, which are the same on all its chips."""
+    twin = nnx.merge(*nnx.split(model))
+    for layer in analog_places(twin).values():
+        layer.leave_host()
+    return twin
 
 
 def _numpy(value: Any) -> NDArray[Any]:

@@ -99,11 +99,13 @@ def load_model(
 
     Args:
         name: A shipped network (`model_names`); an architecture (`architecture_names`), which needs a checkpoint;
-            ``"module:function"`` or ``"file.py:function"``, a function of yours that returns a ``torch.nn.Module`` or a
-            ``keras.Model``; a file ``.pt2`` written by ``torch.export.save``; or a file ``.keras`` or ``.h5`` of Keras.
+            ``"module:function"`` or ``"file.py:function"``, a function of yours that returns a ``torch.nn.Module``, a
+            ``keras.Model`` or a ``flax.nnx.Module``; a file ``.pt2`` written by ``torch.export.save``; or a file
+            ``.keras`` or ``.h5`` of Keras.
         checkpoint: File with the weights (state dictionary): ``.safetensors``, or written by ``torch.save``; for a
-            ``keras.Model`` one written by ``save_weights``. Read without executing it. Not for shipped networks and
-            files of networks, which have theirs.
+            ``keras.Model`` one written by ``save_weights``; for a ``flax.nnx.Module`` one written by
+            `crossohm.flax.save_state`. Read without executing it. Not for shipped networks and files of networks, which
+            have theirs.
         options: Keyword arguments for the function of yours.
 
     Raises:
@@ -125,6 +127,12 @@ def load_model(
             from crossohm.models.keras.files import load_weights
 
             load_weights(network, Path(checkpoint), text)
+        return network
+    if _is_of("flax", network):
+        if checkpoint is not None:
+            from crossohm.flax import load_state
+
+            load_state(network, checkpoint)
         return network
     if checkpoint is not None:
         from crossohm.models.torch.checkpoint import load_checkpoint
@@ -185,8 +193,10 @@ def _call(name: str, options: dict[str, Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:  # the function is anyone's and may raise anything
         raise DataError(f"model {name!r}: {type(error).__name__}: {error}") from error
-    if not (_is_of("torch", found) or _is_of("keras", found)) or not callable(found):
-        raise DataError(f"model {name!r}: returned a {type(found).__name__}, not a torch.nn.Module or a keras.Model")
+    if not any(_is_of(package, found) for package in ("torch", "keras", "flax")) or not callable(found):
+        raise DataError(
+            f"model {name!r}: returned a {type(found).__name__}, not a torch.nn.Module, keras.Model or flax.nnx.Module"
+        )
     return found
 
 

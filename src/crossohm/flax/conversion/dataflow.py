@@ -33,17 +33,16 @@ class DataFlow:
     """
 
     def __init__(self, model: Any, call: Call) -> None:
-        twin = nnx.clone(model)
-        flags = at_inference(twin)
         #: Names of norms that are told to use what is not known beforehand.
         self.told: set[str] = set()
-        pairs = [(module, self._marked(name)) for name, module in places(twin) if name]
+        graph, state = nnx.split(model)
 
         def answer(inputs: Any, named: Any) -> Any:
-            with around(pairs):
+            twin = nnx.merge(graph, state, copy=True)  # made here: what is traced may change what was made there only
+            flags = at_inference(twin)
+            with around([(module, self._marked(name)) for name, module in places(twin) if name]):
                 return twin(*inputs, **named, **flags)
 
-        # A model may draw random numbers: what is traced may change its copy.
         traced = jax.make_jaxpr(answer)(call.inputs, call.named)
         self._scopes = [_Scope(jaxpr) for jaxpr in _all_of(traced.jaxpr)]
 

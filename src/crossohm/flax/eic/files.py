@@ -13,7 +13,7 @@ from crossohm.chip import TRAINED, NetworkShape, trained_weights
 from crossohm.errors import CrossOhmError, DataError
 from crossohm.flax.eic.comparator import Gain
 from crossohm.flax.eic.net import EICNet
-from crossohm.flax.eic.state import read_about, read_state, write_state
+from crossohm.flax.state import read_about, read_state, write_state
 
 #: Steps of a stored weight from 0 to the largest.
 STEPS = 127

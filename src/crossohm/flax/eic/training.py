@@ -21,7 +21,7 @@ from crossohm.errors import DataError, ParameterError
 from crossohm.flax.eic.augment import Augmentation, encoded
 from crossohm.flax.eic.execution import Execution
 from crossohm.flax.eic.net import EICNet
-from crossohm.flax.eic.state import arrays_of, read_state, state_of, write_state
+from crossohm.flax.state import arrays_of, read_state, state_of, write_state
 
 #: Images that gains and thresholds are calibrated on before training.
 CALIBRATION = 512

@@ -22,6 +22,7 @@ from crossohm.flax.chip import (
     OnHost,
     Programmed,
     mark_of,
+    of_any_chip,
     on_device,
     packed,
     renewed,
@@ -293,6 +294,16 @@ class AnalogLayer(ArrayLayer):
             self.arrays.set_value(state)
         else:
             self.arrays = Programmed(state)
+
+    def leave_host(self) -> None:
+        """Keep only what multiplies, in place: arrays are not written any more.
+
+        Functions that are compiled for the layer are those for all layers on such hardware, and hold none of its chip.
+        """
+        self._description = of_any_chip(self._description)
+        leaves, nothing = self.arrays.get_value()["leaves"], jnp.zeros(0, jnp.uint32)
+        self.arrays = Programmed({"leaves": leaves, **dict.fromkeys(("stamp", "chip", "serial"), nothing)})
+        self.sync = "manual"
 
     # --- the product --------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import secrets
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from crossohm.errors import CrossOhmError, ParameterError
+from crossohm.errors import CrossOhmError
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import (
     Conversion,
@@ -18,23 +17,25 @@ from crossohm.layers.conversion import (
     conversions,
     folding_obstacle,
     known_foldings,
+    physical_choices,
     reinitialize_layers,
     warn_of_zeros,
 )
 from crossohm.layers.maps.grouped import USUAL_GROUPING
+from crossohm.layers.report import warn_of_digital
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.glance import look_apart, look_together
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
-from crossohm.torch.conversion.obstacles import has_remedy, multiplies, require_layers
+from crossohm.torch.conversion.obstacles import multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.conversion.products import install_products, passed_by, product_sites
+from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import unlead
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
@@ -104,68 +105,83 @@ def from_torch(
             with matrix products stay digital because no analog kind exists for them, or, see ``example``, because they
             are not called.
     """
+    analog = put_on_arrays(
+        model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
+    )
+    if isinstance(analog, AnalogLayer):
+        return analog
+    if example is None:
+        watch(analog)
+    else:
+        warn_of(analog, try_out(analog, example), of_unreached=True)
+    return analog
+
+
+def put_on_arrays(
+    model: nn.Module,
+    params: HardwareChoice,
+    bias_rows: int | Sequence[int] | Mapping[str, int],
+    fuse_batchnorm: bool | None,
+    seed: int | None,
+    sync: Sync = "auto",
+    gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
+    *,
+    name: str = "",
+    example: Any = None,
+) -> Any:
+    """As `from_torch`, without a look at what the analog model does with the example, or in its first pass."""
     require_layers(model)
     analog = copy_of(model)
+    unlead(analog, DigitalProduct)
     _fold_batchnorm(analog, params, fuse_batchnorm, example)
     separate(analog)
-    trial = None if example is None or is_convertible(analog) else try_out(analog, example)
-    passed = set() if trial is None else passed_by(analog, trial)
-    modules = {place: module for place, module in sites(analog) if place not in passed}
-    products = [] if trial is None else product_sites(analog, trial)
-    chosen = conversions([*modules, *(site.name for site in products)], params, bias_rows, grouping, name)
+    places = places_of(analog, example)
+    chosen = conversions(places.names, params, bias_rows, grouping, name)
     chip = secrets.randbits(63) if seed is None else seed
     layers: dict[int, nn.Module] = {}
-    for place, module in modules.items():
-        choice = chosen.get(place)
-        if choice is None:
+    for place, module in places.layers.items():
+        if place not in chosen:
             continue
-        layer = _converted(module, choice, chip)
+        layer = _converted(module, chosen[place], chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
             warn_of_zeros({place: layer})
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
-    install_products(analog, products, chosen, layers, chip, sync, gradient)
+    install_products(analog, places.products, chosen, layers, chip, sync, gradient)
     unwatch(analog)
     _use_submodules(analog)
-    _report_digital(analog)
+    known = {site.name.rpartition(".")[0] for site in places.products}  # their products could be put on arrays
+    digital = [layer for layer in conversion_report(analog).digital if layer.name not in known]
+    warn_of_digital(layer for layer in digital if multiplies(analog.get_submodule(layer.name)))
     warn_of_zeros(analog_places(analog))
-    if example is None:
-        watch(analog)
-    else:
-        warn_of(analog, try_out(analog, example), of_unreached=True)
     look_together(analog)
     return analog
 
 
-def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) -> Any:
+def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool | str] = False) -> Any:
     """A copy of ``model`` in which every analog layer is the plain torch layer again.
 
     Args:
         model: A model with analog layers, or a single one. It is not changed.
-        physical_weights: Take the weights the arrays hold, errors included, instead of the ideal ones; one choice, or
-            one per module of `analog_modules`.
+        physical_weights: Take the weights the arrays hold, errors included, instead of the ideal ones: one choice, one
+            per module of `analog_modules`, or the names of the modules.
 
     Raises:
-        ParameterError: a list has the wrong length.
+        ParameterError: a list has the wrong length, or a name is that of no analog layer.
     """
-    layers = analog_modules(model)
-    physical = [physical_weights] * len(layers) if isinstance(physical_weights, bool) else list(physical_weights)
-    if len(physical) != len(layers):
-        raise ParameterError(
-            "physical_weights",
-            f"list of {len(physical)}",
-            f"the model has {len(layers)} analog layers",
-            allowed=f"True, False, or a list of {len(layers)}",
-        )
+    places = analog_places(model)
+    physical = physical_choices(physical_weights, places)
     # What deepcopy finds in its memo it does not copy.
     memo: dict[int, Any] = {}
     table: dict[int, nn.Module] = {}
-    for layer, held in zip(layers, physical, strict=True):
+    for layer in places.values():
         if isinstance(layer, AnalogProduct):
             memo[id(layer)] = layer  # stays behind
             continue
+        held = physical[id(layer)]
         plain = layer.to_torch(physical_weights=held)
         if layer is model:
             return plain
@@ -174,7 +190,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool] = False) 
         memo |= {id(value): value for value in (*layer.modules(), *plain.modules(), *plain.parameters())}
         table |= _replacements(layer, plain)
     twin = copy_of(model, memo)
-    unlead(twin)
+    unlead(twin, AnalogProduct)
     for plain in table.values():
         for key, value in vars(plain).items():
             if key not in ("_parameters", "_modules"):
@@ -280,14 +296,3 @@ def _restore_flags(model: nn.Module) -> None:
     for module in model.modules():
         for flag, value in vars(module).pop(_FLAGS, {}).items():
             setattr(module, flag, value)
-
-
-def _report_digital(model: nn.Module) -> None:
-    left = [layer for layer in conversion_report(model).digital if not layer.convertible]
-    modules = {layer.name: model.get_submodule(layer.name) for layer in left}
-    left = [layer for layer in left if multiplies(modules[layer.name])]
-    if left:
-        names = ", ".join(f"{layer.name} ({layer.kind})" for layer in left)
-        reasons = [f"; {layer.name}: {layer.reason}" for layer in left if has_remedy(modules[layer.name])]
-        message = f"no analog layer stands for {names}: they stay digital (see conversion_report){''.join(reasons)}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)

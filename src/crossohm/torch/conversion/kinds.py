@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from torch import nn
 
 from crossohm.layers.kinds import Kinds
@@ -14,8 +12,6 @@ from crossohm.torch.layers.conv_transpose import AnalogConvTranspose1d, AnalogCo
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.layers.linear import AnalogLinear
 from crossohm.torch.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
-
-Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
 _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogLinear,
@@ -37,18 +33,7 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
 MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 #: Analog layer kinds by the exact torch type they stand for.
 ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, _KINDS)
-
-
-def register(kind: Kind) -> Kind:
-    """Let `from_torch` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
-
-    A redefinition of the same class (a notebook cell that is run again) replaces it.
-
-    Raises:
-        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
-    """
-    ANALOG_KINDS.register(kind)
-    return kind
+register = ANALOG_KINDS.register
 
 
 def is_convertible(module: nn.Module) -> bool:

@@ -60,25 +60,23 @@ def obstacle_of(module: nn.Module) -> str:
         return _EXPORTED
     if isinstance(module, MULTIPLYING):
         if _computes_weights(module):
-            return f"its weights are computed, not parameters; {_way_to_parameters(module)}"
+            ways = f"{_way_to_parameters(module)}, or convert with an example: from_torch(model, example=inputs)"
+            return f"its weights are computed, not parameters; {ways}"
         base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
         if base is not None:
-            return f"only {base} itself is converted: register an analog kind for this subclass"
+            ways = "register an analog kind for this subclass, or convert with an example"
+            return f"only {base} itself is converted: {ways}"
         return "no analog kind stands for it: register one"
     own = [key for key, parameter in module.named_parameters(recurse=False) if parameter.ndim > 1]
     if own and not isinstance(module, _LOOKUPS):
-        return f"unknown what it does with its {', '.join(own)}: register an analog kind if it multiplies"
+        ways = "register an analog kind if it multiplies, or convert with an example"
+        return f"unknown what it does with its {', '.join(own)}: {ways}"
     return ""
 
 
 def multiplies(module: nn.Module) -> bool:
     """True if a module that stays digital certainly multiplies."""
     return isinstance(module, (torch.jit.ScriptModule, *MULTIPLYING)) or _has_exported_products(module)
-
-
-def has_remedy(module: nn.Module) -> bool:
-    """True if a digital module could be converted after something has been done to it."""
-    return _computes_weights(module) or not isinstance(module, MULTIPLYING)
 
 
 def _computes_weights(module: nn.Module) -> bool:

@@ -152,6 +152,36 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     return _arranged(operands[1 - index], axes[1 - index], kernel, axes[index], axes[2], finish)
 
 
+def multiplications_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernels: Sequence[Tensor]) -> int:
+    """How many numbers a function multiplies with kernels; of functions of several products, to a good guess.
+
+    Args:
+        name: Of the function.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        kernels: Its operands that are computed from parameters.
+    """
+    for kernel in kernels:
+        call = call_of(name, args, kwargs, kernel)
+        if call is not None:
+            return call.multiplications
+    signal = next((value for value in tensors_among(args, kwargs) if all(value is not one for one in kernels)), None)
+    if signal is None or not signal.ndim:
+        return 0
+    return signal.numel() // max(1, signal.shape[-1]) * sum(kernel.numel() for kernel in kernels if kernel.ndim > 1)
+
+
+def tensors_among(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """The tensors among arguments, and in lists and tuples among them."""
+    found: list[Tensor] = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += (item for item in value if isinstance(item, Tensor))
+    return found
+
+
 def _bound(names: tuple[str, ...], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arguments by the names that our readers have for them."""
     if "*" in names[-1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, final
 
 import torch
@@ -79,13 +79,14 @@ class AnalogProduct(AnalogLayer):
         """What the kernel is."""
         return self._kernels
 
-    def forward(self, product: Call, kernel: Tensor, entry: int | None) -> Tensor:
+    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
         """A product of the module's code.
 
         Args:
             product: The product.
             kernel: All that the arrays hold.
             entry: The matrix of the stack that is meant; None: all of them.
+            plain: What computes it digitally; not used.
         """
 
         def multiply(index: int, vectors: Tensor, contraction: DifferentiableContraction) -> Tensor:
@@ -154,6 +155,15 @@ class AnalogProduct(AnalogLayer):
     def held_kernel(self) -> Tensor:
         """The kernel as the arrays hold it."""
         return self._held_values()[_KERNEL]
+
+
+@final
+class DigitalProduct(nn.Module):
+    """Products of a module's own code, computed as there; hooks see them under the name their arrays would have."""
+
+    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
+        """As `AnalogProduct.forward`, without arrays."""
+        return plain()
 
 
 class _Kept(torch.autograd.Function):

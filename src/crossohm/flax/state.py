@@ -1,4 +1,4 @@
-"""States of trainings in files: safetensors, with a line of JSON about them."""
+"""States in files: safetensors, with a line of JSON about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ def write_state(path: Path, state: Any, about: dict[str, Any]) -> None:
     Raises:
         WriteError: the file cannot be written.
     """
-    write_whole(path, save(arrays_of(state), metadata={"about": json.dumps(about)}))
+    write_arrays(path, arrays_of(state), about)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Write arrays by name; a file of that name is replaced at once.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    write_whole(path, save(dict(arrays), metadata={"about": json.dumps(about)}))
 
 
 def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
@@ -31,7 +40,7 @@ def read_state(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     Raises:
         DataError: the file is missing or damaged, or its arrays are others.
     """
-    found, about = _read(path)
+    found, about = read_arrays(path)
     return state_of(found, like, str(path)), about
 
 
@@ -41,7 +50,7 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    return _read(path)[1]
+    return read_arrays(path)[1]
 
 
 def arrays_of(state: Any) -> dict[str, np.ndarray]:
@@ -66,7 +75,12 @@ def state_of(found: Mapping[str, np.ndarray], like: Any, origin: str) -> Any:
     return jax.tree.unflatten(treedef, [jax.numpy.asarray(found[name]) for name, _ in leaves])
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file by name, and what the file says about them.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
         with safe_open(path, "np") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
