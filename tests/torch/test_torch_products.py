@@ -207,3 +207,54 @@ def test_calibration_and_studies_see_products_like_layers():
     calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
     assert set(calibrated) == set(digital.convertible)
     assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
+
+
+class Scaled(nn.Module):
+    """Parameters that meet no product, and products of 15 and 60 weights that no arrays hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position, self.scale = nn.Parameter(torch.rand(7, 5)), nn.Parameter(torch.rand(1, 5))
+        self.layer, self.pair = nn.Linear(5, 5), nn.Bilinear(5, 4, 3)
+        self.chain = nn.Parameter(torch.rand(5, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x + self.position) * self.scale
+        return self.pair(y, y[:, :4]) + torch.linalg.multi_dot([y, self.chain])
+
+
+def test_the_report_counts_multiplications_on_arrays():
+    model, x = Scaled(), torch.rand(7, 5)
+    with (
+        pytest.warns(RuntimeWarning, match="no analog layer stands for pair"),
+        pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
+    ):
+        analog = from_torch(model, example=x)
+    report = conversion_report(analog, x)
+    assert report.share == 25 / (25 + 60 + 15)
+    assert [layer.name for layer in report.layers] == ["", "layer", "pair"]
+    assert [product.multiplications for product in report.products] == [7 * 60, 7 * 15]
+    assert "25 % of the multiplications with weights on arrays" in str(report)
+    assert conversion_report(model, x).share == 0
+    assert conversion_report(model).share is None
+    assert conversion_report(*computed()).share == 0
+
+
+class Sorted(nn.Module):
+    """Runs of vectors each of which meets one matrix of a stack; the second run is empty, the last one meets none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(3, 8, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+        return torch._grouped_mm(x, self.up.transpose(1, 2), offs=ends)[:6] + 0 * x[:6, :1]
+
+
+def test_vectors_sorted_by_expert():
+    model, x = Sorted(), torch.rand(7, 16)
+    analog = converted(model, x)
+    torch.testing.assert_close(analog(x), model(x))
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+    assert not torch.allclose(converted(model, x, COARSE)(x), model(x))
