@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from crossohm.flax.layers.conv import AnalogConv
+from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
+from crossohm.flax.layers.recurrent import AnalogGRUCell, AnalogLSTMCell, AnalogOptimizedLSTMCell, AnalogSimpleCell
 from crossohm.layers.kinds import Kinds
 
-Kind = TypeVar("Kind", bound=type[AnalogLayer])
-
 #: Analog layer kinds by the exact type of Flax they stand for.
-ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, (AnalogLinear, AnalogConv))
-
-
-def register(kind: Kind) -> Kind:
-    """Let `from_flax` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
-
-    A redefinition of the same class (a notebook cell that is run again) replaces it.
-
-    Raises:
-        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
-    """
-    ANALOG_KINDS.register(kind)
-    return kind
+ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(
+    AnalogLayer,
+    (
+        AnalogLinear,
+        AnalogLinearGeneral,
+        AnalogEinsum,
+        AnalogConv,
+        AnalogSimpleCell,
+        AnalogLSTMCell,
+        AnalogOptimizedLSTMCell,
+        AnalogGRUCell,
+    ),
+)
+register = ANALOG_KINDS.register
 
 
 def is_convertible(module: Any) -> bool:
     """True if an analog kind stands for ``module``."""
-    return type(module) in ANALOG_KINDS
+    kind = ANALOG_KINDS.get(type(module))
+    return kind is not None and kind.convertible(module)
