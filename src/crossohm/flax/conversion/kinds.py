@@ -44,4 +44,4 @@ def register(kind: Kind) -> Kind:
 def is_convertible(module: Any) -> bool:
     """True if an analog kind stands for ``module``."""
     kind = ANALOG_KINDS.get(type(module))
-    return kind is not None and kind.convertible(module)
+    return kind is not None and not kind.obstacle(module)

@@ -70,6 +70,8 @@ def _obstacle(module: Any) -> str:
     matrices = [name for name, value in own.items() if value.get_value().ndim > 1]
     if not matrices or isinstance(module, nnx.Embed):
         return ""
+    if type(module) in ANALOG_KINDS:
+        return ANALOG_KINDS[type(module)].obstacle(module)
     base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
     if base is not None:
         return f"only {base} itself is converted: register an analog kind for this subclass"
