@@ -10,9 +10,10 @@ import pytest
 from flax import nnx
 from flax_cases import EMPTY_CELL, numbered
 
+import crossohm
 import crossohm.flax as cx
 from crossohm.errors import ShapeError
-from crossohm.testing.hardware import APART, PROGRAMMING_ERROR, READ_NOISE, hardware
+from crossohm.testing.hardware import APART, CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, hardware
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (2, 4, 3)).astype("float32")
@@ -84,6 +85,15 @@ def test_an_lstm_is_the_chip_of_one_of_torch() -> None:
         np.testing.assert_array_equal(analog.cell.get_matrix(), wanted)
         back = cx.to_flax(analog)
         assert nnx.graphdef(back) == nnx.graphdef(model)
+
+
+def test_calibration_sees_every_time_step() -> None:
+    """Also that the last input of a sequence is the largest."""
+    params, steps = hardware(CONVERTERS), X.copy()
+    steps[:, -1] *= 7.0
+    found = crossohm.calibrate(sequence(nnx.SimpleCell), steps, params)
+    (cell,) = found.hardware.values()
+    assert cell.core.mapping.inputs.mvm.max > 4.0
 
 
 def test_inputs_with_another_number_of_features_are_refused() -> None:

@@ -43,7 +43,7 @@ NETWORKS = {
     "vit-torch-attention": (lambda: VisionTransformer(TorchAttention), 16, None),
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore:no analog layer:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:layers with weights that stay digital:RuntimeWarning")
 
 
 @pytest.fixture(params=NETWORKS, scope="module")

@@ -18,7 +18,7 @@ from torch_cases import PROGRAMMING_ERROR, hardware
 from crossohm import CrossSimParameters, StaleArraysError
 from crossohm.torch import from_torch
 
-pytestmark = pytest.mark.filterwarnings("ignore:no analog layer stands for:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:layers with weights that stay digital:RuntimeWarning")
 
 DTYPE = torch.float64
 KINDS: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {

@@ -29,6 +29,7 @@ from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.batches import Call
 from crossohm.layers.comparison import Comparison
 from crossohm.layers.conversion import HardwareChoice
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
 
 #: Told what a module put out, once for each of its calls.
@@ -59,7 +60,7 @@ class FlaxNetwork(ArrayNetwork):
         module: Any,
         batch_size: int = 250,
         seed: int = 0,
-        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
         *,
         fold_batchnorm: bool = True,
         device: str | None = None,
@@ -223,9 +224,10 @@ class FlaxNetwork(ArrayNetwork):
         looked_at = any(m.core.is_tapped or m.vectors is not None for m in matrices_of(self.layers).values())
         function, (graph, state) = (_answered, nnx.split(self.module)) if looked_at else (_compiled, self._split)
         names = tuple(self._listeners)
-        answer, outputs = forward_of(self.module).answer(
-            call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
-        )
+        with jax.disable_jit(looked_at):  # what `nnx.RNN` and the model compile is seen too
+            answer, outputs = forward_of(self.module).answer(
+                call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
+            )
         for name, values in outputs.items():
             for value in values:
                 for see in self._listeners[name]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
@@ -10,8 +10,6 @@ from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
 from crossohm.flax.layers.recurrent import AnalogGRUCell, AnalogLSTMCell, AnalogOptimizedLSTMCell, AnalogSimpleCell
 from crossohm.layers.kinds import Kinds
-
-Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
 #: Analog layer kinds by the exact type of Flax they stand for.
 ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(
@@ -27,18 +25,7 @@ ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(
         AnalogGRUCell,
     ),
 )
-
-
-def register(kind: Kind) -> Kind:
-    """Let `from_flax` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
-
-    A redefinition of the same class (a notebook cell that is run again) replaces it.
-
-    Raises:
-        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
-    """
-    ANALOG_KINDS.register(kind)
-    return kind
+register = ANALOG_KINDS.register
 
 
 def is_convertible(module: Any) -> bool:

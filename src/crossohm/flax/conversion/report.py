@@ -12,8 +12,7 @@ from crossohm.flax.batches import forward_of
 from crossohm.flax.conversion.batchnorm import norms_of
 from crossohm.flax.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.flax.conversion.places import places
-from crossohm.flax.layers.layer import AnalogLayer
-from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm, reported
 
 
 def conversion_report(model: Any, example: Any = None) -> ConversionReport:
@@ -51,17 +50,8 @@ def require_module(model: Any) -> None:
 
 def reported_layers(model: Any) -> Iterator[ReportedLayer]:
     """The layers with matrices, by name of attributes and number of positions."""
-    for name, module in places(model):
-        kind = type(module).__name__
-        if isinstance(module, AnalogLayer):
-            cores = [matrix.built for matrix in module.matrices]
-            shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-            yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
-            continue
-        convertible = is_convertible(module)
-        reason = "it can be converted" if convertible else _obstacle(module)
-        if reason:
-            yield ReportedLayer(name, kind, (), 0, reason, convertible)
+    for name, layer in places(model):
+        yield from reported(name, layer, is_convertible(layer), _obstacle)
 
 
 def _obstacle(module: Any) -> str:
@@ -72,9 +62,4 @@ def _obstacle(module: Any) -> str:
         return ""
     if type(module) in ANALOG_KINDS:
         return ANALOG_KINDS[type(module)].obstacle(module)
-    base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
-    if base is not None:
-        return f"only {base} itself is converted: register an analog kind for this subclass"
-    if type(module).__module__.startswith("flax."):
-        return "no analog kind stands for it: register one"
-    return f"unknown what it does with its {', '.join(matrices)}: register an analog kind if it multiplies"
+    return ANALOG_KINDS.obstacle(module, matrices, "flax")

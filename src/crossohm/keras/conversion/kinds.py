@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from crossohm.keras.layers.attention import AnalogGroupQueryAttention, AnalogMultiHeadAttention
 from crossohm.keras.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogSimpleRNNCell
@@ -22,8 +22,6 @@ from crossohm.keras.layers.layer import AnalogLayer
 from crossohm.keras.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN, AnalogSimpleRNN
 from crossohm.keras.layers.separable import AnalogSeparableConv1D, AnalogSeparableConv2D
 from crossohm.layers.kinds import Kinds
-
-Kind = TypeVar("Kind", bound=type[AnalogLayer])
 
 _KINDS: tuple[type[AnalogLayer], ...] = (
     AnalogDense,
@@ -50,18 +48,7 @@ _KINDS: tuple[type[AnalogLayer], ...] = (
 )
 #: Analog layer kinds by the exact Keras type they stand for.
 ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, _KINDS)
-
-
-def register(kind: Kind) -> Kind:
-    """Let `from_keras` convert every layer of type ``kind.digital_type`` into ``kind``; a class decorator.
-
-    A redefinition of the same class (a notebook cell that is run again) replaces it.
-
-    Raises:
-        CrossOhmError: ``kind`` is no analog layer that is also its ``digital_type``, or the type has another kind.
-    """
-    ANALOG_KINDS.register(kind)
-    return kind
+register = ANALOG_KINDS.register
 
 
 def is_convertible(layer: Any) -> bool:

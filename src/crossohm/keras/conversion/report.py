@@ -11,8 +11,7 @@ from crossohm.errors import ParameterError
 from crossohm.keras.conversion.batchnorm import digital_norms
 from crossohm.keras.conversion.kinds import ANALOG_KINDS, is_convertible
 from crossohm.keras.conversion.places import is_layer, places
-from crossohm.keras.layers.layer import AnalogLayer
-from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedNorm, reported
 
 #: Layers whose matrices are looked up, or scale features.
 _NO_PRODUCTS = (keras.layers.Embedding, keras.layers.BatchNormalization, keras.layers.LayerNormalization)
@@ -42,16 +41,7 @@ def require_layers(model: Any) -> None:
 def reported_layers(model: Any) -> Iterator[ReportedLayer]:
     """The layers with matrices, in order of definition."""
     for name, layer in places(model, is_layer):
-        kind = type(layer).__name__
-        if isinstance(layer, AnalogLayer):
-            cores = [matrix.built for matrix in layer.matrices] if layer.built else []
-            shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
-            yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
-            continue
-        convertible = is_convertible(layer)
-        reason = "it can be converted" if convertible else _obstacle(layer)
-        if reason:
-            yield ReportedLayer(name, kind, (), 0, reason, convertible)
+        yield from reported(name, layer, is_convertible(layer), _obstacle)
 
 
 def _obstacle(layer: Any) -> str:
@@ -62,9 +52,4 @@ def _obstacle(layer: Any) -> str:
         return ""
     if getattr(layer, "quantization_mode", None) is not None:
         return f"it is quantised ({layer.quantization_mode}): convert the layer of full precision"
-    base = next((kind.__name__ for kind in type(layer).__mro__ if kind in ANALOG_KINDS), None)
-    if base is not None:
-        return f"only {base} itself is converted: register an analog kind for this subclass"
-    if type(layer).__module__.startswith("keras."):
-        return "no analog kind stands for it: register one"
-    return f"unknown what it does with its {', '.join(matrices)}: register an analog kind if it multiplies"
+    return ANALOG_KINDS.obstacle(layer, matrices, "keras")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.calls import Call as Product
-from crossohm.torch.products.calls import call_of
+from crossohm.torch.products.calls import call_of, multiplications_of, tensors_among
 from crossohm.torch.products.derivation import (
     Derived,
     Expression,
@@ -42,7 +43,6 @@ from crossohm.torch.products.derivation import (
     replaced,
     results_of,
     step,
-    tensors_among,
 )
 
 #: Where the operands of products are among the positional arguments; others (biases) are added.
@@ -50,7 +50,8 @@ _OPERANDS = {
     name: where
     for where, names in (
         (slice(2), "matmul __matmul__ __rmatmul__ __imatmul__ linalg_matmul mm bmm mv dot vdot inner linalg_vecdot"),
-        (slice(2), "tensordot linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+        (slice(2), "_grouped_mm tensordot linear"),
+        (slice(2), "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
         (slice(1, 3), "addmm addmm_ addmv addmv_ addbmm addbmm_ baddbmm baddbmm_"),
         (slice(3), "bilinear"),
         (slice(1, None), "einsum"),
@@ -125,12 +126,22 @@ class Trial:
             ``"linear in blocks.0 (Block)"``.
         strangers: The same for parameters that no module of the model has, by their shape.
         products: Products with kernels computed from parameters that arrays could hold.
+        analog: Multiplications with weights on arrays, by name of the layer.
+        digital: The others, by function and module in words.
     """
 
     reached: set[str] = field(default_factory=set)
     reads: dict[str, set[str]] = field(default_factory=dict)
     strangers: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
     products: list[FoundProduct] = field(default_factory=list)
+    analog: Counter[str] = field(default_factory=Counter)
+    digital: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def share(self) -> float | None:
+        """Of the multiplications with weights, those on arrays; None if there are none."""
+        whole = self.analog.total() + self.digital.total()
+        return self.analog.total() / whole if whole else None
 
     def readers_of(self, layer: str, module: nn.Module) -> set[str]:
         """The digital products with parameters of a layer."""
@@ -172,7 +183,12 @@ def try_out(model: nn.Module, example: Any) -> Trial:
     with ExitStack() as stack:
         devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        for block in (torch.no_grad(), evaluating(model), _without_fused_kernels(), _counting(layers, driven)):
+        for block in (
+            torch.no_grad(),
+            evaluating(model),
+            _without_fused_kernels(),
+            _counting(layers, driven, recorder.trial),
+        ):
             stack.enter_context(block)
         try:
             with recorder.running((args, kwargs)):
@@ -215,7 +231,7 @@ def _without_fused_kernels() -> Iterator[None]:
 
 
 @contextmanager
-def _counting(layers: Mapping[str, nn.Module], driven: set[int]) -> Iterator[None]:
+def _counting(layers: Mapping[str, nn.Module], driven: set[int], trial: Trial) -> Iterator[None]:
     """Note layers, by identity, that something passes: analog ones by the vectors their arrays multiply."""
     analog = {id(layer): layer for layer in layers.values() if isinstance(layer, AnalogLayer)}
     matrices = [matrix for layer in analog.values() for matrix in layer.matrices]
@@ -230,6 +246,9 @@ def _counting(layers: Mapping[str, nn.Module], driven: set[int]) -> Iterator[Non
         try:
             yield
             driven.update(key for key, layer in analog.items() if any(matrix.vectors for matrix in layer.matrices))
+            for name, layer in layers.items():
+                if analog.pop(id(layer), None) is not None:
+                    trial.analog[name] = sum(matrix.vectors * matrix.layout.weights for matrix in layer.matrices)
         finally:
             for matrix, vectors in zip(matrices, before, strict=True):
                 matrix.vectors = vectors
@@ -277,7 +296,7 @@ class Recorder(TorchFunctionMode):
         self._calls: list[nn.Module] = [model]
         self._marks: Any = WeakIdKeyDictionary()
         self._strangers: dict[int, Tensor] = {}
-        self._depth = 0
+        self._depth = self._analog_depth = 0
         for name, parameter in model.named_parameters(remove_duplicate=False):
             self._names.setdefault(id(parameter), []).append(name)
         for rank, leaf in enumerate(ranked_leaves(model)):
@@ -320,9 +339,11 @@ class Recorder(TorchFunctionMode):
 
     def _enter(self, layer: nn.Module, args: Any) -> None:
         self._depth += 1
+        self._analog_depth += isinstance(layer, AnalogLayer)
 
     def _leave(self, layer: nn.Module, args: Any, outputs: Any) -> None:
         self._depth -= 1
+        self._analog_depth -= isinstance(layer, AnalogLayer)
         if not self._depth:
             for tensor in tensors_in(outputs):
                 self._marks[tensor] = _DATA
@@ -333,7 +354,17 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         if not self._depth and not self.is_over():
             self._follow(func, args, kwargs, result)
+        elif not self._analog_depth and name_of(func) in _OPERANDS:
+            self._count(name_of(func), args, kwargs)
         return result
+
+    def _count(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Count the multiplications of a digital product with weights."""
+        made = [(value, mark) for value in tensors_in((args, kwargs)) if isinstance(mark := self._mark(value), Made)]
+        kernels = [value for value, mark in made if mark.parameters]
+        if kernels:
+            where = self._where(function, self._caller())
+            self.trial.digital[where] += multiplications_of(function, args, kwargs, kernels)
 
     def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note a product, and mark its result."""
@@ -346,8 +377,11 @@ class Recorder(TorchFunctionMode):
             if not all(isinstance(self._mark(factor), Made) for factor in factors):
                 read = _parameters([self._mark(factor) for factor in factors])
                 self._find(function, args, kwargs, factors)
+                self._count(function, args, kwargs)
         elif function in _ELEMENTWISE and is_data:
             read = _parameters(marks) & self._matrices
+            if read:
+                self.trial.digital[self._where(function, self._caller())] += result.numel()
         if read:
             self._record(function, read)
         if is_data and not read and self._is_entry(function, args):

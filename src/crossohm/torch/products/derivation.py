@@ -199,17 +199,6 @@ def step(name: str, before: Origin, result: Tensor) -> Step:
     return name, before, tuple(result.shape)
 
 
-def tensors_among(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors among arguments, and in lists and tuples among them."""
-    found: list[Tensor] = []
-    for value in (*args, *kwargs.values()) if kwargs else args:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += (item for item in value if isinstance(item, Tensor))
-    return found
-
-
 def origin_after(
     name: str, args: Sequence[Any], kwargs: Mapping[str, Any], before: Origin, is_leaf: bool, pick: tuple[int, ...]
 ) -> Origin:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.products.calls import PRODUCTS, call_of
+from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
     Leaf,
@@ -30,7 +30,6 @@ from crossohm.torch.products.derivation import (
     origin_after,
     results_of,
     step,
-    tensors_among,
 )
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.tracing import untraced
