@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from crossohm.torch.layers.layer import refuse_recording
 from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
@@ -172,10 +174,21 @@ def _call() -> FrameType:
     return frame
 
 
+@contextmanager
+def not_led() -> Iterator[None]:
+    """Products stay digital in the ``with`` block, which asks what a model does, and not for results."""
+    _running.not_led = True
+    try:
+        yield
+    finally:
+        _running.not_led = False
+
+
 @untraced
 def _begin(host: nn.Module, args: Any) -> None:
-    if torch.jit.is_tracing():
+    if getattr(_running, "not_led", False):
         return
+    refuse_recording(f"{type(host).__name__} with products on arrays", args)
     passes, blocks, frame = _passes(), ExitStack(), _call()
     if "torch._dynamo" in sys.modules:  # compiled parts would not be watched
         blocks.enter_context(torch.compiler.set_stance("force_eager"))
