@@ -95,6 +95,7 @@ class _Routing(TorchFunctionMode):
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
         self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
         self._marks: Any = WeakIdKeyDictionary()
+        self._follows = False
         self.frame = frame
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -116,7 +117,7 @@ class _Routing(TorchFunctionMode):
 
     def _mark(self, tensor: Tensor) -> _Mark | None:
         leaf = self._leaves.get(id(tensor))
-        return leaf if leaf is not None or not self._marks else self._marks.get(tensor)
+        return leaf if leaf is not None or not self._follows else self._marks.get(tensor)
 
     def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
         call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
@@ -144,6 +145,7 @@ class _Routing(TorchFunctionMode):
             if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._steps:
                 origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
                 self._marks[found] = _Mark(origin, alone)
+                self._follows = True
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
