@@ -12,7 +12,7 @@ from crossohm.backends.torch_gradient import is_transforming
 from crossohm.errors import UnsupportedError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
-from crossohm.layers.maps.grouped import checked_grouping
+from crossohm.layers.maps.grouped import USUAL_GROUPING, checked_grouping
 from crossohm.layers.product import DifferentiableContraction
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.calls import Call, Form
@@ -54,7 +54,7 @@ class AnalogProduct(AnalogLayer):
         params: Hardware,
         expression: Expression,
         matrices: Form,
-        grouping: str = "dense",
+        grouping: str = USUAL_GROUPING,
         *,
         seed: int | None = None,
         name: str,
