@@ -11,7 +11,8 @@ dispatcher, independently of crossohm's report), how far outputs and gradients o
 ones in double precision, whether `to_torch` gives back the same network and a saved chip the same answers bit for bit,
 whether `calibrate` takes the model as it is, and processor time as a multiple of plain torch's, one thread, float32.
 
-Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``.
+Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``: then
+what is measured again takes the place of what was found before.
 Networks of packages that are not installed are named and left out.
 """
 
@@ -263,11 +264,11 @@ class Row:
         self.found["calibrated"] = deviation(*answers)
 
     def generation(self) -> None:
-        """Whether a language model writes the digital tokens, with its cache, in double precision."""
-        if not getattr(self._double, "can_generate", bool)() or "input_ids" not in self._inputs:
+        """Whether a language model writes the digital tokens, with its cache."""
+        if not getattr(self.model, "can_generate", bool)() or "input_ids" not in self.example:
             return
-        prompt = {name: self._inputs[name] for name in ("input_ids", "attention_mask") if name in self._inputs}
-        models = (self._analog["double"], self._double)
+        prompt = {name: self.example[name] for name in ("input_ids", "attention_mask") if name in self.example}
+        models = (self._analog["ideal"], self.model)
         written = [model.generate(**prompt, max_new_tokens=6, min_new_tokens=6, do_sample=False) for model in models]
         self.found["generation"] = torch.equal(*written)
 
@@ -345,7 +346,9 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     lines = given.rows.read_text().splitlines() if given.rows.exists() else []
-    rows = {row["network"]: row for row in map(json.loads, lines)}
+    rows: dict[str, dict[str, Any]] = {}
+    for row in map(json.loads, lines):
+        rows.setdefault(row["network"], {}).update(row)
     if given.table:
         print(table(list(rows.values())))
         return
