@@ -93,8 +93,11 @@ class WeightProducts(TorchDispatchMode):
             for tensor in tensors_in(result):
                 self._constant[tensor] = any(known)
         packet = getattr(func, "overloadpacket", None)
-        if packet in flop_registry and not self._inside and any(known) and None in known:
-            self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+        if not self._inside and any(known) and None in known:
+            if packet in flop_registry:
+                self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+            elif packet is torch.ops.aten._grouped_mm:
+                self.count += args[0].numel() * args[1].shape[-1]
         return result
 
 
@@ -214,9 +217,13 @@ class Row:
         self.found |= {"products": whole, "share": 1 - left / whole}
 
     def outputs(self) -> None:
-        """On ideal hardware, in double precision."""
-        self._double = copy.deepcopy(self.model).double()
-        self._inputs = doubled(self.example)
+        """On ideal hardware, in double precision where the network itself works in it."""
+        self._double, self._inputs = copy.deepcopy(self.model).double(), doubled(self.example)
+        try:
+            answer(self._double, self._inputs)
+        except RuntimeError as error:
+            self._double, self._inputs = self.model, self.example
+            self.found["single precision"] = str(error)[:200]
         self._analog["double"] = self.converted(self._double, self._inputs)
         with torch.no_grad():
             found, expected = (answer(model, self._inputs) for model in (self._analog["double"], self._double))
@@ -224,7 +231,11 @@ class Row:
 
     def gradients(self) -> None:
         """Of all parameters, in double precision."""
-        expected = gradients(self._double, self._inputs)
+        try:
+            expected = gradients(self._double, self._inputs)
+        except RuntimeError as error:
+            self.found["no gradients"] = str(error)[:200]
+            return
         found = gradients(self._analog["double"], self._inputs)
         assert len(found) == len(expected), f"{len(found)} parameters have gradients, {len(expected)} should"
         self.found["gradients"] = deviation(list(found.values()), list(expected.values()))

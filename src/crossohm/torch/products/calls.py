@@ -123,8 +123,41 @@ class Product:
         return self.finish(joined.movedim(list(range(len(stack))), behind))
 
 
-#: A product, or a convolution; and what its kernel is.
-Call = Product | ConvolutionCall
+@final
+@dataclass(frozen=True)
+class GroupedCall:
+    """One product of groups of vectors, one behind the other, each with a matrix of its own (a mixture of experts).
+
+    Attributes:
+        matrices: Of the groups, ``(groups, inputs, outputs)``.
+        signal: ``(vectors, inputs)``.
+        ends: Where each group ends among the vectors.
+        index: Takes the kernel from the operand; empty: it is the kernel.
+    """
+
+    matrices: Matrices
+    signal: Tensor
+    ends: Tensor
+    index: tuple[Any, ...] = ()
+
+    @property
+    def multiplications(self) -> int:
+        """Of numbers."""
+        return self.signal.numel() * self.matrices.shape[2]
+
+    def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
+        """The result, with products as ``multiply`` computes them; vectors behind the last group give zeros."""
+        found, start = [], 0
+        for index, end in enumerate(self.ends.tolist()):
+            if end > start:
+                vectors = self.signal[start:end]
+                found.append(multiply(index, vectors, Dense(vectors.shape[1])))
+            start = end
+        return torch.cat([*found, self.signal.new_zeros(len(self.signal) - start, self.matrices.shape[2])])
+
+
+#: A product, a convolution or a product of groups; and what its kernel is.
+Call = Product | ConvolutionCall | GroupedCall
 Form = Matrices | Kernels
 
 
@@ -139,6 +172,8 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     """
     if name in CONVOLUTIONS:
         return convolution_of(name, args, kwargs, kernel)
+    if name in _GROUPED:
+        return _grouped_call(kernel, *args, **kwargs)
     reader = _READERS.get(name)
     if reader is None or kwargs.get("out") is not None:
         return None
@@ -150,6 +185,16 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     if index is None or not isinstance(operands[1 - index], Tensor):
         return None
     return _arranged(operands[1 - index], axes[1 - index], kernel, axes[index], axes[2], finish)
+
+
+def _grouped_call(
+    kernel: Tensor, left: Any, right: Any, *, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> GroupedCall | None:
+    if right is not kernel or left.ndim != 2 or right.ndim != 3 or offs is None or bias is not None:
+        return None
+    if out_dtype not in (None, left.dtype):
+        return None
+    return GroupedCall(Matrices(tuple(right.shape), (0,), (2,), (1,)), left, offs)
 
 
 def multiplications_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernels: Sequence[Tensor]) -> int:
@@ -322,5 +367,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), (_SUM, _addmm)),
     "addbmm": (_SUM, _addbmm),
 }
+#: Names of the function that multiplies groups of vectors with a matrix each.
+_GROUPED = frozenset(("grouped_mm", "_grouped_mm"))
 #: Names of the functions whose products arrays can compute.
-PRODUCTS = frozenset(_READERS) | CONVOLUTIONS.keys()
+PRODUCTS = frozenset(_READERS) | CONVOLUTIONS.keys() | _GROUPED
