@@ -109,8 +109,8 @@ class GroupedExperts(Experts):
         weights, chosen = self.gate(x).softmax(-1).topk(2, -1)
         numbers, order = chosen.flatten().sort()
         ends = torch.histc(numbers.float(), len(self.wide), 0, len(self.wide) - 1).cumsum(0).int()
-        up, gate = torch._grouped_mm(x[order // 2], self.wide.transpose(1, 2), offs=ends).chunk(2, -1)
-        y = torch._grouped_mm(F.silu(gate) * up, self.narrow.transpose(1, 2), offs=ends)
+        up, gate = F.grouped_mm(x[order // 2], self.wide.transpose(1, 2), offs=ends).chunk(2, -1)
+        y = F.grouped_mm(F.silu(gate) * up, self.narrow.transpose(1, 2), offs=ends)
         return torch.zeros_like(x).index_add(0, order // 2, y * weights.flatten()[order, None])
 
 

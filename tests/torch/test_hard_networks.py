@@ -79,7 +79,7 @@ def test_calibration_takes_the_model_as_it_is(network):
     assert relative_error(answer(analog, example), answer(model, example)) < 1e-12
 
 
-@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no product of groups")
+@pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="this torch has no product of groups")
 def test_groups_of_tokens_meet_the_matrix_of_their_expert():
     torch.manual_seed(4)
     model, x = GroupedExperts(size=8, experts=5), torch.randn(6, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from string import ascii_letters
 from typing import Any, final
@@ -125,19 +125,21 @@ class Product:
 
 @final
 @dataclass(frozen=True)
-class GroupedCall:
-    """One product of groups of vectors, one behind the other, each with a matrix of its own (a mixture of experts).
+class GroupedProduct:
+    """Runs of vectors each of which meets one matrix of a stack.
 
     Attributes:
-        matrices: Of the groups, ``(groups, inputs, outputs)``.
-        signal: ``(vectors, inputs)``.
-        ends: Where each group ends among the vectors.
-        index: Takes the kernel from the operand; empty: it is the kernel.
+        matrices: The stack ``(matrices, inputs, outputs)``.
+        signal: Vectors ``(vectors, inputs)``.
+        ends: Where the run of each matrix ends.
+        finish: What follows the product.
+        index: What takes this kernel from the operand: nothing.
     """
 
     matrices: Matrices
     signal: Tensor
     ends: Tensor
+    finish: Callable[[Tensor], Tensor]
     index: tuple[Any, ...] = ()
 
     @property
@@ -146,18 +148,25 @@ class GroupedCall:
         return self.signal.numel() * self.matrices.shape[2]
 
     def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
-        """The result, with products as ``multiply`` computes them; vectors behind the last group give zeros."""
-        found, start = [], 0
-        for index, end in enumerate(self.ends.tolist()):
-            if end > start:
-                vectors = self.signal[start:end]
-                found.append(multiply(index, vectors, Dense(vectors.shape[1])))
-            start = end
-        return torch.cat([*found, self.signal.new_zeros(len(self.signal) - start, self.matrices.shape[2])])
+        """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
+        ends = self.ends.tolist()
+        runs = [(index, self.signal[start:end]) for index, (start, end) in enumerate(pairwise([0, *ends]))]
+        found = [multiply(index, x, Dense(x.shape[1])) for index, x in runs if len(x)]
+        rest = self.signal.new_zeros(len(self.signal) - ends[-1], self.matrices.shape[2])  # vectors of no matrix
+        return self.finish(torch.cat([*found, rest]))
 
 
-#: A product, a convolution or a product of groups; and what its kernel is.
-Call = Product | ConvolutionCall | GroupedCall
+def _grouped_product(
+    mat_a: Tensor, mat_b: Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> GroupedProduct | None:
+    """As torch's ``grouped_mm`` takes it; None if its matrices are no stack, or something is done to the result."""
+    if mat_a.ndim != 2 or mat_b.ndim != 3 or offs is None or bias is not None or out_dtype is not None:
+        return None
+    return GroupedProduct(Matrices(tuple(mat_b.shape), (0,), (2,), (1,)), mat_a, offs, _same)
+
+
+#: A product, products of groups, or a convolution; and what its kernel is.
+Call = Product | GroupedProduct | ConvolutionCall
 Form = Matrices | Kernels
 
 
@@ -173,7 +182,7 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     if name in CONVOLUTIONS:
         return convolution_of(name, args, kwargs, kernel)
     if name in _GROUPED:
-        return _grouped_call(kernel, *args, **kwargs)
+        return _grouped_product(*args, **kwargs) if args[1] is kernel else None
     reader = _READERS.get(name)
     if reader is None or kwargs.get("out") is not None:
         return None
@@ -185,16 +194,6 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     if index is None or not isinstance(operands[1 - index], Tensor):
         return None
     return _arranged(operands[1 - index], axes[1 - index], kernel, axes[index], axes[2], finish)
-
-
-def _grouped_call(
-    kernel: Tensor, left: Any, right: Any, *, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> GroupedCall | None:
-    if right is not kernel or left.ndim != 2 or right.ndim != 3 or offs is None or bias is not None:
-        return None
-    if out_dtype not in (None, left.dtype):
-        return None
-    return GroupedCall(Matrices(tuple(right.shape), (0,), (2,), (1,)), left, offs)
 
 
 def multiplications_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernels: Sequence[Tensor]) -> int:
@@ -350,6 +349,8 @@ def _reversed(right: Tensor, left: Tensor) -> _Reading:
     return _matmul(left, right)
 
 
+#: Names of the function for runs of vectors.
+_GROUPED = ("grouped_mm", "_grouped_mm")
 #: Names of keyword arguments, and what readers call them.
 _ALIASES = {
     **dict.fromkeys(("mat", "mat1", "batch1", "self", "tensor", "a"), "left"),
@@ -367,7 +368,5 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), (_SUM, _addmm)),
     "addbmm": (_SUM, _addbmm),
 }
-#: Names of the function that multiplies groups of vectors with a matrix each.
-_GROUPED = frozenset(("grouped_mm", "_grouped_mm"))
 #: Names of the functions whose products arrays can compute.
-PRODUCTS = frozenset(_READERS) | CONVOLUTIONS.keys() | _GROUPED
+PRODUCTS = frozenset((*_READERS, *CONVOLUTIONS, *_GROUPED))
