@@ -33,13 +33,13 @@ from typing import Any
 import torch
 from networks import Entry, entries
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm import CrossSimParameters, calibrate
-from crossohm.torch import analog_modules, from_torch, to_torch
+from crossohm.torch import analog_modules, conversion_report, from_torch, to_torch
+from crossohm.torch.conversion.folded import is_norm
 
 #: Seconds for which each side of a comparison of time runs.
 SECONDS = 0.3
@@ -274,20 +274,21 @@ class Row:
     @torch.no_grad()
     def folding(self) -> None:
         """How many BatchNorms are left after folding, why, and how far the answers are from the digital ones."""
-        norms = [module for module in self._double.modules() if isinstance(module, _BatchNorm)]
-        if not norms:
-            return
-        for norm in norms:
-            if norm.running_var is not None:
+        for norm in self._double.modules():
+            if is_norm(norm) and norm.running_var is not None:
                 norm.running_mean.uniform_(-0.1, 0.1)
                 norm.running_var.uniform_(0.8, 1.2)
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+        norms = conversion_report(self._double, self._inputs).norms
+        if not norms:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             folded = from_torch(self._double, seed=1, example=self._inputs, fuse_batchnorm=True)
-        reasons = [str(one.message)[:600] for one in told if str(one.message).startswith("BatchNorm")]
-        left = sum(isinstance(module, _BatchNorm) for module in folded.modules())
+        kept = sorted({norm.reason.partition(":")[0] for norm in norms if norm.reason})
+        left = sum(bool(norm.reason) for norm in norms)
+        assert left == sum(map(is_norm, folded.modules()))
         error = deviation(answer(folded, self._inputs), answer(self._double, self._inputs))
-        self.found["folding"] = {"norms": len(norms), "left": left, "reasons": reasons, "outputs": error}
+        self.found["folding"] = {"norms": len(norms), "left": left, "reasons": kept, "outputs": error}
 
     @torch.inference_mode()
     def times(self) -> None:

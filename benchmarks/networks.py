@@ -91,6 +91,12 @@ def _preactivated(**options: Any) -> Callable[[], Built]:
     return build
 
 
+def _efficientnet() -> Built:
+    from timm.models.efficientnet import _gen_efficientnet
+
+    return _gen_efficientnet("efficientnet_b0", channel_multiplier=0.25, num_classes=10), image(64)
+
+
 def _mixer() -> Built:
     from timm.models.mlp_mixer import MlpMixer
 
@@ -113,13 +119,13 @@ def _poolformer() -> Built:
 
 _TIMM: dict[str, Callable[[], Built]] = {
     "resnet": _timm("test_resnet"),
-    "resnetv2": _preactivated(norm_layer="BatchNormAct2d"),
+    "resnetv2": _preactivated(norm_layer="BatchNormAct2d", conv_layer="create_conv2d"),
     "bit": _preactivated(conv_layer="StdConv2d"),
     "nfnet": _timm("test_nfnet"),
     "byobnet": _timm("test_byobnet"),
     "efficientnet": _timm("test_efficientnet"),
     "efficientnet-evonorm": _timm("test_efficientnet_evos"),
-    "efficientnet-b0": _timm("efficientnet_b0", 64),
+    "efficientnet-b0": _efficientnet,
     "mobilenetv3": _timm("mobilenetv3_small_050"),
     "mobilenetv4": _timm("mobilenetv4_conv_small_050"),
     "ghostnet": _timm("ghostnet_050"),

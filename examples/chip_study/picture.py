@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,18 +43,19 @@ def rows(points: tuple[TrainedPoint, ...], settings: list[str]) -> Iterator[Row]
 
 
 def draw(axes: Axes, name: str, found: list[Row]) -> None:
-    """Wrong answers of each read, and their mean, against the value."""
+    """Wrong answers of each read, a colour for each training, and their mean, against the value."""
     heading, values = PANELS[name]
     order = list(values.values())
     for value in order:
-        wrong = [100 * (1 - row[4]) for row in found if row[:2] == (name, value)]
-        axes.plot([order.index(value)] * len(wrong), wrong, "o", color="C0", alpha=0.5, markersize=4)
+        wrong = [(100 * (1 - row[4]), f"C{row[2]}") for row in found if row[:2] == (name, value)]
+        for percent, color in wrong:
+            axes.plot(order.index(value), percent, "o", color=color, alpha=0.6, markersize=4)
         if wrong:
-            axes.plot(order.index(value), sum(wrong) / len(wrong), "_", color="C1", markersize=22)
+            axes.plot(order.index(value), sum(percent for percent, _ in wrong) / len(wrong), "_k", markersize=22)
     axes.set_xticks(range(len(order)), order)
     axes.set_title(heading, fontsize="medium")
-    axes.set_yscale("log")
-    axes.grid(alpha=0.3, which="both")
+    axes.margins(x=0.15)
+    axes.grid(alpha=0.3)
 
 
 def main() -> None:
@@ -65,7 +67,8 @@ def main() -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["setting", "value", "training seed", "seed", "accuracy", "seconds per epoch"])
         writer.writerows([*row[:5], f"{row[5]:.1f}"] for row in found)
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    rcParams["svg.fonttype"] = "none"
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, name in zip(panels, PANELS, strict=True):
         draw(axes, name, found)

@@ -183,6 +183,22 @@ def test_images_are_read_as_they_are_needed() -> None:
     np.testing.assert_array_equal(network.outputs(Stack()), network.outputs(Stack.held))  # type: ignore[arg-type]
 
 
+class Ragged:
+    """Samples of different lengths, as texts are."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return np.ones((number + 1, 4), np.float32)
+
+
+def test_a_data_set_of_single_samples_is_looked_at_as_its_loader() -> None:
+    data = TensorDataset(X, MASK)
+    found, expected = (crossohm.calibrate(Two(), given, HARDWARE) for given in (data, DataLoader(data, 24)))
+    assert found.layers == expected.layers and found.images == len(X)
+
+
 def test_packed_sequences() -> None:
     model = nn.LSTM(4, 8)
     packed = nn.utils.rnn.pack_sequence([X[:9].clone(), X[9:15].clone(), X[15:].clone()], enforce_sorted=False)
@@ -202,7 +218,7 @@ def test_packed_sequences() -> None:
         (nn.Sequential(nn.Linear(4, 2)), {"image": X}, r"a table of image, Sequential needs input"),
         (nn.Sequential(nn.Flatten(2), nn.Linear(4, 2)), X, r"fails on inputs \(float32 \(24, 4\)\): IndexError"),
         (nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2)), X, r"fails on inputs \(float32.*other integers stay"),
-        (nn.Sequential(nn.Linear(4, 2)), TensorDataset(X), r"TensorDataset gives single inputs.*DataLoader"),
+        (nn.Sequential(nn.Linear(4, 2)), Ragged(), r"Ragged: samples 0 to 2 do not fit together.*pass a loader"),
         (nn.Sequential(nn.Linear(4, 2)), [["text"]], "batch of type list: expected an array"),
         (nn.Sequential(nn.Linear(4, 2)), [np.array(["a", "b"])], "batch of type ndarray"),
         (nn.Sequential(nn.Linear(4, 2)), [np.array([["a"], ["b"]])], "an input of dtype <U1 is nothing torch"),
@@ -222,7 +238,7 @@ def test_a_failure_leaves_modes_and_gradients_alone() -> None:
         TorchNetwork(model).take(TOKENS)
     assert torch.is_grad_enabled()
     assert model[1].training
-    network = TorchNetwork(Answers(lambda y: {"logits": y}).train())
+    network = TorchNetwork(Answers(lambda y: {"logits": y.sum()}).train())
     with pytest.raises(crossohm.UnsupportedError, match=r"the network answers a dict to 24 images.*wrap"):
         network.outputs(X.numpy())
     assert torch.is_grad_enabled()

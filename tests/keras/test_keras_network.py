@@ -125,8 +125,19 @@ def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(NetworkError, match=r"\(2, 5\)"):
         network(_model()).outputs(np.zeros((2, 5), "float32"))
     x = keras.Input((3,))
-    with pytest.raises(UnsupportedError, match="a list"):
-        network(keras.Model(x, [x, layers.Dense(2)(x)])).outputs(np.zeros((2, 3), "float32"))
+    with pytest.raises(UnsupportedError, match=r"no output 'depth', only 0, 1"):
+        several = network(keras.Model(x, [x, layers.Dense(2)(x)]))
+        several.each_answer(np.zeros((2, 3), "float32"), lambda batch: None, names=("depth",))
+
+
+def test_an_output_of_several_is_chosen() -> None:
+    """The first is the main one."""
+    x = keras.Input((3,))
+    several, given = network(keras.Model(x, [x, layers.Dense(2)(x)])), np.ones((5, 3), "float32")
+    np.testing.assert_array_equal(several.outputs(given), given)
+    shapes: list[tuple[int, ...]] = []
+    several.each_answer(given, lambda batch: shapes.append(batch["1"].shape), names=("1",))
+    assert shapes == [(5, 2)]
 
 
 def test_noise_repeats_with_the_network() -> None:

@@ -14,9 +14,9 @@ OUTPUTS = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.0, 0.4, 0.6]], np.float
 
 def measures(outputs: np.ndarray, labels: np.ndarray, asked: MetricSection) -> dict[str, float]:
     measured = with_threshold(by_task(asked, labels), threshold_of(outputs, labels, asked))
-    tallies = Tallies(measured, labels, {"": outputs})
-    tallies.add({"": outputs[:2]})
-    tallies.add({"": outputs[2:]})
+    tallies = Tallies(measured, labels)
+    tallies.add({"": outputs[:2]}, {})
+    tallies.add({"": outputs[2:]}, {})
     return tallies.values()
 
 

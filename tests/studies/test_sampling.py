@@ -76,8 +76,8 @@ LABELS = np.array([0, 1, 0, 1, 1, 0])
 
 def tallies(outputs: np.ndarray, labels: np.ndarray, asked: MetricSection) -> Tallies:
     measured = with_threshold(by_task(asked, labels), threshold_of(outputs, labels, asked))
-    found = Tallies(measured, labels, {"": outputs})
-    found.add({"": outputs})
+    found = Tallies(measured, labels)
+    found.add({"": outputs}, {})
     return found
 
 

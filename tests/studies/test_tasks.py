@@ -149,6 +149,19 @@ def test_a_language_model_with_a_mask(tmp_path: Path) -> None:
     assert chip.record["images"] == 20
 
 
+def test_answers_that_are_too_many_to_be_kept_are_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    loaded = load_study(asked("Reader", "text", metric={"task": "language"}, save={"outputs": True}), folder=tmp_path)
+    kept = run_study(loaded, tmp_path / "kept")
+    monkeypatch.setattr("crossohm.studies.work.session._MOST_ANSWERS", 100)
+    again = run_study(loaded, tmp_path / "again")
+    for one, other in zip(kept.chips, again.chips, strict=True):
+        assert (one.analog, one.digital, one.output_snr) == (other.analog, other.digital, other.output_snr)
+        assert all(np.array_equal(array, again.arrays(other)[name]) for name, array in kept.arrays(one).items())
+
+
 def test_a_segmentation_has_a_table_of_classes(tmp_path: Path) -> None:
     results = ran(tmp_path, "mapper", "shapes", metric={"task": "segmentation"})
     assert results.measures == ("miou", "pixel_accuracy") and results.chips[0].samples == "images"
@@ -172,6 +185,14 @@ def test_an_error_budget_knows_which_way_is_better(tmp_path: Path) -> None:
     off = {one.cause: one.loss_alone for one in budget.contributions}
     for one in budget.contributions:
         assert off[one.cause] == pytest.approx(one.alone.mean - budget.perfect.mean)
+
+
+def test_studies_without_metrics_have_the_names_that_they_always_had(tmp_path: Path) -> None:
+    found = ran(tmp_path, "mapper", "shapes", metric={"task": "segmentation"}, repeats=1)
+    asked_for = found.chips[0].record["facts"]["asked"]
+    assert "metrics" not in asked_for and set(asked_for["dataset"]) == {
+        "name", "preprocessing", "images", "first", "sample", "sample_seed",
+    }  # fmt: skip
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -251,6 +272,7 @@ def test_the_command_line_and_the_page_speak_of_the_task(tmp_path: Path) -> None
             r"answers \(60, 2\) to 60 .*no output 'depth', only one",
         ),
         ({"metrics": ["own.py:pair"]}, "is a function, not a metric"),
+        ({"metrics": ["r2"], "metric": {"task": "signal"}}, r"metrics says what is measured, metric\.task too"),
         ({"metrics": [{"name": "psnr", "options": {"peek": 1}}]}, "peek"),
     ],
 )

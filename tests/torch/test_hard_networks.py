@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
 
 from crossohm import calibrate
-from crossohm.torch import from_torch, to_torch
+from crossohm.torch import TorchNetwork, from_torch, to_torch
 from crossohm.torch.conversion.trial import called_with, tensors_in
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::FutureWarning")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "ignore::FutureWarning")
 
 
 @pytest.fixture(params=HARD)
@@ -40,7 +40,7 @@ def answer(model: nn.Module, example: Any) -> Tensor:
 
 
 def test_ideal_hardware_changes_nothing(network):
-    """Neither answers nor gradients, and the way back is exact."""
+    """Neither answers nor gradients; no product with weights stays digital; the way back is exact."""
     model, example = network
     analog = from_torch(model, seed=1, example=example)
     outputs = {}
@@ -67,7 +67,9 @@ def test_a_saved_chip_answers_the_same(network):
     torch.save(chip.state_dict(), file)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(answer(other, example), answer(chip, example))
+    found = answer(chip, example)
+    assert torch.equal(answer(other, example), found)
+    assert relative_error(found, answer(model, example)) > 1e-3
 
 
 def test_calibration_takes_the_model_as_it_is(network):
@@ -83,3 +85,18 @@ def test_generation_with_a_cache_writes_the_digital_tokens():
     model, (numbers,) = HARD["gpt2"]()
     analog = from_torch(model.eval(), seed=1, example=numbers)
     assert torch.equal(written(analog, numbers, 8), written(model, numbers, 8))
+
+
+def test_calibration_has_ranges_for_products_of_code_and_chips_have_their_names():
+    """In the same order, and without a word of digital products."""
+    torch.manual_seed(4)
+    model, (x,) = HARD["eva"]()
+    network = TorchNetwork(model).seeing(x)
+    assert network.convertible == ("qkv.weight_product", "wide", "narrow")
+    chip = network.on_hardware([hardware(PROGRAMMING_ERROR)] * 3, seed=1)
+    with chip.compared(network.folded()) as found:
+        chip.outputs(x.numpy())
+    assert tuple(chip.layers) == network.convertible
+    assert found.keys() == set(network.convertible)
+    ranges = calibrate(model, x.numpy(), hardware()).hardware["qkv.weight_product"].core.mapping.inputs.mvm
+    assert ranges.max == pytest.approx(float(x.abs().max()))

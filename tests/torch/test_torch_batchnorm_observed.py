@@ -209,6 +209,33 @@ def test_what_a_normalisation_does_besides_stays(kind, act, traced):
     assert relative_error(pickle.loads(pickle.dumps(analog))(x), model(x)) < 1e-12
 
 
+class Frozen(nn.Module):
+    """As torchvision's FrozenBatchNorm2d: all in buffers, written out."""
+
+    def __init__(self, channels: int, power: int = 1) -> None:
+        super().__init__()
+        self.eps, self.power = 1e-5, power
+        for name in ("running_mean", "running_var", "weight", "bias"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = (self.weight * (self.running_var + self.eps).rsqrt()).reshape(1, -1, 1, 1)
+        return (
+            x * scale + self.bias.reshape(1, -1, 1, 1) - self.running_mean.reshape(1, -1, 1, 1) * scale
+        ) ** self.power
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_frozen_normalisation_folds(power):
+    model, x = randomised(nn.Sequential(nn.Conv2d(2, 3, 3), Frozen(3, power), nn.ReLU())), example()
+    (norm,) = conversion_report(model, x).norms
+    assert bool(norm.reason) == (power == 2)
+    if power == 1:
+        analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
+        assert not any(isinstance(module, Frozen) for module in analog.modules())
+        assert relative_error(analog(x), model(x)) < 1e-12
+
+
 @pytest.mark.parametrize("kind", [Doubling, Leading])
 def test_a_normalisation_that_does_more_stays(kind):
     model, x = randomised(nn.Sequential(nn.Conv2d(2, 3, 3), kind(3, nn.ReLU()))), example()

@@ -110,7 +110,7 @@ def test_studies_take_networks_with_computed_weights(computed):
     x = torch.rand(9, 4)
     expected = model(x)
     found = crossohm.calibrate(model, x.numpy(), CrossSimParameters.from_json("rram-8bit"))
-    assert list(found.hardware) == ["2"]
+    assert set(found.hardware) == {"0.weight_product", "2"}
     for net in (TorchNetwork(model), TorchNetwork(model).folded()):
         assert relative_error(torch.from_numpy(net.outputs(x.numpy())), expected) < 1e-5
 

@@ -13,10 +13,18 @@ import torch.nn.functional as F
 from product_cases import PRODUCTS, UNHELD, Reader
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
-from torch_cases import PROGRAMMING_ERROR, hardware
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
-from crossohm import UnknownNameError
-from crossohm.torch import analog_modules, conversion_report, from_torch, reinitialize, synchronize, to_torch
+from crossohm import UnknownNameError, UnsupportedError, calibrate
+from crossohm.torch import (
+    TorchNetwork,
+    analog_modules,
+    conversion_report,
+    from_torch,
+    reinitialize,
+    synchronize,
+    to_torch,
+)
 
 #: Two bits per cell: what runs on arrays is not exact.
 COARSE = hardware({"xbar.device.cell_bits": 2})
@@ -141,6 +149,19 @@ def test_going_back_leaves_nothing():
     assert [len(module._forward_hooks) for module in plain.modules()] == [0] * len(list(plain.modules()))
 
 
+def test_physical_weights_are_those_of_the_arrays():
+    model = Experts()
+    x = torch.rand(7, 5)
+    analog = converted(model, x, UNSTEADY)
+    with torch.no_grad():
+        held = to_torch(analog, physical_weights=True)
+        torch.testing.assert_close(held(x), analog(x))
+        assert not torch.allclose(held(x), model(x), rtol=1e-4)
+        assert torch.equal(to_torch(analog, physical_weights=["up_product"]).down, model.down)
+    with pytest.raises(UnsupportedError, match=r"'normed\.weight_product': its kernel is computed from original"):
+        to_torch(converted(*computed()), physical_weights=True)
+
+
 def test_chips_are_copied_saved_moved_and_not_written_again():
     model, x = computed(torch.float32)
     with torch.no_grad():
@@ -183,3 +204,70 @@ def test_products_are_addressed_by_name_like_layers():
         assert torch.equal(mine.programmed(), other.programmed())
     with pytest.raises(UnknownNameError, match=r"experts\.up_product"):
         from_torch(model, {"experts.pu*": COARSE}, example=x)
+
+
+def test_calibration_and_studies_see_products_like_layers():
+    model, x = computed(torch.float32)
+    model.experts = nn.Identity()  # data would decide differently on noisy arrays
+    digital = TorchNetwork(model).seeing(x.numpy())
+    assert set(digital.convertible) == {name for name in ARRAYS if "experts" not in name}
+    chip = digital.on_hardware([COARSE] * len(digital.convertible), seed=1)
+    with chip.compared(digital.folded()) as deviations, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inputs beyond the range of hardware that is not calibrated
+        chip.outputs(x.numpy())
+    assert all(found.signal > 0 and found.noise > 0 for found in deviations.values())
+    assert chip.vectors_per_image(x.numpy()[0])["pruned.weight_product"] == 4
+    calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
+    assert set(calibrated) == set(digital.convertible)
+    assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
+
+
+class Scaled(nn.Module):
+    """Parameters that meet no product, and products of 15 and 60 weights that no arrays hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position, self.scale = nn.Parameter(torch.rand(7, 5)), nn.Parameter(torch.rand(1, 5))
+        self.layer, self.pair = nn.Linear(5, 5), nn.Bilinear(5, 4, 3)
+        self.chain = nn.Parameter(torch.rand(5, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x + self.position) * self.scale
+        return self.pair(y, y[:, :4]) + torch.linalg.multi_dot([y, self.chain])
+
+
+def test_the_report_counts_multiplications_on_arrays():
+    model, x = Scaled(), torch.rand(7, 5)
+    with (
+        pytest.warns(RuntimeWarning, match=r"stay digital.*pair \(Bilinear\)"),
+        pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
+    ):
+        analog = from_torch(model, example=x)
+    report = conversion_report(analog, x)
+    assert report.share == 25 / (25 + 60 + 15)
+    assert [layer.name for layer in report.layers] == ["", "layer", "pair"]
+    assert [product.multiplications for product in report.products] == [7 * 60, 7 * 15]
+    assert "25 % of the multiplications with weights on arrays" in str(report)
+    assert conversion_report(model, x).share == 0
+    assert conversion_report(model).share is None
+    assert conversion_report(*computed()).share == 0
+
+
+class Sorted(nn.Module):
+    """Runs of vectors each of which meets one matrix of a stack; the second run is empty, the last one meets none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(3, 8, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+        return torch._grouped_mm(x, self.up.transpose(1, 2), offs=ends)[:6] + 0 * x[:6, :1]
+
+
+def test_vectors_sorted_by_expert():
+    model, x = Sorted(), torch.rand(7, 16)
+    analog = converted(model, x)
+    torch.testing.assert_close(analog(x), model(x))
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+    assert not torch.allclose(converted(model, x, COARSE)(x), model(x))

@@ -421,7 +421,8 @@ def test_a_part_of_a_larger_model_watches_its_own_pass():
 def test_calibration_and_studies_say_it_once():
     x = np.random.default_rng(1).uniform(-1, 1, (20, 4)).astype(np.float32)
     rram = crossohm.CrossSimParameters.from_json("rram-8bit")
-    found = warned(lambda: crossohm.calibrate(nn.Sequential(nn.Linear(4, 4), Reader(nn.Linear(4, 4), both)), x, rram))
+    unheld = nn.Sequential(nn.Linear(4, 4), Reader(nn.Linear(4, 4), half_unheld))
+    found = warned(lambda: crossohm.calibrate(unheld, x, rram))
     assert sum(DIGITAL in text for text in found) == 1
     network = TorchNetwork(reader())
     found = warned(lambda: [network.on_hardware([hardware()] * 2, seed=seed).outputs(x) for seed in range(3)])
@@ -432,8 +433,8 @@ def test_calibration_and_studies_say_it_once():
     assert sum(DIGITAL in text for text in found) == 1
 
 
-def both(x: Tensor, layer: Any) -> Tensor:
-    return layer(x) + linear(x, layer)
+def half_unheld(x: Tensor, layer: Any) -> Tensor:
+    return layer(x) + PRODUCTS["bilinear"](x, layer)
 
 
 class Options(nn.Module):

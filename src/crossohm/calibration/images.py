@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.backends import backend_of, is_array
+from crossohm.backends import backend_of
 from crossohm.errors import InputError, ParameterError
 from crossohm.layers.network import Calibratable, Progress, TakesBatches
+from crossohm.layers.samples import gives_samples, is_one_array, joined
 
 #: Enough inputs to see what a network makes of them, and more than the one that some networks squeeze away.
 _FEW = 2
@@ -26,9 +27,10 @@ class ImageSource:
 
     Args:
         data: An array ``(images, ...)`` of any library or a stack of files that is read when sliced, an object with
-            such as ``images``, a mapping that is one batch, or an iterable of batches as loaders give them. An
-            iterator, which can be used only once, is kept in memory. What a batch may be, the network says: an array or
-            a sequence that begins with one, and more if it is one of `TakesBatches`.
+            such as ``images``, a mapping that is one batch, an iterable of batches as loaders give them, or an object
+            that gives single samples by their number, as data sets of PyTorch do. An iterator, which can be used only
+            once, is kept in memory. What a batch may be, the network says: an array or a sequence that begins with
+            one, and more if it is one of `TakesBatches`.
         limit: Most images used, the first ones; None: all.
 
     Raises:
@@ -43,14 +45,11 @@ class ImageSource:
             )
         data = getattr(data, "images", data)
         self._limit = limit
-        self._batches: Iterable[Any] = [data] if _is_array(data) or isinstance(data, Mapping) else data
+        self._batches: Iterable[Any] = [data] if is_one_array(data) or isinstance(data, Mapping) else data
         if _Blocks.suits(data):
             self._batches = _Blocks(data)
-        elif hasattr(data, "__getitem__") and not isinstance(self._batches, Sequence):
-            raise InputError(
-                f"data of type {type(data).__name__} gives single inputs by their number, not batches; pass a loader "
-                "of it, for example torch.utils.data.DataLoader(data, batch_size=100)"
-            )
+        elif gives_samples(data):
+            self._batches = _Samples(data)
         if not isinstance(self._batches, Iterable):
             raise InputError(
                 f"data of type {type(data).__name__} holds no images; pass an array (images, ...), an object with such "
@@ -67,7 +66,7 @@ class ImageSource:
             InputError: there is none.
         """
         for batch in self._limited():
-            return batch[:_FEW] if _is_array(batch) else batch
+            return batch[:_FEW] if is_one_array(batch) else batch
         raise _nothing()
 
     def pass_through(self, network: Calibratable, stage: str, progress: Progress) -> int:
@@ -129,7 +128,7 @@ def _counts(array: Any) -> bool:
 
 
 def _arrays(batch: Any) -> Iterator[Any]:
-    if _is_array(batch):
+    if is_one_array(batch):
         yield batch
     elif isinstance(batch, Mapping | list | tuple):
         for part in batch.values() if isinstance(batch, Mapping) else batch:
@@ -138,7 +137,7 @@ def _arrays(batch: Any) -> Iterator[Any]:
 
 def _cut(batch: Any, size: int, left: int) -> Any:
     """The first inputs of a batch; what is not an array with an entry for each input stays whole."""
-    if _is_array(batch):
+    if is_one_array(batch):
         return batch[:left] if batch.ndim and len(batch) == size else batch
     if isinstance(batch, Mapping):
         return {name: _cut(part, size, left) for name, part in batch.items()}
@@ -150,15 +149,30 @@ def _cut(batch: Any, size: int, left: int) -> Any:
 def _images(batch: Any) -> NDArray[np.float32]:
     """A batch, ``(images, ...)``, single precision, without its labels."""
     found = batch[0] if isinstance(batch, list | tuple) and batch else batch
-    if not _is_array(found) or found.ndim < 2:
+    if not is_one_array(found) or found.ndim < 2:
         raise InputError(
             f"batch of type {type(batch).__name__}: expected an array (images, ...), or a sequence that begins with one"
         )
     return np.asarray(backend_of(found).to_numpy(found), dtype=np.float32)
 
 
-def _is_array(value: Any) -> bool:
-    return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
+@final
+@dataclass(frozen=True)
+class _Samples:
+    """Single samples by their number, as batches."""
+
+    data: Any
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self.data), _BLOCK):
+            chosen = range(start, min(start + _BLOCK, len(self.data)))
+            try:
+                yield joined([self.data[number] for number in chosen], np.stack)
+            except ValueError as error:
+                raise InputError(
+                    f"data of type {type(self.data).__name__}: samples {start} to {chosen[-1]} do not fit together "
+                    f"({error}); pass a loader that makes batches of them"
+                ) from None
 
 
 @final
@@ -171,7 +185,7 @@ class _Blocks:
     @staticmethod
     def suits(data: Any) -> bool:
         """True for such a stack."""
-        return not _is_array(data) and all(hasattr(data, name) for name in ("ndim", "shape", "dtype", "__getitem__"))
+        return not is_one_array(data) and all(hasattr(data, name) for name in ("ndim", "shape", "dtype", "__getitem__"))
 
     def __iter__(self) -> Iterator[Any]:
         for start in range(0, len(self.stack), _BLOCK):

@@ -61,3 +61,8 @@ def as_held(name: str, given: Any) -> Any:
 def arrays_of(held: Any) -> Iterator[tuple[str, Any]]:
     """Names and arrays of what `as_held` gives; the name of a single one is empty."""
     return held.items() if isinstance(held, Columns) else iter([("", held)])
+
+
+def part_of(held: Any, chosen: slice) -> Any:
+    """Some of the samples of what `as_held` gives, in the same form."""
+    return held.take(chosen) if isinstance(held, Columns) else held[chosen]

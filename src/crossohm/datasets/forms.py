@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from crossohm.backends import backend_of, is_array
 from crossohm.datasets._dataset import Dataset
 from crossohm.errors import DataError
+from crossohm.layers.samples import gives_samples, is_one_array, joined, on_host
 
 #: Entries of a table that are what a network should answer, and no inputs.
 TARGETS = ("labels", "label", "targets", "target")
@@ -36,20 +35,14 @@ def as_dataset(name: str, found: Any) -> Dataset:
         return found
     if isinstance(found, tuple) and len(found) == 2:
         return dataset_of(name, *found)
-    if _gives_samples(found):
+    if gives_samples(found):
         pairs = [_pair(name, found[number]) for number in range(len(found))]
         return dataset_of(name, *(_joined(name, part, np.stack) for part in zip(*pairs, strict=True)))
-    if isinstance(found, Iterable) and not isinstance(found, str | Mapping) and not _is_array(found):
+    if isinstance(found, Iterable) and not isinstance(found, str | Mapping) and not is_one_array(found):
         pairs = [_pair(name, batch) for batch in found]
         if pairs:
             return dataset_of(name, *(_joined(name, part, np.concatenate) for part in zip(*pairs, strict=True)))
     raise DataError(f"data set {name!r}: returned a {type(found).__name__}; {_WAY_OUT}")
-
-
-def _gives_samples(found: Any) -> bool:
-    """True for what has single samples by their number: no list, and no array."""
-    has_numbers = hasattr(found, "__getitem__") and hasattr(found, "__len__")
-    return has_numbers and not isinstance(found, list | tuple | Mapping | str) and not _is_array(found)
 
 
 def _pair(name: str, batch: Any) -> tuple[Any, Any]:
@@ -64,29 +57,19 @@ def _pair(name: str, batch: Any) -> tuple[Any, Any]:
     raise DataError(f"data set {name!r}: gives batches of type {type(batch).__name__}; {_WAY_OUT}")
 
 
-def _joined(name: str, parts: Iterable[Any], join: Any) -> Any:
-    """Batches of arrays, or of tables or tuples of them, as one."""
-    found = list(parts)
-    first = found[0]
-    if isinstance(first, Mapping):
-        return {key: _joined(name, [part[key] for part in found], join) for key in first}
-    if isinstance(first, list | tuple):
-        return tuple(_joined(name, each, join) for each in zip(*found, strict=True))
+def _joined(name: str, parts: Sequence[Any], join: Any) -> Any:
+    """Samples or batches as one.
+
+    Raises:
+        DataError: they do not fit together.
+    """
     try:
-        return join([_host(part) for part in found])
+        return joined(parts, join)
     except ValueError as error:
         raise DataError(
             f"data set {name!r}: batches do not fit together ({error}); pad them to one length, with negative targets "
             "where there is nothing to answer"
         ) from None
-
-
-def _host(value: Any) -> NDArray[Any]:
-    return np.asarray(backend_of(value).to_numpy(value) if _is_array(value) else value)
-
-
-def _is_array(value: Any) -> bool:
-    return is_array(value) and hasattr(value, "ndim")  # array libraries have loaders, too
 
 
 def dataset_of(
@@ -117,7 +100,7 @@ def _numbers(name: str, given: Any, *, bools: bool) -> Any:
         return {key: _numbers(name, part, bools=True) for key, part in given.items()}
     if isinstance(given, list | tuple):
         return tuple(_numbers(name, part, bools=True) for part in given)
-    host = _host(given)
+    host = on_host(given)
     if host.dtype.kind == "f":
         return host.astype(np.float32)
     if host.dtype.kind == "b" and bools:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from crossohm.errors import UnsupportedError
@@ -57,12 +56,3 @@ def _outputs(answer: Any) -> dict[str, Any]:
     if is_dataclass(answer):
         return {field.name: getattr(answer, field.name) for field in fields(answer)}
     return {}
-
-
-def one_batch(sample: Any) -> Any:
-    """A batch of one sample: an array, or a table or tuple of arrays, with an axis before all others."""
-    if isinstance(sample, Mapping):
-        return {name: one_batch(part) for name, part in sample.items()}
-    if isinstance(sample, tuple):
-        return tuple(map(one_batch, sample))
-    return np.asarray(sample)[np.newaxis]

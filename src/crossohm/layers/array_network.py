@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from crossohm.backends import Array, backend_of
 from crossohm.chain import AnalogCore
 from crossohm.chain.lowering.ranges import output_step
-from crossohm.layers.answers import one_batch, output_of
+from crossohm.layers.answers import output_of
 from crossohm.layers.array_layer import is_folded, matrices_of
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Progress, silent
+from crossohm.layers.samples import one_batch
 
 #: Values of a bias, and what gives it others.
 Bias = tuple[Array, Callable[[Array], object]]

@@ -158,6 +158,12 @@ class Layout:
         shared = {(place.columns.start, place.columns.stop) for place in self.placements if place.shares}
         return sum(stop - start for start, stop in shared)
 
+    @cached_property
+    def weights(self) -> int:
+        """Numbers of parameters that one vector is multiplied by, without biases."""
+        sizes = ((place, _length(place.rows) * _length(place.columns)) for place in self.placements)
+        return sum(size // place.diagonal for place, size in sizes if not place.shares) // self.row_groups
+
     def matrix(self, values: Mapping[str, Array]) -> Array:
         """The ideal matrix of these parameters; differentiable where their library is.
 
@@ -188,6 +194,14 @@ class Layout:
             view = places[0].view
             found.append((None if part == slice(0, view.size[0]) else view, part))
         return tuple(found)
+
+    @property
+    def zeros_between_groups(self) -> int:
+        """Entries of the matrix beside the diagonals of its placements."""
+        return sum(
+            _length(place.rows) * _length(place.columns) * (place.diagonal - 1) // place.diagonal
+            for place in self.placements
+        )
 
     def rows_held(self, matrix: Array) -> Iterator[tuple[Placement, Array]]:
         """For each placement, the rows of its parameter that a matrix holds there."""

@@ -25,6 +25,7 @@ class ReportedLayer:
         convertible: True if a conversion puts it in arrays.
         driven: Whether data of the example reached it; None without an example, and for modules of unknown kinds.
         readers: Digital products that other code computed with its parameters for the example.
+        multiplications: With its weights in arrays, for the example; None without one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ReportedLayer:
     convertible: bool
     driven: bool | None = None
     readers: tuple[str, ...] = ()
+    multiplications: int | None = None
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{rows} x {columns}" for rows, columns in self.shapes)
@@ -46,11 +48,11 @@ class ReportedLayer:
             where.append(_read_by(self.readers))
         return f"{self.name or '(model)'} ({self.kind}): {'; '.join(where)}"
 
-    def tried(self, driven: bool | None, readers: tuple[str, ...]) -> Self:
+    def tried(self, driven: bool | None, readers: tuple[str, ...], multiplications: int | None = None) -> Self:
         """The same with what an example showed; layers in arrays that are only read count as digital."""
         passed_by = bool(self.shapes and readers and not driven)
         reason = f"its arrays are not used: {_read_by(readers)}" if passed_by else self.reason
-        return replace(self, reason=reason, driven=driven, readers=readers)
+        return replace(self, reason=reason, driven=driven, readers=readers, multiplications=multiplications)
 
 
 @final
@@ -73,12 +75,32 @@ class ReportedNorm:
 
 @final
 @dataclass(frozen=True)
+class ReportedProduct:
+    """Digital products with weights.
+
+    Attributes:
+        where: Function and module, in words.
+        multiplications: How many, for the example.
+    """
+
+    where: str
+    multiplications: int
+
+
+def in_percent(share: float) -> str:
+    """A share in words; only the whole is 100 %."""
+    return "100 %" if share == 1 else "less than 1 %" if 0 < share < 0.01 else f"{int(100 * share)} %"
+
+
+@final
+@dataclass(frozen=True)
 class ConversionReport:
     """The layers with weights of a model, in order of definition; prints as a table.
 
     Attributes:
         layers: All that have matrices.
         others: Digital products of the example with parameters that no module of the model has.
+        products: Digital products with weights in the example, the largest ones first.
         norms: BatchNorm layers that are not folded, where a graph (Keras, Flax) or an example (torch) shows what they
             follow.
     """
@@ -86,6 +108,14 @@ class ConversionReport:
     layers: tuple[ReportedLayer, ...]
     others: tuple[str, ...] = ()
     norms: tuple[ReportedNorm, ...] = ()
+    products: tuple[ReportedProduct, ...] = ()
+
+    @property
+    def share(self) -> float | None:
+        """Of the multiplications with weights in the example, those on arrays; None if none were seen."""
+        analog = sum(layer.multiplications or 0 for layer in self.layers)
+        whole = analog + sum(product.multiplications for product in self.products)
+        return analog / whole if whole else None
 
     @property
     def analog(self) -> tuple[ReportedLayer, ...]:
@@ -98,10 +128,14 @@ class ConversionReport:
         return tuple(layer for layer in self.layers if layer.reason)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital"]
+        share = (
+            "" if self.share is None else f"; {in_percent(self.share)} of the multiplications with weights on arrays"
+        )
+        lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital{share}"]
         lines += [f"  {layer}" for layer in self.layers]
         lines += [f"  {norm}" for norm in self.norms]
         lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
+        lines += [f"  digital: {product.where}, {product.multiplications} multiplications" for product in self.products]
         return "\n".join(lines)
 
 

@@ -136,6 +136,14 @@ class NetworkContract:
         assert len(answers[0]) == len(self.images())
         np.testing.assert_allclose(answers[0], answers[1], rtol=0, atol=ROUNDING * float(np.abs(answers[1]).max()))
 
+    def test_answers_come_batch_by_batch(self) -> None:
+        """Of the main output, the same as all at once."""
+        found: list[NDArray[Any]] = []
+        network, images = self.network(3), self.images()
+        network.each_answer(images, lambda batch: found.append(batch[""]), "", silent)
+        assert [len(answers) for answers in found] == [min(3, len(images) - at) for at in range(0, len(images), 3)]
+        np.testing.assert_array_equal(np.concatenate(found), self._outputs(network))
+
     def test_progress_covers_all_images(self) -> None:
         """From none to all."""
         told: list[tuple[str, int, int]] = []

@@ -15,17 +15,21 @@ from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.batches import Call
 from crossohm.layers.conversion import HardwareChoice
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
 from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
-from crossohm.torch.conversion.convert import analog_modules, from_torch
+from crossohm.torch.conversion.convert import analog_modules, put_on_arrays
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
+from crossohm.torch.conversion.products import observe_products, places_of
 from crossohm.torch.conversion.rectified import floors_of
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.layer import DigitalProduct
+from crossohm.torch.products.routing import unlead
 
 
 @final
@@ -49,7 +53,7 @@ class TorchNetwork(ArrayNetwork):
         module: Any,
         batch_size: int = 250,
         seed: int = 0,
-        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
         *,
         fold_batchnorm: bool = True,
         device: str | None = None,
@@ -59,6 +63,8 @@ class TorchNetwork(ArrayNetwork):
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
         self._seen: Seen | None = None
+        self._example: Call | None = None
+        self._places: tuple[str, ...] | None = None
 
     _one_output = "wrap the network in a module that returns it"
 
@@ -68,7 +74,10 @@ class TorchNetwork(ArrayNetwork):
         return analog_places(self.module)
 
     def _sites(self) -> Iterator[tuple[str, Any]]:
-        return sites(self.module)
+        if self._places is None:
+            return sites(self.module)
+        layers = dict(sites(self.module))
+        return ((name, layers.get(name, torch.nn.Identity())) for name in self._places)
 
     @property
     def floors(self) -> dict[str, NDArray[np.float64]]:
@@ -98,7 +107,8 @@ class TorchNetwork(ArrayNetwork):
 
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
         network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
-        tracing fails, the data flow of these inputs says what is folded.
+        tracing fails, the data flow of these inputs says what is folded. Products in modules' own code are put on
+        hardware as these inputs show them.
 
         Args:
             batch: Some inputs, see `take`.
@@ -112,7 +122,18 @@ class TorchNetwork(ArrayNetwork):
         if told.fold_batchnorm:
             with self._at_work():
                 told._seen = see(self.module, lambda module: _answered(module, batch))
+        if not told.layers:
+            told._find_products(forward_of(self.module).call_of(batch))
         return told
+
+    def _find_products(self, example: Call) -> None:
+        """Look for products in modules' own code, which are on hardware like layers."""
+        module = self._folded()
+        separate(module)
+        with self._at_work():
+            places = places_of(module, example)
+        if places.products:
+            self._example, self._places = example, places.names
 
     def folded(self) -> TorchNetwork:
         """A copy, digital, with BatchNorm folded as on hardware: its layers put out what analog ones should.
@@ -121,10 +142,13 @@ class TorchNetwork(ArrayNetwork):
         """
         module = self._folded().eval()
         separate(module)
+        if self._example is not None:
+            observe_products(module, places_of(module, self._example).products)
         return self._with(module, self.seed)
 
     def _folded(self) -> Any:
         module = copy_of(self.module)
+        unlead(module, DigitalProduct)
         if self.fold_batchnorm:
             fold_batchnorm(module, self._seen)
         return module
@@ -133,9 +157,8 @@ class TorchNetwork(ArrayNetwork):
         return copy_of(self.module)
 
     def _put(self, hardware: HardwareChoice, bias_rows: int | dict[str, int], seed: int) -> Any:
-        analog = from_torch(
-            self._folded(), hardware, bias_rows, fuse_batchnorm=False, seed=seed, grouping=self.grouping
-        )
+        grouping, example = self.grouping, self._example
+        analog = put_on_arrays(self._folded(), hardware, bias_rows, False, seed, grouping=grouping, example=example)
         return self._watched(analog)
 
     def _moved(self, hardware: Sequence[Any], seed: int) -> Any:

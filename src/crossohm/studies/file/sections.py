@@ -270,6 +270,14 @@ class Study(Section):
     plugins: Names = ()
     """Python files that register models of your own; relative paths start at the study file. They are executed."""
 
+    @model_validator(mode="after")
+    def _measures_are_said_once(self) -> Self:
+        without_effect = {"task", "top_k"} & self.metric.model_fields_set
+        if self.metrics and without_effect:
+            names = " and ".join(f"metric.{name}" for name in sorted(without_effect))
+            raise ValueError(f"metrics says what is measured, {names} too; leave one of them out")
+        return self
+
 
 #: Sections that may be written as one value, and the field that value is.
 SHORT_FORMS: dict[str, tuple[str, ...]] = {

@@ -24,8 +24,8 @@ from crossohm.studies.results.sampling import discordant
 from crossohm.studies.results.sealed import digest
 from crossohm.studies.results.store import ResultStore
 from crossohm.studies.work.failures import Answers, require_finite
-from crossohm.studies.work.measures import Measured, Tallies, threshold_of, with_threshold
-from crossohm.studies.work.session import Session
+from crossohm.studies.work.measures import Measured, Tallies, outputs_of, threshold_of, with_threshold
+from crossohm.studies.work.session import DigitalAnswers, Session
 from crossohm.studies.work.taps import Taps
 from crossohm.studies.work.units import Unit, stand_ins, unpacked
 
@@ -128,16 +128,15 @@ class MeasuredPoint:
     def measured(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The record of the unit, and the arrays to keep."""
         study, data, session = self.study, self.session.test_images(self.study), self.session
-        measured, digital, chip = session.measured(study), session.digital(study), f"chip {self.unit.seed}"
+        digital, chip = session.digital(study), f"chip {self.unit.seed}"
         # What is impossible for the digital network must not wait for the chip.
-        threshold = self._threshold(measured, digital)
-        measured = with_threshold(measured, threshold)
-        wanted, found = (Tallies(measured, data.labels, digital) for _ in range(2))
-        wanted.add(digital)
-        expected = require_finite(wanted.values(), "the digital network")
-        asked = _Asked(found, next(iter(digital.values())), chip, keep=study.save.outputs)
+        threshold = self._threshold(session.measured(study), digital)
+        measured = with_threshold(session.measured(study), threshold)
+        wanted = session.digital_measures(study, measured, threshold)
+        found = Tallies(measured, data.labels)
+        asked = _Asked(found, digital, len(data.labels), chip, keep=study.save.outputs)
         with Taps(study.save, self.network, session.shown(study)) as taps:
-            self.network.each_answer(data.images, asked.look, chip, session.progress, tuple(digital))
+            self.network.each_answer(data.images, asked.look, chip, session.progress, outputs_of(measured))
         asked.answers.require()
         record = {
             "facts": dict(self.unit.facts),
@@ -147,7 +146,7 @@ class MeasuredPoint:
             "samples": samples_of(data.images),
             "words": [asdict(one.words) for one in measured],
             "analog": require_finite(found.values(), chip),
-            "digital": expected,
+            "digital": wanted.values(),
             "parts": {
                 name: tallies.parts(data.classes, data.outputs)
                 for name, tallies in (("analog", found), ("digital", wanted))
@@ -162,13 +161,14 @@ class MeasuredPoint:
             require_finite(powers, f"{chip}, layer {name}")
         return record, {**asked.kept(data.labels), **taps.arrays()}
 
-    def _threshold(self, measured: Sequence[Measured], digital: Mapping[str, NDArray[Any]]) -> float | None:
+    def _threshold(self, measured: Sequence[Measured], digital: DigitalAnswers) -> float | None:
         """Above it a single output means class 1, where answers of samples are ranked."""
         labels, asked = self.session.test_images(self.study).labels, self.study.metric
         ranked = [one for one in measured if ranks(one.metric)]
         if ranked or not self.study.metrics:
             one = (ranked or measured)[0]
-            return threshold_of(digital[one.output], one.targets(labels), asked)
+            answers = digital.look(one.output)
+            return threshold_of(answers, one.targets(labels)[: len(answers)], asked)
         return None
 
     @property
@@ -190,38 +190,42 @@ class _Asked:
 
     Args:
         tallies: Of what is measured.
-        digital: What the digital network answers, the main output.
+        digital: What the digital network answers.
+        count: Samples that it is asked.
         chip: In words.
         keep: Keep the answers.
     """
 
-    def __init__(self, tallies: Tallies, digital: NDArray[Any], chip: str, *, keep: bool) -> None:
-        self.answers = Answers(len(digital), chip)
+    def __init__(self, tallies: Tallies, digital: DigitalAnswers, count: int, chip: str, *, keep: bool) -> None:
+        self.answers = Answers(count, chip)
         self.deviation = Deviation()
         self._tallies = tallies
         self._digital = digital
         self._keep = keep
-        self._kept: list[NDArray[Any]] = []
+        self._kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._done = 0
 
     def look(self, batch: Mapping[str, NDArray[Any]]) -> None:
         """Count the answers to the next samples; the first output is the main one."""
-        if self.answers.add(batch):
-            self._tallies.add(batch)
         analog = next(iter(batch.values()))
-        wanted = self._digital[self._done : self._done + len(analog)].astype(np.float64)
+        others = self._digital.batch(self._done, len(analog))
+        if self.answers.add(batch):
+            self._tallies.add(batch, others)
+        digital = next(iter(others.values()))
+        wanted = digital.astype(np.float64)
         self.deviation.signal += float(np.sum(wanted**2))
         self.deviation.noise += float(np.sum((analog.astype(np.float64) - wanted) ** 2))
         self._done += len(analog)
         if self._keep:
-            self._kept.append(analog)
+            self._kept.append((analog, digital))
 
     def kept(self, labels: Any) -> dict[str, NDArray[Any]]:
         """Answers to keep, of the main output, beside the digital ones and what was expected."""
         if not self._keep:
             return {}
+        analog, digital = (np.concatenate(one) for one in zip(*self._kept, strict=True))
         expected = {f"labels/{name}" if name else "labels": array for name, array in arrays_of(labels)}
-        return {"outputs": np.concatenate(self._kept), "digital": self._digital, **expected}
+        return {"outputs": analog, "digital": digital, **expected}
 
 
 def samples_of(images: Any) -> str:

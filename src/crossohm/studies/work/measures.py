@@ -123,18 +123,16 @@ class Tallies:
     Args:
         measured: What.
         labels: Of all samples.
-        digital: Answers of the digital network to all samples, by output.
     """
 
-    def __init__(self, measured: Sequence[Measured], labels: Any, digital: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, measured: Sequence[Measured], labels: Any) -> None:
         self._measured = measured
         self._targets = [one.targets(labels) for one in measured]
-        self._digital = digital
         self._tallies = [one.metric.start() for one in measured]
         self._done = 0
 
-    def add(self, answers: Mapping[str, NDArray[Any]]) -> None:
-        """Count the answers to the next samples.
+    def add(self, answers: Mapping[str, NDArray[Any]], digital: Mapping[str, NDArray[Any]]) -> None:
+        """Count the answers to the next samples, by output; those of the digital network beside them.
 
         Raises:
             CrossOhmError: answers and targets do not fit together.
@@ -142,7 +140,7 @@ class Tallies:
         count = len(next(iter(answers.values())))
         batch = slice(self._done, self._done + count)
         for one, targets, tally in zip(self._measured, self._targets, self._tallies, strict=True):
-            others = (self._digital[one.output][batch],) if one.metric.against_digital else ()
+            others = (digital[one.output],) if one.metric.against_digital else ()
             tally.add(answers[one.output], targets[batch], *others)
         self._done += count
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crossohm.calibration import Calibration, calibrate
 from crossohm.datasets import Dataset, load_dataset
 from crossohm.datasets.arrays import Arrays
-from crossohm.datasets.columns import Columns, arrays_of
+from crossohm.datasets.columns import Columns, arrays_of, part_of
 from crossohm.errors import DataError
 from crossohm.layers.hardware import LayerHardware
 from crossohm.layers.network import Network, Progress, front_end_of, silent
@@ -25,8 +25,8 @@ from crossohm.params import CrossSimParameters
 from crossohm.studies.file.pairing import file_of, network_name, placed, preprocessing_of
 from crossohm.studies.file.sections import DatasetSection, Study
 from crossohm.studies.results.sealed import digest, file_digest
-from crossohm.studies.work.failures import Answers
-from crossohm.studies.work.measures import Measured, measured_by, outputs_of
+from crossohm.studies.work.failures import Answers, require_finite
+from crossohm.studies.work.measures import Measured, Tallies, measured_by, outputs_of
 from crossohm.studies.work.plugins import load_plugin
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ _KEPT = 4
 
 #: Images read at a time for their digest.
 _BLOCK = 256
+
+#: Bytes of digital answers that are kept for all chips; classes of pixels and tokens may be many more.
+_MOST_ANSWERS = 2**28
 
 
 @final
@@ -56,6 +59,62 @@ class Images:
     digest: str
     classes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+
+
+@final
+class DigitalAnswers:
+    """What the digital network answers: kept if that is little, else computed again where it is looked at.
+
+    Args:
+        network: The network.
+        images: What it is asked.
+        names: Of the outputs that are looked at; the first is the main one.
+        who: The network, for messages.
+        progress: Told how far it is.
+
+    Raises:
+        DataError: it answers NaN.
+    """
+
+    def __init__(self, network: Network, images: Any, names: Sequence[str], who: str, progress: Progress) -> None:
+        self._network = network
+        self._images = images
+        self._names = names
+        self._kept: list[Mapping[str, NDArray[Any]]] = []
+        size, seen = 0, Answers(len(images), who)
+
+        def use(batch: Mapping[str, NDArray[Any]]) -> None:
+            nonlocal size
+            seen.add(batch)
+            size += sum(answers.nbytes for answers in batch.values())
+            if not self._kept or size <= _MOST_ANSWERS:
+                self._kept.append(batch)
+
+        network.each_answer(images, use, "digital", progress, names)
+        seen.require()
+        whole = size <= _MOST_ANSWERS
+        self._whole = {name: np.concatenate([batch[name] for batch in self._kept]) for name in names} if whole else None
+        self._kept = [] if whole else self._kept[:1]
+
+    def each(self, use: Callable[[Mapping[str, NDArray[Any]]], object], progress: Progress) -> None:
+        """Tell ``use`` all answers, in one batch if they are kept."""
+        if self._whole is None:
+            self._network.each_answer(self._images, use, "digital", progress, self._names)
+        else:
+            use(self._whole)
+
+    def batch(self, start: int, count: int) -> Mapping[str, NDArray[Any]]:
+        """The answers to some of the images, by output."""
+        chosen = slice(start, start + count)
+        if self._whole is not None:
+            return {name: answers[chosen] for name, answers in self._whole.items()}
+        found: list[Mapping[str, NDArray[Any]]] = []
+        self._network.each_answer(part_of(self._images, chosen), found.append, "", silent, self._names)
+        return {name: np.concatenate([batch[name] for batch in found]) for name in self._names}
+
+    def look(self, name: str) -> NDArray[Any]:
+        """All answers of an output if they are kept, else those to the first images."""
+        return (self._whole or self._kept[0])[name]
 
 
 @final
@@ -186,29 +245,38 @@ class Session:
                       list(map(_stamp, files)), self.test_images(study).digest])  # fmt: skip
         return self._once("measured", key, lambda: measured_by(study, labels, self.folder))
 
-    def digital(self, study: Study) -> dict[str, NDArray[Any]]:
-        """What the digital network answers, ``(images, outputs)`` by the name of the output; see `outputs_of`.
+    def digital(self, study: Study) -> DigitalAnswers:
+        """What the digital network answers.
 
         Raises:
             DataError: it answers NaN.
         """
         network, data, names = self.network(study), self.test_images(study), outputs_of(self.measured(study))
         key = digest([self._network_key(study), data.digest, names])
+        who = f"model {network_name(study, self.folder)!r}"
+        return self._once("digital", key, lambda: DigitalAnswers(network, data.images, names, who, self.progress))
 
-        def answer() -> dict[str, NDArray[Any]]:
-            found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-            seen = Answers(len(data.labels), f"model {network_name(study, self.folder)!r}")
+    def digital_measures(self, study: Study, measured: Sequence[Measured], threshold: float | None) -> Tallies:
+        """What is measured of the digital network.
 
-            def use(batch: Mapping[str, NDArray[Any]]) -> None:
-                seen.add(batch)
-                for name, answers in batch.items():
-                    found[name].append(answers)
+        Args:
+            study: The study.
+            measured: Its metrics, with the threshold.
+            threshold: Above which a single output means class 1.
 
-            network.each_answer(data.images, use, "digital", self.progress, names)
-            seen.require()
-            return {name: np.concatenate(answers) for name, answers in found.items()}
+        Raises:
+            DataError: a measure is no number.
+        """
+        data, digital = self.test_images(study), self.digital(study)
+        asked = [study.metric.model_dump(), [one.model_dump() for one in study.metrics], threshold, data.digest]
 
-        return self._once("digital", key, answer)
+        def count() -> Tallies:
+            found = Tallies(measured, data.labels)
+            digital.each(lambda batch: found.add(batch, batch), self.progress)
+            require_finite(found.values(), "the digital network")
+            return found
+
+        return self._once("digital measures", digest([id(digital), asked]), count)
 
     def calibrated(
         self, study: Study, described: Mapping[str, CrossSimParameters], key: str

@@ -160,7 +160,7 @@ def _require_ranks(study: Study, session: Session) -> None:
         session.shown(study).each_answer(data.images[:1], found.append, "", silent, outputs_of(measured))
     except Exception:  # networks are the user's and may raise anything: chips will say why
         return
-    Tallies([one for one in measured if ranks(one.metric)], data.labels, {}).add(found[0])
+    Tallies([one for one in measured if ranks(one.metric)], data.labels).add(found[0], found[0])
 
 
 def _advise(results: Results, loaded: LoadedStudy, known: Collection[str]) -> None:

@@ -17,13 +17,13 @@ from typing import Any, final
 
 import torch
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from crossohm.layers.given import users_level
 from crossohm.layers.normalisation import folded_bias, folding_factors
 from crossohm.layers.report import ReportedNorm
 from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, users_of
-from crossohm.torch.conversion.folded import FoldedNorm, proper_axes
+from crossohm.torch.conversion.folded import FoldedNorm, is_norm, proper_axes
 from crossohm.torch.conversion.normalisations import kind_of_norm, steps_behind
 from crossohm.torch.conversion.observed import observed
 from crossohm.torch.layers.layer import AnalogLayer
@@ -57,7 +57,7 @@ class Seen:
 def see(model: nn.Module, run: Callable[[nn.Module], object]) -> Seen | None:
     """What ``run(model)`` shows, in eval mode and without gradients; None for a model without BatchNorm."""
     axes: dict[str, int] = {}
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    norms = {name: module for name, module in model.named_modules() if is_norm(module)}
     if not norms:
         return None
     with ExitStack() as hooks:
@@ -94,7 +94,7 @@ def fold_batchnorm(
     if kept:
         reasons = "; ".join(f"{name or 'model'}: {reason}" for name, reason in kept.items())
         message = f"BatchNorm stays digital where folding might change the model: {reasons}"
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
 def reported_norms(model: nn.Module, seen: Seen | None) -> tuple[ReportedNorm, ...]:
@@ -104,7 +104,7 @@ def reported_norms(model: nn.Module, seen: Seen | None) -> tuple[ReportedNorm, .
 
 def _layers_before(model: nn.Module, seen: Seen | None) -> dict[str, tuple[nn.Module, Any, str]]:
     """Every BatchNorm by name, and the layer it can be folded into, or what speaks against it."""
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    norms = {name: module for name, module in model.named_modules() if is_norm(module)}
     if not norms:
         return {}
     flows, untraced = _flows(model, seen)
@@ -170,8 +170,8 @@ def _obstacle(flow: DataFlow, model: nn.Module, layer: Any, norm: Any) -> str:
     if steps_behind(norm) is None:
         return f"the forward of {type(norm).__name__} does more than normalise and call modules of its own"
     outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-    if norm.num_features != outputs:
-        return f"it normalises {norm.num_features} channels, the layer before has {outputs}"
+    if len(norm.running_var) != outputs:
+        return f"it normalises {len(norm.running_var)} channels, the layer before has {outputs}"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (layer, norm)):
         return "hooks may change what passes"
     if layer._parameters.get("weight") is None or _is_shared(flow, model, layer):

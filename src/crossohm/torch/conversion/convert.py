@@ -19,21 +19,23 @@ from crossohm.layers.conversion import (
     known_foldings,
     physical_choices,
     reinitialize_layers,
+    warn_of_zeros,
 )
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.report import warn_of_digital
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.glance import look_apart, look_together
-from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
+from crossohm.torch.conversion.kinds import is_convertible, kind_of
 from crossohm.torch.conversion.obstacles import multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
-from crossohm.torch.conversion.products import install_products, passed_by, product_sites
+from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
 from crossohm.torch.conversion.trial import called_with, try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import unlead
 
 #: Flags that let torch's transformers use fused kernels, and their values that do not.
@@ -53,7 +55,7 @@ def from_torch(
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
-    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
     name: str = "",
     example: Any = None,
 ) -> Any:
@@ -76,8 +78,8 @@ def from_torch(
             ``"manual"``; see `AnalogLayer.sync`.
         gradient: Which derivative backward computes: ``"programmed"``, ``"chain"`` or ``"wires"``; see
             `AnalogLayer.gradient`.
-        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
-            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
+        grouping: How grouped convolutions are stored: ``"per_group"``, every group in arrays of its own, or
+            ``"dense"``, at full width with zeros between the groups. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
@@ -99,39 +101,62 @@ def from_torch(
             layers to convert.
 
     Warns:
-        RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
-            because no analog kind exists for them, or, see ``example``, because they are not called.
+        RuntimeWarning: calibrated hardware lacks some layers of the model, groups share arrays (``grouping``), layers
+            with matrix products stay digital because no analog kind exists for them, or, see ``example``, because they
+            are not called.
     """
-    require_layers(model)
-    analog = copy_of(model)
-    _fold_batchnorm(analog, params, fuse_batchnorm, example)
-    separate(analog)
-    trial = None if example is None or is_convertible(analog) else try_out(analog, example)
-    passed = set() if trial is None else passed_by(analog, trial)
-    modules = {place: module for place, module in sites(analog) if place not in passed}
-    products = [] if trial is None else product_sites(analog, trial)
-    chosen = conversions([*modules, *(site.name for site in products)], params, bias_rows, grouping, name)
-    chip = secrets.randbits(63) if seed is None else seed
-    layers: dict[int, nn.Module] = {}
-    for place, module in modules.items():
-        choice = chosen.get(place)
-        if choice is None:
-            continue
-        layer = _converted(module, choice, chip)
-        layer.sync, layer.gradient = sync, gradient
-        if module is analog:
-            return layer
-        layers |= _replacements(module, layer)
-    follow(analog, layers)
-    install_products(analog, products, chosen, layers, chip, sync, gradient)
-    unwatch(analog)
-    _use_submodules(analog)
-    digital = conversion_report(analog).digital
-    warn_of_digital(layer for layer in digital if multiplies(analog.get_submodule(layer.name)))
+    analog = put_on_arrays(
+        model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
+    )
+    if isinstance(analog, AnalogLayer):
+        return analog
     if example is None:
         watch(analog)
     else:
         warn_of(analog, try_out(analog, example), of_unreached=True)
+    return analog
+
+
+def put_on_arrays(
+    model: nn.Module,
+    params: HardwareChoice,
+    bias_rows: int | Sequence[int] | Mapping[str, int],
+    fuse_batchnorm: bool | None,
+    seed: int | None,
+    sync: Sync = "auto",
+    gradient: Gradient = "programmed",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
+    *,
+    name: str = "",
+    example: Any = None,
+) -> Any:
+    """As `from_torch`, without a look at what the analog model does with the example, or in its first pass."""
+    require_layers(model)
+    analog = copy_of(model)
+    unlead(analog, DigitalProduct)
+    _fold_batchnorm(analog, params, fuse_batchnorm, example)
+    separate(analog)
+    places = places_of(analog, example)
+    chosen = conversions(places.names, params, bias_rows, grouping, name)
+    chip = secrets.randbits(63) if seed is None else seed
+    layers: dict[int, nn.Module] = {}
+    for place, module in places.layers.items():
+        if place not in chosen:
+            continue
+        layer = _converted(module, chosen[place], chip)
+        layer.sync, layer.gradient = sync, gradient
+        if module is analog:
+            warn_of_zeros({place: layer})
+            return layer
+        layers |= _replacements(module, layer)
+    follow(analog, layers)
+    install_products(analog, places.products, chosen, layers, chip, sync, gradient)
+    unwatch(analog)
+    _use_submodules(analog)
+    known = {site.name.rpartition(".")[0] for site in places.products}  # their products could be put on arrays
+    digital = [layer for layer in conversion_report(analog).digital if layer.name not in known]
+    warn_of_digital(layer for layer in digital if multiplies(analog.get_submodule(layer.name)))
+    warn_of_zeros(analog_places(analog))
     look_together(analog)
     return analog
 
@@ -165,7 +190,7 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool | str] = F
         memo |= {id(value): value for value in (*layer.modules(), *plain.modules(), *plain.parameters())}
         table |= _replacements(layer, plain)
     twin = copy_of(model, memo)
-    unlead(twin)
+    unlead(twin, AnalogProduct)
     for plain in table.values():
         for key, value in vars(plain).items():
             if key not in ("_parameters", "_modules"):
@@ -176,6 +201,9 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool | str] = F
     unwatch(twin)
     look_apart(twin)
     _restore_flags(twin)
+    copied = {id(module): memo[id(module)] for module in model.modules()} | table
+    for product in (layer for layer in places.values() if isinstance(layer, AnalogProduct) and physical[id(layer)]):
+        product.give_held(copied)
     merge(twin)
     return twin
 
@@ -223,7 +251,8 @@ def reinitialize(model: nn.Module, seed: int | None = None, params: HardwareChoi
 
 
 def _converted(module: nn.Module, choice: Conversion, seed: int) -> AnalogLayer:
-    kind = ANALOG_KINDS[type(module)]
+    kind = kind_of(module)
+    assert kind is not None
     grouped = choice.grouping is not None and issubclass(kind, ConvolutionLayer)
     options = {"grouping": choice.grouping} if grouped else {}
     try:

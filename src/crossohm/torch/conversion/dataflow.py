@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any, final
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from crossohm.torch.conversion.folded import FoldedNorm
+from crossohm.torch.conversion.folded import FoldedNorm, is_norm
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -28,7 +27,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AnalogLayer | FoldedNorm | _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
+        known = isinstance(m, AnalogLayer | FoldedNorm) or is_norm(m)
+        return known or super().is_leaf_module(m, module_qualified_name)
 
 
 def is_step(module: nn.Module, name: str) -> bool:

@@ -13,16 +13,23 @@ import torch
 from torch import fx, nn
 
 from crossohm.layers.given import users_level
+from crossohm.layers.report import in_percent
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.conversion.places import analog_places
 from crossohm.torch.conversion.trial import Recorder, Trial, is_watched
 from crossohm.torch.layers.layer import AnalogLayer
 
+#: How to get such products onto arrays.
+_WITH_EXAMPLE = (
+    "Give the conversion an example, from_torch(model, example=inputs), and products like these run on arrays, as far "
+    "as arrays can hold what they multiply with"
+)
+
 
 def watch(model: nn.Module) -> None:
     """Let ``model`` watch its next pass, and warn once; afterwards nothing of it is left."""
     unwatch(model)
-    model.register_forward_pre_hook(_begin, with_kwargs=True)
+    model.register_forward_pre_hook(_begin, prepend=True, with_kwargs=True)  # around what leads products to arrays
     model.register_forward_hook(_end, always_call=True)
 
 
@@ -45,13 +52,24 @@ def warn_of(model: nn.Module, trial: Trial, *, of_unreached: bool) -> None:
         of_unreached: Whether the pass was to reach every layer.
     """
     found = [
+        *_digital_share(trial),
         *_read(model, trial),
         *_own(model, trial),
         *_strangers(trial),
         *(_unreached(model, trial) if of_unreached else ()),
     ]
+    if found and not of_unreached:
+        found.append(_WITH_EXAMPLE)
     if found:
         warnings.warn(". ".join(found), RuntimeWarning, stacklevel=users_level())
+
+
+def _digital_share(trial: Trial) -> list[str]:
+    """How much of a model is digital, where an example has been counted."""
+    if not trial.analog or not trial.digital:
+        return []
+    share = in_percent(trial.share or 0.0)
+    return [f"{share} of the multiplications with weights are on arrays, the others are digital"]
 
 
 def _read(model: nn.Module, trial: Trial) -> list[str]:
@@ -62,8 +80,7 @@ def _read(model: nn.Module, trial: Trial) -> list[str]:
     first = min(readers[names[0]])
     return [
         f"Digital products, on which hardware has no effect, with the parameters of {_share(model, names)}: "
-        f"{_listed(names)}; the first is {first}. Call the layer instead of reading its parameters, or register an "
-        "analog kind for the module that reads them; conversion_report(model, example) lists all"
+        f"{_listed(names)}; the first is {first}; conversion_report(model, example) lists all"
     ]
 
 
@@ -82,7 +99,7 @@ def _own(model: nn.Module, trial: Trial) -> list[str]:
         return []
     return [
         f"Digital products with parameters that no layer holds: {_listed(names)}; the first is "
-        f"{min(trial.reads[names[0]])}. Use layers of torch.nn, or register an analog kind for the module"
+        f"{min(trial.reads[names[0]])}"
     ]
 
 

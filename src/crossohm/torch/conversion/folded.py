@@ -12,11 +12,20 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossohm.errors import ShapeError, UnsupportedError
 
 #: Axes of the outputs of a batch of a convolution, by the normalisation of its channels.
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 3, nn.BatchNorm2d: 4, nn.BatchNorm3d: 5}
+
+
+def is_norm(module: nn.Module) -> bool:
+    """True for BatchNorm, and for modules that hold what it holds in buffers, as torchvision's frozen kind."""
+    if isinstance(module, _BatchNorm):
+        return True
+    held = [module._buffers.get(name) for name in ("running_mean", "running_var", "weight", "bias")]
+    return hasattr(module, "eps") and all(value is not None and value.ndim == 1 for value in held)
 
 
 def proper_axes(layer: nn.Module, kind: type[nn.Module]) -> int:

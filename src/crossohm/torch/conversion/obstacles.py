@@ -11,7 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
+from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible, kind_of
 from crossohm.torch.layers.layer import AnalogLayer
 
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
@@ -60,14 +60,17 @@ def obstacle_of(module: nn.Module) -> str:
         return _EXPORTED
     if isinstance(module, MULTIPLYING):
         if _computes_weights(module):
-            return f"its weights are computed, not parameters; {_way_to_parameters(module)}"
+            ways = f"{_way_to_parameters(module)}, or convert with an example: from_torch(model, example=inputs)"
+            return f"its weights are computed, not parameters; {ways}"
         base = next((kind.__name__ for kind in type(module).__mro__ if kind in ANALOG_KINDS), None)
         if base is not None:
-            return f"only {base} itself is converted: register an analog kind for this subclass"
+            ways = "register an analog kind for this subclass, or convert with an example"
+            return f"only {base} itself is converted: {ways}"
         return "no analog kind stands for it: register one"
     own = [key for key, parameter in module.named_parameters(recurse=False) if parameter.ndim > 1]
     if own and not isinstance(module, _LOOKUPS):
-        return f"unknown what it does with its {', '.join(own)}: register an analog kind if it multiplies"
+        ways = "register an analog kind if it multiplies, or convert with an example"
+        return f"unknown what it does with its {', '.join(own)}: {ways}"
     return ""
 
 
@@ -78,7 +81,7 @@ def multiplies(module: nn.Module) -> bool:
 
 def _computes_weights(module: nn.Module) -> bool:
     """True for a layer of a known kind whose weights are no parameters."""
-    return isinstance(module, MULTIPLYING) and (is_parametrized(module) or type(module) in ANALOG_KINDS)
+    return isinstance(module, MULTIPLYING) and (is_parametrized(module) or kind_of(module) is not None)
 
 
 def _way_to_parameters(module: nn.Module) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,12 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.conversion.places import sites
-from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves
+from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves, try_out
 from crossohm.torch.products.calls import Form
 from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step, key_of
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import Routes, lead
 
 #: Modules whose children are all called, or counted: no arrays are put among them.
@@ -52,6 +53,50 @@ class ProductSite:
     leaves: dict[int, Leaf]
     steps: frozenset[Step]
     host: nn.Module
+
+
+@final
+@dataclass(frozen=True)
+class Places:
+    """What of a model can be put on arrays.
+
+    Attributes:
+        layers: By name.
+        products: Products of modules' own code, as far as an example has shown them.
+        names: Of all of them, in the order that they have once they are on arrays.
+    """
+
+    layers: dict[str, nn.Module]
+    products: tuple[ProductSite, ...]
+    names: tuple[str, ...]
+
+
+def places_of(model: nn.Module, example: Any) -> Places:
+    """What of a model can be put on arrays.
+
+    Args:
+        model: Every place has a module of its own, see `separate`.
+        example: An input, see `try_out`; None: there is none.
+    """
+    layers = dict(sites(model))
+    if example is None or "" in layers:
+        return Places(layers, (), tuple(layers))
+    trial = try_out(model, example)
+    passed = passed_by(model, trial)
+    driven = {name: layer for name, layer in layers.items() if name not in passed}
+    products = tuple(product_sites(model, trial))
+    return Places(driven, products, tuple(_in_order(model, driven, products)))
+
+
+def _in_order(model: nn.Module, layers: Collection[str], products: Iterable[ProductSite]) -> Iterator[str]:
+    """Names of layers and products: those stand before the other children of their module, see `_put_first`."""
+    inside: dict[str, list[str]] = {}
+    for site in products:
+        inside.setdefault(site.name.rpartition(".")[0], []).insert(0, site.name)
+    for name, _ in model.named_modules(remove_duplicate=False):
+        if name in layers:
+            yield name
+        yield from inside.get(name, ())
 
 
 def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
@@ -115,27 +160,46 @@ def install_products(
         sync: See `AnalogLayer.sync`.
         gradient: See `AnalogLayer.gradient`.
     """
-    routes: dict[int, tuple[nn.Module, Routes]] = {}
-    for site in reversed(found):  # each is put in front of the others
+    arrays: dict[str, AnalogProduct] = {}
+    for site in found:
         choice = chosen.get(site.name)
         if choice is None:
             continue
-        expression = site.expression.moved(table)
-        grouping = choice.grouping or "dense"
-        arrays = AnalogProduct(choice.hardware, expression, site.matrices, grouping, seed=seed, name=choice.name)
-        arrays.sync, arrays.gradient = sync, gradient
+        expression, grouping = site.expression.moved(table), choice.grouping or USUAL_GROUPING
+        made = AnalogProduct(choice.hardware, expression, site.matrices, grouping, seed=seed, name=choice.name)
+        made.sync, made.gradient = sync, gradient
+        arrays[site.name] = made
+    _lead(model, found, arrays, table)
+
+
+def observe_products(model: nn.Module, found: Sequence[ProductSite]) -> None:
+    """Let hooks see the results of products in a digital model, in place, under the names their arrays would have."""
+    _lead(model, found, {site.name: DigitalProduct() for site in found}, {})
+
+
+def _lead(
+    model: nn.Module,
+    found: Sequence[ProductSite],
+    there: Mapping[str, AnalogProduct | DigitalProduct],
+    table: Mapping[int, nn.Module],
+) -> None:
+    """Put something in the places of products, and lead these there."""
+    routes: dict[int, tuple[nn.Module, Routes]] = {}
+    for site in reversed(found):  # each is put in front of the others
+        if site.name not in there:
+            continue
         home, _, key = site.name.rpartition(".")
-        _put_first(model.get_submodule(home), key, arrays)
+        _put_first(model.get_submodule(home), key, there[site.name])
         host = table.get(id(site.host), site.host)
         _, routed = routes.setdefault(id(host), (host, Routes({}, set(), {})))
         routed.leaves |= {rank: leaf.moved(table) for rank, leaf in site.leaves.items()}
         routed.steps |= site.steps
-        routed.table[site.key] = arrays
+        routed.table[site.key] = there[site.name]
     for host, routed in routes.values():
         lead(host, routed)
 
 
-def _put_first(home: nn.Module, key: str, arrays: AnalogProduct) -> None:
+def _put_first(home: nn.Module, key: str, arrays: nn.Module) -> None:
     """Register arrays before the other children, so that they see parameters before these are moved."""
     home.add_module(key, arrays)
     others = {name: child for name, child in home._modules.items() if name != key}

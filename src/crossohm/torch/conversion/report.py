@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from crossohm.layers.report import ConversionReport, ReportedLayer, reported
+from crossohm.layers.report import ConversionReport, ReportedLayer, ReportedProduct, reported
 from crossohm.torch.conversion.batchnorm import reported_norms, see
 from crossohm.torch.conversion.kinds import is_convertible
-from crossohm.torch.conversion.obstacles import obstacle_of
+from crossohm.torch.conversion.obstacles import multiplies, obstacle_of
 from crossohm.torch.conversion.products import with_products
 from crossohm.torch.conversion.trial import Trial, called_with, is_layer, try_out
 from crossohm.torch.layers.layer import AnalogLayer
@@ -25,7 +25,9 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
             model answers it, in eval mode, and the report says which layers its data reach, and which products other
             code computes digitally from the parameters of layers. Layers in arrays that are only read like that
-            count as digital. It also says which BatchNorms ``fuse_batchnorm=True`` folds, and why not the others.
+            count as digital. Multiplications with weights are counted, and the report says which share of them is on
+            arrays, and where the others are; parameters that meet no product are left out. It also says which
+            BatchNorms ``fuse_batchnorm=True`` folds, and why not the others.
 
     Raises:
         ParameterError: ``example`` is no input.
@@ -38,7 +40,15 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
         f"{product}, shape {shape}" for shape, products in trial.strangers.items() for product in sorted(products)
     )
     norms = reported_norms(model, see(model, lambda seen: called_with(seen, example)))
-    return ConversionReport(tuple(_tried(layer, model, trial) for layer in layers), others, norms)
+    products = tuple(ReportedProduct(where, count) for where, count in trial.digital.most_common())
+    tried = (_tried(layer, model, trial) for layer in layers)
+    return ConversionReport(tuple(layer for layer in tried if not _is_harmless(layer, model)), others, norms, products)
+
+
+def _is_harmless(layer: ReportedLayer, model: nn.Module) -> bool:
+    """True for parameters that meet no product in the example: embeddings of positions, scales, normalisations."""
+    module = model.get_submodule(layer.name)
+    return bool(layer.reason) and not (layer.readers or is_layer(module) or multiplies(module))
 
 
 def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLayer:
@@ -46,7 +56,7 @@ def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial) -> ReportedLaye
     module = model.get_submodule(layer.name)
     readers = tuple(sorted(trial.readers_of(layer.name, module)))
     driven = layer.name in trial.reached if is_layer(module) else None
-    return layer.tried(driven, readers)
+    return layer.tried(driven, readers, trial.analog.get(layer.name))
 
 
 def _layers(module: nn.Module, seen: set[int], multiplied: Set[int], name: str = "") -> Iterator[ReportedLayer]:
@@ -56,7 +66,7 @@ def _layers(module: nn.Module, seen: set[int], multiplied: Set[int], name: str =
             return
         seen.add(id(module))
     convertible = is_convertible(module) and id(module) not in multiplied
-    if id(module) not in multiplied:
+    if id(module) not in multiplied or isinstance(module, AnalogLayer):
         yield from reported(name, module, convertible, obstacle_of)
     if convertible or isinstance(module, AnalogLayer | nn.MultiheadAttention | torch.jit.ScriptModule):
         return

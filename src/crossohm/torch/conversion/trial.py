@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,23 +24,25 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.errors import ParameterError
+from crossohm.layers.batches import Call
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
-from crossohm.torch.products.calls import Call, call_of
+from crossohm.torch.products.calls import Call as Product
+from crossohm.torch.products.calls import call_of, multiplications_of, tensors_among
 from crossohm.torch.products.derivation import (
     Derived,
     Expression,
     Leaf,
     Origin,
     Step,
+    name_of,
     number_of,
     origin_after,
     plain_function,
     replaced,
     results_of,
     step,
-    tensors_among,
 )
 
 #: Where the operands of products are among the positional arguments; others (biases) are added.
@@ -47,7 +50,8 @@ _OPERANDS = {
     name: where
     for where, names in (
         (slice(2), "matmul __matmul__ __rmatmul__ __imatmul__ linalg_matmul mm bmm mv dot vdot inner linalg_vecdot"),
-        (slice(2), "tensordot linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+        (slice(2), "_grouped_mm tensordot linear"),
+        (slice(2), "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
         (slice(1, 3), "addmm addmm_ addmv addmv_ addbmm addbmm_ baddbmm baddbmm_"),
         (slice(3), "bilinear"),
         (slice(1, None), "einsum"),
@@ -105,7 +109,7 @@ class FoundProduct:
     """
 
     where: str
-    product: Call
+    product: Product
     kernel: Tensor
     made: Made
     within: tuple[nn.Module, ...]
@@ -122,12 +126,22 @@ class Trial:
             ``"linear in blocks.0 (Block)"``.
         strangers: The same for parameters that no module of the model has, by their shape.
         products: Products with kernels computed from parameters that arrays could hold.
+        analog: Multiplications with weights on arrays, by name of the layer.
+        digital: The others, by function and module in words.
     """
 
     reached: set[str] = field(default_factory=set)
     reads: dict[str, set[str]] = field(default_factory=dict)
     strangers: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
     products: list[FoundProduct] = field(default_factory=list)
+    analog: Counter[str] = field(default_factory=Counter)
+    digital: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def share(self) -> float | None:
+        """Of the multiplications with weights, those on arrays; None if there are none."""
+        whole = self.analog.total() + self.digital.total()
+        return self.analog.total() / whole if whole else None
 
     def readers_of(self, layer: str, module: nn.Module) -> set[str]:
         """The digital products with parameters of a layer."""
@@ -169,7 +183,12 @@ def try_out(model: nn.Module, example: Any) -> Trial:
     with ExitStack() as stack:
         devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        for block in (torch.no_grad(), evaluating(model), _without_fused_kernels(), _counting(layers, driven)):
+        for block in (
+            torch.no_grad(),
+            evaluating(model),
+            _without_fused_kernels(),
+            _counting(layers, driven, recorder.trial),
+        ):
             stack.enter_context(block)
         try:
             with recorder.running((args, kwargs)):
@@ -194,6 +213,8 @@ def _arguments(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return example, {}
     if isinstance(example, Mapping):
         return (), dict(example)
+    if isinstance(example, Call):
+        return example.inputs, example.named
     allowed = "a tensor, a tuple of positional inputs, or a dictionary of keyword inputs"
     raise ParameterError("example", type(example).__name__, "is no input of a model", allowed=allowed)
 
@@ -210,7 +231,7 @@ def _without_fused_kernels() -> Iterator[None]:
 
 
 @contextmanager
-def _counting(layers: Mapping[str, nn.Module], driven: set[int]) -> Iterator[None]:
+def _counting(layers: Mapping[str, nn.Module], driven: set[int], trial: Trial) -> Iterator[None]:
     """Note layers, by identity, that something passes: analog ones by the vectors their arrays multiply."""
     analog = {id(layer): layer for layer in layers.values() if isinstance(layer, AnalogLayer)}
     matrices = [matrix for layer in analog.values() for matrix in layer.matrices]
@@ -225,6 +246,9 @@ def _counting(layers: Mapping[str, nn.Module], driven: set[int]) -> Iterator[Non
         try:
             yield
             driven.update(key for key, layer in analog.items() if any(matrix.vectors for matrix in layer.matrices))
+            for name, layer in layers.items():
+                if analog.pop(id(layer), None) is not None:
+                    trial.analog[name] = sum(matrix.vectors * matrix.layout.weights for matrix in layer.matrices)
         finally:
             for matrix, vectors in zip(matrices, before, strict=True):
                 matrix.vectors = vectors
@@ -272,7 +296,7 @@ class Recorder(TorchFunctionMode):
         self._calls: list[nn.Module] = [model]
         self._marks: Any = WeakIdKeyDictionary()
         self._strangers: dict[int, Tensor] = {}
-        self._depth = 0
+        self._depth = self._analog_depth = 0
         for name, parameter in model.named_parameters(remove_duplicate=False):
             self._names.setdefault(id(parameter), []).append(name)
         for rank, leaf in enumerate(ranked_leaves(model)):
@@ -315,9 +339,11 @@ class Recorder(TorchFunctionMode):
 
     def _enter(self, layer: nn.Module, args: Any) -> None:
         self._depth += 1
+        self._analog_depth += isinstance(layer, AnalogLayer)
 
     def _leave(self, layer: nn.Module, args: Any, outputs: Any) -> None:
         self._depth -= 1
+        self._analog_depth -= isinstance(layer, AnalogLayer)
         if not self._depth:
             for tensor in tensors_in(outputs):
                 self._marks[tensor] = _DATA
@@ -328,11 +354,21 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         if not self._depth and not self.is_over():
             self._follow(func, args, kwargs, result)
+        elif not self._analog_depth and name_of(func) in _OPERANDS:
+            self._count(name_of(func), args, kwargs)
         return result
+
+    def _count(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Count the multiplications of a digital product with weights."""
+        made = [(value, mark) for value in tensors_in((args, kwargs)) if isinstance(mark := self._mark(value), Made)]
+        kernels = [value for value, mark in made if mark.parameters]
+        if kernels:
+            where = self._where(function, self._caller())
+            self.trial.digital[where] += multiplications_of(function, args, kwargs, kernels)
 
     def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note a product, and mark its result."""
-        function = func.__name__
+        function = name_of(func)
         marks = [self._mark(operand) for operand in tensors_in((args, kwargs))]
         is_data, read = _DATA in marks or function in _LOOKUPS, frozenset[int]()
         if function in _OPERANDS:
@@ -341,8 +377,11 @@ class Recorder(TorchFunctionMode):
             if not all(isinstance(self._mark(factor), Made) for factor in factors):
                 read = _parameters([self._mark(factor) for factor in factors])
                 self._find(function, args, kwargs, factors)
+                self._count(function, args, kwargs)
         elif function in _ELEMENTWISE and is_data:
             read = _parameters(marks) & self._matrices
+            if read:
+                self.trial.digital[self._where(function, self._caller())] += result.numel()
         if read:
             self._record(function, read)
         if is_data and not read and self._is_entry(function, args):
@@ -376,14 +415,14 @@ class Recorder(TorchFunctionMode):
                 return mark.expression
             return value.detach().clone() if isinstance(value, Tensor) else value
 
-        if func.__name__ == "__getitem__" and number_of(args[1]) is not None:
+        if name_of(func) == "__getitem__" and number_of(args[1]) is not None:
             args = (args[0], number_of(args[1]))
         expression = Derived(plain_function(func), replaced(args, expression_of), replaced(kwargs, expression_of), pick)
         _, mark = min(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
         before = mark.origin
         assert before is not None
-        origin = origin_after(func.__name__, args, kwargs, before, isinstance(mark.expression, Leaf), pick)
-        steps = frozenset().union(*(mark.steps for _, mark in named), [step(func.__name__, before, result)])
+        origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
+        steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
         within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
         return Made(parameters, expression, origin, steps, within)
 

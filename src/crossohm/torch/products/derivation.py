@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from crossohm.torch.products.calls import Call, Form
 
-#: Functions that take a part of a tensor: which part is told by their arguments.
-_PARTS = ("__getitem__", "select", "narrow", "chunk", "split", "unsafe_chunk", "tensor_split", "unbind", "__iter__")
+#: Functions that take a part of a tensor, or its numbers in another order: which one is told by their arguments.
+_TAKEN = ("__getitem__", "select", "narrow", "chunk", "split", "unsafe_chunk", "tensor_split", "unbind", "__iter__")
+_TURNED = ("t", "T", "mT", "H", "mH", "adjoint", "transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis")
+_PARTS = frozenset((*_TAKEN, *_TURNED, "flip", "roll"))
 
 
 @final
@@ -89,9 +91,15 @@ class Derived:
 Expression = Leaf | Derived
 
 
+def name_of(function: Any) -> str:
+    """Name of a function of torch, or of a property of tensors."""
+    name: str = function.__name__
+    return function.__self__.__name__ if name == "__get__" else name
+
+
 def plain_function(function: Any) -> Callable[..., Any]:
     """``function``, or for a property of tensors what reads it and can be copied."""
-    return attrgetter(function.__self__.__name__) if function.__name__ == "__get__" else function
+    return attrgetter(name_of(function)) if function.__name__ == "__get__" else function
 
 
 def changes_in_place(name: str) -> bool:
@@ -189,17 +197,6 @@ def key_of(origin: Origin, product: Call, parameter: Tensor | None) -> Key:
 def step(name: str, before: Origin, result: Tensor) -> Step:
     """What a function, by name, did with a tensor of some origin."""
     return name, before, tuple(result.shape)
-
-
-def tensors_among(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors among arguments, and in lists and tuples among them."""
-    found: list[Tensor] = []
-    for value in (*args, *kwargs.values()) if kwargs else args:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += (item for item in value if isinstance(item, Tensor))
-    return found
 
 
 def origin_after(

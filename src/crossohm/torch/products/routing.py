@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, final
 
@@ -18,19 +19,19 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.products.calls import PRODUCTS, call_of
+from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
     Leaf,
     Origin,
     Step,
     key_of,
+    name_of,
     origin_after,
     results_of,
     step,
-    tensors_among,
 )
-from crossohm.torch.products.layer import AnalogProduct
+from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.tracing import untraced
 
 #: Attribute of modules: the products that are led to arrays while they run.
@@ -45,12 +46,12 @@ class Routes:
     Attributes:
         leaves: The parameters and buffers the kernels are computed from, by their rank.
         steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
-        table: By rank and part of a parameter, and form of the kernel: the arrays.
+        table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
     """
 
     leaves: dict[int, Leaf]
     steps: set[Step]
-    table: dict[Key, AnalogProduct]
+    table: dict[Key, AnalogProduct | DigitalProduct]
 
 
 def lead(host: nn.Module, routes: Routes) -> None:
@@ -60,13 +61,15 @@ def lead(host: nn.Module, routes: Routes) -> None:
     host.register_forward_hook(_end, always_call=True)
 
 
-def unlead(model: nn.Module) -> None:
-    """Undo `lead` in ``model`` and all its modules, which lose these arrays."""
+def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None:
+    """Undo `lead` in ``model`` and all its modules, and remove what products are led to, where it is of a kind."""
     for module in list(model.modules()):
-        for key in [key for key, child in module._modules.items() if isinstance(child, AnalogProduct)]:
+        for key in [key for key, child in module._modules.items() if isinstance(child, kind)]:
             del module._modules[key]
-        if vars(module).pop(_ROUTES, None) is None:
+        routes = vars(module).get(_ROUTES)
+        if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
             continue
+        del vars(module)[_ROUTES]
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
                 del hooks[key]
@@ -99,10 +102,10 @@ class _Routing(TorchFunctionMode):
         marks = [(tensor, mark) for tensor in tensors if (mark := self._mark(tensor)) is not None]
         if not marks:
             return func(*args, **kwargs)
-        name = func.__name__
+        name = name_of(func)
         if name in PRODUCTS:
             for tensor, mark in marks:
-                found = self._through_arrays(name, args, kwargs, tensor, mark)
+                found = self._through_arrays(func, args, kwargs, tensor, mark)
                 if found is not None:
                     return found
         result = func(*args, **kwargs)
@@ -113,8 +116,8 @@ class _Routing(TorchFunctionMode):
         leaf = self._leaves.get(id(tensor))
         return leaf if leaf is not None or not self._marks else self._marks.get(tensor)
 
-    def _through_arrays(self, name: str, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
-        call, origin = call_of(name, args, kwargs, kernel), mark.origin
+    def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
+        call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
         if call is None:
             return None
         whole = None if origin.entry is None else self._values[origin.leaf]
@@ -122,7 +125,7 @@ class _Routing(TorchFunctionMode):
         if arrays is None or self._is_kernel(call.signal):
             return None
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
-        return arrays(call, held, origin.entry)
+        return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
 
     def _is_kernel(self, signal: Tensor) -> bool:
         """True for what is computed from parameters as well: kernels are computed by products, too."""
