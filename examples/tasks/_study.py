@@ -31,17 +31,22 @@ def main(script: str, network: Callable[[], nn.Module], data: Data, loss: Loss, 
     """
     name = Path(script).stem
     parser = argparse.ArgumentParser(description=f"Train {name} and measure it on simulated arrays.")
-    parser.add_argument("--output", type=Path, default=Path("crossohm-results") / name, help="Folder for the results.")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("crossohm-results") / name,
+        help="Folder for the results; the weights lie beside it.",
+    )
     parser.add_argument("--epochs", type=int, default=epochs, help="Passes over the training data.")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    weights = (options.output / "weights.pt").resolve()
+    weights = options.output.with_suffix(".pt").resolve()
+    weights.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     model = network()
     train(model, data(split="train"), loss, options.epochs, rate)
     torch.save(model.state_dict(), weights)
     study = Path(script).with_suffix(".yaml")
-    app(["sweep", str(study), "--output", str(options.output / "results"), "--set", f"model.checkpoint={weights}"])
+    app(["sweep", str(study), "--output", str(options.output), "--set", f"model.checkpoint={weights}"])
 
 
 def train(model: nn.Module, data: Dataset, loss: Loss, epochs: int, rate: float, batch: int = 32) -> None:

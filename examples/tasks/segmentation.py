@@ -1,8 +1,8 @@
-"""A segmentation: which pixels are background, disc, square?
+"""A segmentation: which pixels are background, disc, bar?
 
     python examples/tasks/segmentation.py
 
-Data: generated; one disc and one square of random size, place and grey on a noisy ground, 32 x 32 pixels.
+Data: generated; one disc and one bar of random size, place and grey on a noisy ground, 32 x 32 pixels.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def data(data_dir: Any = None, split: str = "test") -> Dataset:
     for image, found in zip(images[:, 0], classes, strict=True):
         for label in (1, 2):
             size, row, column = rng.integers(4, 8), *rng.integers(8, SIDE - 8, 2)
-            far = np.hypot(y - row, x - column) if label == 1 else np.maximum(abs(y - row), abs(x - column))
+            far = np.hypot(y - row, x - column) if label == 1 else np.maximum(3 * abs(y - row), abs(x - column))
             found[far <= size] = label
             image[far <= size] += rng.uniform(0.3, 0.6)
-    return Dataset(f"shapes/{split}", images.astype(np.float32), classes, ("ground", "disc", "square"))
+    return Dataset(f"shapes/{split}", images.astype(np.float32), classes, ("ground", "disc", "bar"))
 
 
 class Net(nn.Module):
@@ -53,4 +53,4 @@ class Net(nn.Module):
 
 
 if __name__ == "__main__":
-    main(__file__, Net, data, nn.functional.cross_entropy, epochs=16, rate=0.005)
+    main(__file__, Net, data, nn.functional.cross_entropy, epochs=14, rate=0.01)

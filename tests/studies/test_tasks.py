@@ -187,6 +187,14 @@ def test_an_error_budget_knows_which_way_is_better(tmp_path: Path) -> None:
         assert off[one.cause] == pytest.approx(one.alone.mean - budget.perfect.mean)
 
 
+def test_studies_without_metrics_have_the_names_that_they_always_had(tmp_path: Path) -> None:
+    found = ran(tmp_path, "mapper", "shapes", metric={"task": "segmentation"}, repeats=1)
+    asked_for = found.chips[0].record["facts"]["asked"]
+    assert "metrics" not in asked_for and set(asked_for["dataset"]) == {
+        "name", "preprocessing", "images", "first", "sample", "sample_seed",
+    }  # fmt: skip
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from product_cases import PRODUCTS, UNHELD, Reader
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.overrides import _len_torch_function_stack
 from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
-from crossohm import UnknownNameError, calibrate
+from crossohm import UnknownNameError, UnsupportedError, calibrate
 from crossohm.torch import (
     TorchNetwork,
     analog_modules,
@@ -149,6 +150,19 @@ def test_going_back_leaves_nothing():
     assert [len(module._forward_hooks) for module in plain.modules()] == [0] * len(list(plain.modules()))
 
 
+def test_physical_weights_are_those_of_the_arrays():
+    model = Experts()
+    x = torch.rand(7, 5)
+    analog = converted(model, x, UNSTEADY)
+    with torch.no_grad():
+        held = to_torch(analog, physical_weights=True)
+        torch.testing.assert_close(held(x), analog(x))
+        assert not torch.allclose(held(x), model(x), rtol=1e-4)
+        assert torch.equal(to_torch(analog, physical_weights=["up_product"]).down, model.down)
+    with pytest.raises(UnsupportedError, match=r"'normed\.weight_product': its kernel is computed from original"):
+        to_torch(converted(*computed()), physical_weights=True)
+
+
 def test_chips_are_copied_saved_moved_and_not_written_again():
     model, x = computed(torch.float32)
     with torch.no_grad():
@@ -226,7 +240,7 @@ class Scaled(nn.Module):
 def test_the_report_counts_multiplications_on_arrays():
     model, x = Scaled(), torch.rand(7, 5)
     with (
-        pytest.warns(RuntimeWarning, match="no analog layer stands for pair"),
+        pytest.warns(RuntimeWarning, match=r"stay digital.*pair \(Bilinear\)"),
         pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
     ):
         analog = from_torch(model, example=x)
@@ -238,3 +252,65 @@ def test_the_report_counts_multiplications_on_arrays():
     assert conversion_report(model, x).share == 0
     assert conversion_report(model).share is None
     assert conversion_report(*computed()).share == 0
+
+
+class Sorted(nn.Module):
+    """Runs of vectors each of which meets one matrix of a stack; the second run is empty, the last one meets none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.randn(3, 8, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+        return torch._grouped_mm(x, self.up.transpose(1, 2), offs=ends)[:6] + 0 * x[:6, :1]
+
+
+def test_vectors_sorted_by_expert():
+    model, x = Sorted(), torch.rand(7, 16)
+    analog = converted(model, x)
+    torch.testing.assert_close(analog(x), model(x))
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+    assert not torch.allclose(converted(model, x, COARSE)(x), model(x))
+
+
+def test_graphs_are_refused_and_transforms_work():
+    model = nn.Sequential(Experts())
+    with torch.no_grad():
+        x = torch.rand(7, 5)
+        analog = converted(model, x)
+        with pytest.raises(UnsupportedError, match=r"Experts with products on arrays cannot be recorded by torch\.jit"):
+            torch.jit.trace(analog, (x,))
+        with pytest.raises(UnsupportedError, match=r"cannot be recorded by torch\.fx"):
+            torch.fx.symbolic_trace(analog)
+        doubled = {name: 2 * value for name, value in model.named_parameters()}
+        found, wanted = (torch.func.functional_call(net, doubled, (x,)) for net in (analog, model))
+        torch.testing.assert_close(found, wanted)
+    plain = Reader(nn.Linear(4, 4), PRODUCTS["linear"])
+    analog, x = converted(plain, torch.rand(2, 4)), torch.rand(3, 2, 4)
+    torch.testing.assert_close(torch.vmap(analog)(x), plain(x))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(analog(x), plain(x).float(), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("gradient", ["chain", "wires"])
+def test_gradients_of_every_kind_go_through_kernels(gradient):
+    model, x = computed()
+    model.experts = nn.Identity()
+    analog = converted(model, x, gradient=gradient)
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+
+
+def test_a_pass_that_is_interrupted_leaves_nothing():
+    model = Reader(nn.Linear(4, 4), PRODUCTS["linear"])
+    analog, x = converted(model, torch.rand(2, 4)), torch.rand(2, 4)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    hook = analog.layer.weight_product.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        analog(x)
+    hook.remove()
+    torch.testing.assert_close(analog(x), model(x))
+    assert _len_torch_function_stack() == 0

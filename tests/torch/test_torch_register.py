@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware, inputs, relative_error
 
 from crossohm import CrossOhmError
@@ -118,7 +118,8 @@ def test_what_cannot_be_registered(registered):
 
 
 class Mine(nn.Linear):
-    pass
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).tanh()
 
 
 @pytest.mark.filterwarnings("ignore:.*stay digital:RuntimeWarning")

@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 import jax
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, backend_of
 from crossohm.chain import AnalogCore, split
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
@@ -30,9 +30,13 @@ class KeepingOwner(Owner, Protocol):
 
 @final
 class HeldMatrix(HeldArrays):
-    """A matrix of a layer on the host."""
+    """A matrix of a layer on the host, formed in NumPy: JAX would compile every operation for its shapes."""
 
     _layer: KeepingOwner
+
+    def _values(self) -> dict[str, Array]:
+        values = super()._values()
+        return {name: np.asarray(backend_of(value).concrete(value)) for name, value in values.items()}
 
     def shown(self, contraction: DifferentiableContraction, noise: Callable[[], Any], x: Array) -> Array:
         """The product on the arrays themselves, where somebody looks at what passes; without gradients."""
@@ -76,15 +80,20 @@ class Computing:
     Attributes:
         gradient: Which derivative backward computes.
         dtype: The dtype that arrays compute in.
+        reads_back: Arrays are driven from both sides.
     """
 
     gradient: str
     dtype: str
+    reads_back: bool
 
     def lowered(
         self, matrix: HeldArrays, contraction: DifferentiableContraction
     ) -> tuple[Form, tuple[np.ndarray, ...]]:
-        """Form and leaves of a matrix: the plan, what gradients of inputs use, and how plans follow weights."""
+        """Form and leaves of a matrix.
+
+        They are those of its plan, what gradients of inputs use, how the plan follows weights, and the plan back.
+        """
         core = matrix.built
         with jax.ensure_compile_time_eval():
             structure, leaves = split(self._parts(core, contraction))
@@ -92,10 +101,10 @@ class Computing:
         return Form(matrix.layout, contraction, structure, shapes_of(leaves), rule), leaves
 
     def _parts(self, core: AnalogCore, contraction: DifferentiableContraction) -> tuple[Any, ...]:
-        plan = core.plan(np.zeros(1, self.dtype), contraction=contraction)
-        if self.gradient == "chain":
-            return plan, np.zeros(0, self.dtype), followings(core, plan)
-        return plan, np.asarray(core.get_matrix(), self.dtype), ()
+        like, chain = np.zeros(1, self.dtype), self.gradient == "chain"
+        plan = core.plan(like, contraction=contraction)
+        held = np.zeros(0, self.dtype) if chain and not self.reads_back else np.asarray(core.get_matrix(), self.dtype)
+        return plan, held, followings(core, plan) if chain else (), core.plan(like, "vmm") if self.reads_back else ()
 
 
 def shapes_of(leaves: Sequence[Array]) -> tuple[tuple[int, ...], ...]:

@@ -27,7 +27,7 @@ from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
 from crossohm.torch.conversion.first_pass import unwatch, warn_of, watch
 from crossohm.torch.conversion.glance import look_apart, look_together
-from crossohm.torch.conversion.kinds import ANALOG_KINDS, is_convertible
+from crossohm.torch.conversion.kinds import is_convertible, kind_of
 from crossohm.torch.conversion.obstacles import multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.products import install_products, places_of
@@ -201,6 +201,9 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool | str] = F
     unwatch(twin)
     look_apart(twin)
     _restore_flags(twin)
+    copied = {id(module): memo[id(module)] for module in model.modules()} | table
+    for product in (layer for layer in places.values() if isinstance(layer, AnalogProduct) and physical[id(layer)]):
+        product.give_held(copied)
     merge(twin)
     return twin
 
@@ -248,7 +251,8 @@ def reinitialize(model: nn.Module, seed: int | None = None, params: HardwareChoi
 
 
 def _converted(module: nn.Module, choice: Conversion, seed: int) -> AnalogLayer:
-    kind = ANALOG_KINDS[type(module)]
+    kind = kind_of(module)
+    assert kind is not None
     grouped = choice.grouping is not None and issubclass(kind, ConvolutionLayer)
     options = {"grouping": choice.grouping} if grouped else {}
     try:

@@ -11,7 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from crossohm.errors import ParameterError, UnsupportedError
-from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible
+from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible, kind_of
 from crossohm.torch.layers.layer import AnalogLayer
 
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
@@ -81,7 +81,7 @@ def multiplies(module: nn.Module) -> bool:
 
 def _computes_weights(module: nn.Module) -> bool:
     """True for a layer of a known kind whose weights are no parameters."""
-    return isinstance(module, MULTIPLYING) and (is_parametrized(module) or type(module) in ANALOG_KINDS)
+    return isinstance(module, MULTIPLYING) and (is_parametrized(module) or kind_of(module) is not None)
 
 
 def _way_to_parameters(module: nn.Module) -> str:

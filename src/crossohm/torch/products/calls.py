@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from string import ascii_letters
 from typing import Any, final
@@ -102,8 +102,18 @@ class Product:
         sizes = dict(zip(self.inputs, self.signal.shape, strict=True)) | dict(zip(self.kernel, self.shape, strict=True))
         return prod(sizes.values())
 
+    @property
+    def _is_dense(self) -> bool:
+        """True for one matrix that meets the last axis of the signal, as in most products."""
+        summed = self.inputs[-1]
+        return self.outputs == self.inputs[:-1] + self.kernel.replace(summed, "") and len(self.kernel) == 2
+
     def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
         """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
+        if self._is_dense:
+            x = self.signal.reshape(self.signal.shape[:-1].numel(), self.signal.shape[-1])
+            y = multiply(0, x, Dense(x.shape[1]))
+            return self.finish(y.reshape(*self.signal.shape[:-1], y.shape[1]))
         stack = [self.kernel[axis] for axis in self.matrices.stack]
         left = {ord(axis): None for axis in stack}
         equation = ProductEquation(*(axes.translate(left) for axes in (self.inputs, self.kernel, self.outputs)))
@@ -123,8 +133,50 @@ class Product:
         return self.finish(joined.movedim(list(range(len(stack))), behind))
 
 
-#: A product, or a convolution; and what its kernel is.
-Call = Product | ConvolutionCall
+@final
+@dataclass(frozen=True)
+class GroupedProduct:
+    """Runs of vectors each of which meets one matrix of a stack.
+
+    Attributes:
+        matrices: The stack ``(matrices, inputs, outputs)``.
+        signal: Vectors ``(vectors, inputs)``.
+        ends: Where the run of each matrix ends.
+        finish: What follows the product.
+        index: What takes this kernel from the operand: nothing.
+    """
+
+    matrices: Matrices
+    signal: Tensor
+    ends: Tensor
+    finish: Callable[[Tensor], Tensor]
+    index: tuple[Any, ...] = ()
+
+    @property
+    def multiplications(self) -> int:
+        """Of numbers."""
+        return self.signal.numel() * self.matrices.shape[2]
+
+    def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
+        """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
+        ends = self.ends.tolist()
+        runs = [(index, self.signal[start:end]) for index, (start, end) in enumerate(pairwise([0, *ends]))]
+        found = [multiply(index, x, Dense(x.shape[1])) for index, x in runs if len(x)]
+        rest = self.signal.new_zeros(len(self.signal) - ends[-1], self.matrices.shape[2])  # vectors of no matrix
+        return self.finish(torch.cat([*found, rest]))
+
+
+def _grouped_product(
+    mat_a: Tensor, mat_b: Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> GroupedProduct | None:
+    """As torch's ``grouped_mm`` takes it; None if its matrices are no stack, or something is done to the result."""
+    if mat_a.ndim != 2 or mat_b.ndim != 3 or offs is None or bias is not None or out_dtype is not None:
+        return None
+    return GroupedProduct(Matrices(tuple(mat_b.shape), (0,), (2,), (1,)), mat_a, offs, _same)
+
+
+#: A product, products of groups, or a convolution; and what its kernel is.
+Call = Product | GroupedProduct | ConvolutionCall
 Form = Matrices | Kernels
 
 
@@ -139,6 +191,8 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     """
     if name in CONVOLUTIONS:
         return convolution_of(name, args, kwargs, kernel)
+    if name in _GROUPED:
+        return _grouped_product(*args, **kwargs) if args[1] is kernel else None
     reader = _READERS.get(name)
     if reader is None or kwargs.get("out") is not None:
         return None
@@ -305,6 +359,8 @@ def _reversed(right: Tensor, left: Tensor) -> _Reading:
     return _matmul(left, right)
 
 
+#: Names of the function for runs of vectors.
+_GROUPED = ("grouped_mm", "_grouped_mm")
 #: Names of keyword arguments, and what readers call them.
 _ALIASES = {
     **dict.fromkeys(("mat", "mat1", "batch1", "self", "tensor", "a"), "left"),
@@ -323,4 +379,4 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     "addbmm": (_SUM, _addbmm),
 }
 #: Names of the functions whose products arrays can compute.
-PRODUCTS = frozenset(_READERS) | CONVOLUTIONS.keys()
+PRODUCTS = frozenset((*_READERS, *CONVOLUTIONS, *_GROUPED))
