@@ -12,7 +12,16 @@ import pytest
 from flax import nnx
 
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
-from crossohm.flax import AnalogConv, AnalogLinear
+from crossohm.flax import (
+    AnalogConv,
+    AnalogEinsum,
+    AnalogGRUCell,
+    AnalogLinear,
+    AnalogLinearGeneral,
+    AnalogLSTMCell,
+    AnalogOptimizedLSTMCell,
+    AnalogSimpleCell,
+)
 from crossohm.flax.harness import FlaxHarness
 from crossohm.testing.hardware import CONVERTERS, hardware
 from crossohm.testing.layer import LayerContract
@@ -25,8 +34,18 @@ def _double_precision() -> Iterator[None]:
 
 
 class FlaxContract(LayerContract):
-    """The contract without resistance-aware training, which Flax' layers do not have."""
+    """The contract without resistance-aware training, which Flax' layers do not have.
 
+    A class says which of its tests are ``brief``; the others run with the slow ones (see conftest.py), as JAX compiles
+    for every shape.
+    """
+
+    brief: ClassVar[tuple[str, ...]] = (
+        "test_ideal_hardware_computes_the_digital_layer[4]",
+        "test_ideal_gradients_are_those_of_the_digital_layer[2-programmed]",
+        "test_reading_back_gives_the_parameters",
+        "test_a_changed_parameter_writes_only_where_it_lies",
+    )
     gradients = ("programmed", "chain")
 
     @pytest.fixture(autouse=True)
@@ -36,11 +55,26 @@ class FlaxContract(LayerContract):
 
 
 class TestAnalogLinear(FlaxContract):
+    brief = (
+        "test_ideal_hardware_computes_the_digital_layer[1]",
+        "test_every_dtype_is_kept_and_as_exact_as_it_can_be[bfloat16]",
+        "test_every_mapping_computes_the_digital_layer[offset]",
+        "test_whole_numbers_survive_slicing[sliced-balanced]",
+        "test_ideal_gradients_are_those_of_the_digital_layer[0-chain]",
+        "test_gradients_use_the_weights_that_the_arrays_hold",
+        "test_every_change_of_a_parameter_reaches_the_arrays[2]",
+        "test_the_error_policy_names_the_parameter",
+        "test_the_manual_policy_leaves_the_arrays_to_the_user",
+        "test_a_seed_is_a_chip_and_the_same_one_in_numpy",
+        "test_copies_hold_the_same_chip",
+        "test_conversion_back_is_exact",
+        "test_one_description_per_array_changes_only_its_block",
+    )
     harness = FlaxHarness(AnalogLinear)
     shapes = ((2, 4, 5),)
 
     def digital(self, dtype: str) -> Any:
-        return _with_numbers(nnx.Linear(5, 3, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
+        return _with_numbers(nnx.Linear, 5, 3, param_dtype=dtype)
 
 
 class TestAnalogConv(FlaxContract):
@@ -52,17 +86,78 @@ class TestAnalogConv(FlaxContract):
 
     def digital(self, dtype: str) -> Any:
         steps = {"strides": 2, "kernel_dilation": 2, "feature_group_count": 2}
-        return _with_numbers(nnx.Conv(4, 4, 3, **steps, param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0)))
-
-    @pytest.mark.parametrize("dtype", ["bfloat16"])
-    def test_every_dtype_is_kept_and_as_exact_as_it_can_be(self, dtype: str) -> None:
-        """The others are those of `TestAnalogLinear`."""
-        super().test_every_dtype_is_kept_and_as_exact_as_it_can_be(dtype)
+        return _with_numbers(nnx.Conv, 4, 4, 3, **steps, param_dtype=dtype)
 
 
-def _with_numbers(layer: Any) -> Any:
-    rng = np.random.default_rng(3)
-    for variable in (layer.kernel, layer.bias):
+class TestAnalogLinearGeneral(FlaxContract):
+    """A matrix for each index of a batch axis."""
+
+    brief = (
+        "test_ideal_hardware_computes_the_digital_layer[4]",
+        "test_ideal_gradients_are_those_of_the_digital_layer[0-chain]",
+        "test_a_changed_parameter_writes_only_where_it_lies",
+        "test_the_chip_travels_with_the_state",
+        "test_conversion_back_is_exact",
+    )
+    harness = FlaxHarness(AnalogLinearGeneral)
+    shapes = ((2, 3, 4, 2),)
+
+    def digital(self, dtype: str) -> Any:
+        axes = {"axis": (-1, 1), "batch_axis": {0: 2}}
+        return _with_numbers(nnx.LinearGeneral, (3, 2), (2, 2), **axes, param_dtype=dtype)
+
+
+class TestAnalogEinsum(FlaxContract):
+    harness = FlaxHarness(AnalogEinsum)
+    shapes = ((2, 3, 2, 2),)
+
+    def digital(self, dtype: str) -> Any:
+        return _with_numbers(nnx.Einsum, "...tab,hbca->...hct", (2, 2, 3, 2), (2, 3), param_dtype=dtype)
+
+
+class CellContract(FlaxContract):
+    """Cells: state first, then inputs."""
+
+    cell: Any
+    shapes = ((2, 3), (2, 2))
+    rounding = 2.0
+
+    def digital(self, dtype: str) -> Any:
+        zeros = {"recurrent_kernel_init": nnx.initializers.zeros}
+        return _with_numbers(self.cell, 2, 3, dtype=jnp.dtype(dtype), param_dtype=dtype, **zeros)
+
+
+class TestAnalogSimpleCell(CellContract):
+    brief = ("test_ideal_hardware_computes_the_digital_layer[4]", "test_reading_back_gives_the_parameters")
+    harness, cell = FlaxHarness(AnalogSimpleCell), nnx.SimpleCell
+
+
+class TestAnalogGRUCell(CellContract):
+    harness, cell = FlaxHarness(AnalogGRUCell), nnx.GRUCell
+
+
+class MemoryContract(CellContract):
+    shapes = ((2, 3), (2, 3), (2, 2))
+
+    def call(self, layer: Any, inputs: Any) -> Any:
+        memory, hidden, x = inputs
+        return layer((memory, hidden), x)
+
+
+class TestAnalogLSTMCell(MemoryContract):
+    harness, cell = FlaxHarness(AnalogLSTMCell), nnx.LSTMCell
+
+
+class TestAnalogOptimizedLSTMCell(MemoryContract):
+    brief = ("test_ideal_hardware_computes_the_digital_layer[4]", "test_reading_back_gives_the_parameters")
+    harness, cell = FlaxHarness(AnalogOptimizedLSTMCell), nnx.OptimizedLSTMCell
+
+
+def _with_numbers(kind: Any, *sizes: Any, param_dtype: str, **choices: Any) -> Any:
+    """A layer of Flax with numbers of NumPy: to draw those of JAX is compiled for every shape."""
+    choices |= {"kernel_init": nnx.initializers.zeros, "param_dtype": jnp.dtype(param_dtype)}
+    layer, rng = kind(*sizes, **choices, rngs=nnx.Rngs(0)), np.random.default_rng(3)
+    for _, variable in nnx.to_flat_state(nnx.state(layer, nnx.Param)):
         shape, dtype = variable.get_value().shape, variable.get_value().dtype
         variable.set_value(jnp.asarray(rng.uniform(-1, 1, shape), dtype))
     return layer

@@ -38,7 +38,7 @@ class Case:
 
 
 _LAST, _FIRST = {"data_format": "channels_last"}, {"data_format": "channels_first"}
-_PER_GROUP = {"grouping": "per_group"}
+_PER_GROUP, _DENSE = {"grouping": "per_group"}, {"grouping": "dense"}
 _ANY = {"recurrent_initializer": "zeros"}  # PyTorch makes no orthogonal matrices in half precision on CPUs
 LAYERS = {
     "dense": Case(keras.layers.Dense, {"units": 4}, ((5, 3),)),
@@ -57,7 +57,9 @@ LAYERS = {
         ((2, 7, 6, 3),),
     ),
     "conv2d-first": Case(keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, **_FIRST}, ((2, 3, 5, 6),)),
-    "conv2d-groups": Case(keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),)),
+    "conv2d-groups": Case(
+        keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),), _DENSE
+    ),
     "conv2d-per-group": Case(
         keras.layers.Conv2D, {"filters": 4, "kernel_size": 2, "groups": 2, **_LAST}, ((2, 5, 6, 4),), _PER_GROUP
     ),

@@ -68,12 +68,14 @@ def layer(kind: type[nn.Module], shape: tuple[int, ...], **options: Any) -> Case
 
 def conv(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **options: Any) -> Case:
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
-    return layer(kind, shape, in_channels=channels[0], out_channels=channels[1], **{"kernel_size": 3, **options})
+    found = layer(kind, shape, in_channels=channels[0], out_channels=channels[1], **{"kernel_size": 3, **options})
+    return replace(found, choices={"grouping": "dense"}) if "groups" in options else found
 
 
 def transposed(rank: int, channels: tuple[int, int], shape: tuple[int, ...], **options: Any) -> Case:
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[rank - 1]
-    return layer(kind, shape, in_channels=channels[0], out_channels=channels[1], **{"kernel_size": 3, **options})
+    found = layer(kind, shape, in_channels=channels[0], out_channels=channels[1], **{"kernel_size": 3, **options})
+    return replace(found, choices={"grouping": "dense"}) if "groups" in options else found
 
 
 def apart(case: Case) -> Case:

@@ -90,8 +90,11 @@ def test_windows_of_all_groups_lie_side_by_side():
 
 def test_grouping_is_chosen_per_layer():
     model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 1))
-    analog = from_torch(model, hardware(), seed=1, grouping={"0": "per_group"})
-    assert [analog[i].grouping for i in (0, 2, 3)] == ["per_group", "dense", "dense"]
+    analog = from_torch(model, hardware(), seed=1)
+    assert [analog[i].grouping for i in (0, 2, 3)] == ["per_group"] * 3
+    with pytest.warns(RuntimeWarning, match="72 zeros between the groups of '2'.* 144 entries, and 72 with"):
+        analog = from_torch(model, hardware(), seed=1, grouping={"2": "dense"})
+    assert [analog[i].grouping for i in (0, 2, 3)] == ["per_group", "dense", "per_group"]
     analog = from_torch(nn.Sequential(*model, nn.Flatten(), nn.Linear(16, 2)), hardware(), seed=1, grouping="per_group")
     assert [analog[i].core.num_cores_row for i in (0, 2, 3)] == [4, 2, 1]
     assert AnalogConv2d(CrossSimParameters(), 4, 4, 3, groups=2, grouping="per_group").core.num_cores_row == 2

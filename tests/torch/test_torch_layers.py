@@ -17,7 +17,7 @@ from torch_cases import (
 )
 
 from crossohm import CrossSimParameters, ParameterError, ShapeError, UnsupportedError
-from crossohm.torch import AnalogConv2d, AnalogConvTranspose2d, AnalogLinear, from_torch
+from crossohm.torch import AnalogConv1d, AnalogConv2d, AnalogConvTranspose2d, AnalogLinear, from_torch
 
 
 def test_positional_arguments_follow_torch():
@@ -39,13 +39,13 @@ def test_convolution_matrix_is_the_flattened_kernel_with_shared_bias_last():
     np.testing.assert_allclose(analog.core.get_matrix(), expected, rtol=1e-6, atol=1e-5)
 
 
-def test_grouped_convolution_is_stored_at_full_width():
+def test_dense_groups_are_stored_at_full_width():
     conv = nn.Conv1d(4, 4, 2, groups=2, bias=False)
     with torch.no_grad():
         conv.weight.copy_(torch.arange(1.0, 17.0).reshape(4, 2, 2))
     expected = [[1, 2, 3, 4, 0, 0, 0, 0], [5, 6, 7, 8, 0, 0, 0, 0]]
     expected += [[0, 0, 0, 0, 9, 10, 11, 12], [0, 0, 0, 0, 13, 14, 15, 16]]
-    assert from_torch(conv, hardware(), seed=1).form_matrix().tolist() == expected
+    assert AnalogConv1d.from_torch(conv, hardware(), grouping="dense").form_matrix().tolist() == expected
 
 
 def test_transposed_convolution_matrix_is_that_of_the_convolution_it_computes():

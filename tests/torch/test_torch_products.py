@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
-from crossohm import UnknownNameError, calibrate
+from crossohm import UnknownNameError, UnsupportedError, calibrate
 from crossohm.torch import (
     TorchNetwork,
     analog_modules,
@@ -149,6 +149,19 @@ def test_going_back_leaves_nothing():
     assert [len(module._forward_hooks) for module in plain.modules()] == [0] * len(list(plain.modules()))
 
 
+def test_physical_weights_are_those_of_the_arrays():
+    model = Experts()
+    x = torch.rand(7, 5)
+    analog = converted(model, x, UNSTEADY)
+    with torch.no_grad():
+        held = to_torch(analog, physical_weights=True)
+        torch.testing.assert_close(held(x), analog(x))
+        assert not torch.allclose(held(x), model(x), rtol=1e-4)
+        assert torch.equal(to_torch(analog, physical_weights=["up_product"]).down, model.down)
+    with pytest.raises(UnsupportedError, match=r"'normed\.weight_product': its kernel is computed from original"):
+        to_torch(converted(*computed()), physical_weights=True)
+
+
 def test_chips_are_copied_saved_moved_and_not_written_again():
     model, x = computed(torch.float32)
     with torch.no_grad():
@@ -226,7 +239,7 @@ class Scaled(nn.Module):
 def test_the_report_counts_multiplications_on_arrays():
     model, x = Scaled(), torch.rand(7, 5)
     with (
-        pytest.warns(RuntimeWarning, match="no analog layer stands for pair"),
+        pytest.warns(RuntimeWarning, match=r"stay digital.*pair \(Bilinear\)"),
         pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
     ):
         analog = from_torch(model, example=x)

@@ -137,7 +137,7 @@ def test_the_report_says_what_is_where_and_why():
     model = nn.Sequential(*layers)
     report = conversion_report(from_torch(model, {"0": hardware({"core.rows_max": 10})}, 1, seed=1))
     assert [layer.name for layer in report.analog] == ["0"]
-    assert (report.analog[0].shapes, report.analog[0].arrays, report.analog[0].kind) == (((4, 19),), 4, "AnalogConv2d")
+    assert (report.analog[0].shapes, report.analog[0].arrays, report.analog[0].kind) == (((4, 10),), 4, "AnalogConv2d")
     assert [(layer.name, layer.convertible) for layer in report.digital] == [
         ("2", True),
         ("3", False),
@@ -147,7 +147,7 @@ def test_the_report_says_what_is_where_and_why():
     text = str(report)
     for words in (
         "1 layers in arrays, 4 digital",
-        "0 (AnalogConv2d): 4 x 19 in 4 arrays",
+        "0 (AnalogConv2d): 4 x 10 in 4 arrays",
         "2 (Linear): it can be converted",
         "3 (Mine): only Linear itself is converted",
         "4 (ParametrizedLinear): its weights are computed",

@@ -31,7 +31,8 @@ from crossohm.chain.programming.parts import Block, PhysicalArray
 from crossohm.chain.programming.state import CoreState, program_core
 from crossohm.chain.programming.storage import pack_core, unpack_core
 from crossohm.chain.running.core_plan import CorePlan
-from crossohm.chain.running.plan import Tap
+from crossohm.chain.running.plan import Plan, Tap
+from crossohm.chain.running.plan import multiply as run_plan
 from crossohm.chain.siblings import siblings_of
 from crossohm.chain.successors import SUCCESSORS
 from crossohm.chain.vectors import multiply_vectors
@@ -297,12 +298,15 @@ class AnalogCore(MatrixFace):
     # --- multiplying --------------------------------------------------------------------------------------------------
 
     def __matmul__(self, x: Any) -> Array:
-        # The plain case first: one matrix, one contraction, no noise, matching NumPy dtype. Everything else, and
-        # every error message, takes the general way.
+        # The plain cases first: one matrix or one plan, no noise, matching NumPy dtype. Everything else, and every
+        # error message, takes the general way.
         if type(x) is np.ndarray:
-            weights = self._lowered.direct.get(x.dtype)
-            if weights is not None and 0 < x.ndim <= 2 and x.shape[0] == weights.shape[1]:
-                return weights @ x
+            direct = self._lowered.direct.get(x.dtype)
+            if isinstance(direct, np.ndarray):
+                if 0 < x.ndim <= 2 and x.shape[0] == direct.shape[1]:
+                    return direct @ x
+            elif direct is not None and x.shape == (self.state.stored_shape[1],):
+                return run_plan(direct, x[None])[0]
         return self.matmul(x)
 
     def multiply(self, operation: Operation, x: Array, rng: Any = None) -> Array:
@@ -399,14 +403,17 @@ class AnalogCore(MatrixFace):
         return plan(x, rng, self._tap)
 
     def _remember_direct(self, x: np.ndarray) -> None:
-        """Keep the effective matrix where a whole MVM is one noise-free real product without change of dtype."""
+        """Keep the plan of a real MVM without noise or change of dtype; the effective matrix if it is one product."""
         if self._tap is not None or self._lowered.wires(Operation.MVM).open:
             return
-        dtype, own, kernel = x.dtype.name, self.state.dtype, None
+        dtype, own, found = x.dtype.name, self.state.dtype, None
         same = dtype == own == output_dtype(self.params.core.output_dtype, dtype, dtype) == compute_dtype(dtype)
         if same and not self.complex_valued and len(self.blocks) == 1:
-            kernel = self._lowered.plan(Operation.MVM, x, Dense(self.ncol), tapped=False).plans[0].direct
-        self._lowered.direct[x.dtype] = None if kernel is None else np.ascontiguousarray(kernel.weights.T)
+            (plan,) = self._lowered.plan(Operation.MVM, x, Dense(self.ncol), tapped=False).plans
+            kernel = plan.direct
+            found = plan if kernel is None else np.ascontiguousarray(kernel.weights.T)
+        noisy = isinstance(found, Plan) and found.needs_draw
+        self._lowered.direct[x.dtype] = None if noisy else found
 
     # --- looking inside -----------------------------------------------------------------------------------------------
 

@@ -30,16 +30,26 @@ from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
 from crossohm.flax.files import load_state, save_state
 from crossohm.flax.layers.conv import AnalogConv
+from crossohm.flax.layers.embed import AnalogEmbed
+from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
+from crossohm.flax.layers.recurrent import AnalogGRUCell, AnalogLSTMCell, AnalogOptimizedLSTMCell, AnalogSimpleCell
 from crossohm.flax.network import FlaxNetwork
 
 __all__ = [
     "Accumulator",
     "Accuracy",
     "AnalogConv",
+    "AnalogEinsum",
+    "AnalogEmbed",
+    "AnalogGRUCell",
+    "AnalogLSTMCell",
     "AnalogLayer",
     "AnalogLinear",
+    "AnalogLinearGeneral",
+    "AnalogOptimizedLSTMCell",
+    "AnalogSimpleCell",
     "Augmentation",
     "EICBlock",
     "EICDense",

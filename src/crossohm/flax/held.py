@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 import jax
 import numpy as np
 
-from crossohm.backends import Array
+from crossohm.backends import Array, backend_of
 from crossohm.chain import AnalogCore, split
 from crossohm.chain.running.leaves import Structure
 from crossohm.errors import UnsupportedError
@@ -30,9 +30,13 @@ class KeepingOwner(Owner, Protocol):
 
 @final
 class HeldMatrix(HeldArrays):
-    """A matrix of a layer on the host."""
+    """A matrix of a layer on the host, formed in NumPy: JAX would compile every operation for its shapes."""
 
     _layer: KeepingOwner
+
+    def _values(self) -> dict[str, Array]:
+        values = super()._values()
+        return {name: np.asarray(backend_of(value).concrete(value)) for name, value in values.items()}
 
     def shown(self, contraction: DifferentiableContraction, noise: Callable[[], Any], x: Array) -> Array:
         """The product on the arrays themselves, where somebody looks at what passes; without gradients."""

@@ -29,6 +29,7 @@ from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.batches import Call
 from crossohm.layers.comparison import Comparison
 from crossohm.layers.conversion import HardwareChoice
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
 
 #: Told what a module put out, once for each of its calls.
@@ -59,7 +60,7 @@ class FlaxNetwork(ArrayNetwork):
         module: Any,
         batch_size: int = 250,
         seed: int = 0,
-        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
         *,
         fold_batchnorm: bool = True,
         device: str | None = None,

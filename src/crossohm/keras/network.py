@@ -25,6 +25,7 @@ from crossohm.keras.noise import seeded
 from crossohm.keras.taps import compared, outputs_of
 from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.conversion import HardwareChoice
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
 
 #: What an analog layer keeps on another chip.
@@ -49,7 +50,7 @@ class KerasNetwork(ArrayNetwork):
         module: Any,
         batch_size: int = 250,
         seed: int = 0,
-        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
         *,
         fold_batchnorm: bool = True,
         device: str | None = None,

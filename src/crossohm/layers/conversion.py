@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, final
 
 from crossohm.errors import ParameterError
@@ -114,6 +115,26 @@ def _report_undescribed(params: HardwareChoice, names: Sequence[str]) -> None:
             "Calibrate this model, or pass a plain dict(...) if that is meant"
         )
         warnings.warn(message, RuntimeWarning, stacklevel=users_level())
+
+
+def warn_of_zeros(layers: Mapping[str, ArrayLayer]) -> None:
+    """Warn of what grouped convolutions cost whose groups share arrays.
+
+    Args:
+        layers: The analog layers of a model by name.
+    """
+    matrices = {name: layer._matrices for name, layer in layers.items()}
+    zeros = {name: sum(one.layout.zeros_between_groups for one in held) for name, held in matrices.items()}
+    dense = [name for name, count in zeros.items() if count]
+    if not dense:
+        return
+    total = sum(prod(one.layout.shape) for name in dense for one in matrices[name])
+    spent = sum(zeros.values())
+    message = (
+        f"grouping = 'dense' programs {spent:,} zeros between the groups of {', '.join(map(repr, dense))}: their "
+        f"matrices have {total:,} entries, and {total - spent:,} with grouping = 'per_group', the default"
+    )
+    warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
 def reinitialize_layers(layers: Mapping[str, ArrayLayer], seed: int | None, params: HardwareChoice) -> None:

@@ -195,6 +195,14 @@ class Layout:
             found.append((None if part == slice(0, view.size[0]) else view, part))
         return tuple(found)
 
+    @property
+    def zeros_between_groups(self) -> int:
+        """Entries of the matrix beside the diagonals of its placements."""
+        return sum(
+            _length(place.rows) * _length(place.columns) * (place.diagonal - 1) // place.diagonal
+            for place in self.placements
+        )
+
     def rows_held(self, matrix: Array) -> Iterator[tuple[Placement, Array]]:
         """For each placement, the rows of its parameter that a matrix holds there."""
         for place in self.placements:

@@ -126,6 +126,10 @@ class Blocks:
     of_hidden: tuple[int | None, ...]
 
 
+#: Name of one parameter for all gates of a cell, or names of one for each.
+Names = str | tuple[str, ...]
+
+
 @final
 @dataclass(frozen=True)
 class CellParameters:
@@ -133,13 +137,14 @@ class CellParameters:
 
     Attributes:
         weights: Names of the weights ``(gates * units, inputs)``, or ``(inputs, gates * units)`` if ``inputs_first``.
+            Where each gate has a weight of its own, a tuple of their names.
         biases: Names of the biases ``(gates * units,)``, None where there is none. One name for both is one parameter
-            ``(2, gates * units)``.
+            ``(2, gates * units)``; a tuple of names, as for ``weights``.
         inputs_first: See ``weights``.
     """
 
-    weights: tuple[str, str] = ("weight_ih", "weight_hh")
-    biases: tuple[str | None, str | None] = ("bias_ih", "bias_hh")
+    weights: tuple[Names, Names] = ("weight_ih", "weight_hh")
+    biases: tuple[Names | None, Names | None] = ("bias_ih", "bias_hh")
     inputs_first: bool = False
 
     @property
@@ -165,10 +170,11 @@ def recurrent(
     units, inputs, hidden = sizes
     placements: list[Placement] = []
     sides = zip(parameters.weights, (blocks.of_input, blocks.of_hidden), (0, inputs), (inputs, hidden), strict=True)
-    for weight, gates, start, size in sides:
-        height, columns = len(gates) * units, slice(start, start + size)
-        view = View.of((size, height), (1, 0)) if parameters.inputs_first else View.of((height, size))
-        placements += (Placement(weight, view, part, rows, columns) for part, rows in _runs(gates, units))
+    for weights, every, start, size in sides:
+        for weight, gates in _apart(weights, every):
+            height, columns = len(gates) * units, slice(start, start + size)
+            view = View.of((size, height), (1, 0)) if parameters.inputs_first else View.of((height, size))
+            placements += (Placement(weight, view, part, rows, columns) for part, rows in _runs(gates, units))
     width = inputs + hidden
     placements += _biases(units, blocks, width, bias_columns, parameters)
     return Layout((blocks.count * units, width + sum(bias_columns)), tuple(placements))
@@ -179,14 +185,23 @@ def _biases(
 ) -> Iterator[Placement]:
     """Both biases from column ``start`` on."""
     first, joint = 0, parameters.joint_bias
-    for bias, gates, count in zip(parameters.biases, (blocks.of_input, blocks.of_hidden), columns, strict=True):
-        height = len(gates) * units
-        if count and bias is not None:
+    for biases, every, count in zip(parameters.biases, (blocks.of_input, blocks.of_hidden), columns, strict=True):
+        for bias, gates in _apart(biases, every) if count and biases is not None else ():
+            height = len(gates) * units
             shape = (2, height) if joint else (height,)
             for part, rows in _runs(gates, units):
                 own = slice(first + part.start, first + part.stop)
                 yield shared(bias, shape, own, rows, start, count)
-        start, first = start + count, height if joint else 0
+        start, first = start + count, len(every) * units if joint else 0
+
+
+def _apart(names: Names, gates: tuple[int | None, ...]) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Each parameter, with the blocks of its gates."""
+    if isinstance(names, str):
+        yield names, gates
+        return
+    for name, gate in zip(names, gates, strict=True):
+        yield name, (gate,)
 
 
 def _runs(gates: Sequence[int | None], height: int) -> Iterator[tuple[slice, slice]]:

@@ -15,6 +15,7 @@ from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.batches import Call
 from crossohm.layers.conversion import HardwareChoice
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
 from crossohm.torch.batches import forward_of, only_tensor
 from crossohm.torch.comparison import compared, tensor_of
@@ -52,7 +53,7 @@ class TorchNetwork(ArrayNetwork):
         module: Any,
         batch_size: int = 250,
         seed: int = 0,
-        grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+        grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
         *,
         fold_batchnorm: bool = True,
         device: str | None = None,

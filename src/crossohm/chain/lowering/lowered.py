@@ -36,13 +36,14 @@ class Lowered:
     Attributes:
         state: What is programmed.
         has_wires: True if there are wires that an elimination would put into the matrix.
-        direct: By NumPy dtype, the effective matrix where a whole MVM is one noise-free product; None where it is not.
+        direct: By NumPy dtype, the effective matrix where a whole MVM is one noise-free product, its plan where it is
+            noise-free in one piece; None elsewhere.
     """
 
     def __init__(self, state: CoreState) -> None:
         self.state = state
         self.has_wires = any(has_effective_matrix(block.params) for block in state.blocks)
-        self.direct: dict[Any, np.ndarray | None] = {}
+        self.direct: dict[Any, np.ndarray | Plan | None] = {}
         self._wires: dict[Operation, WireSetup] = {}
         self._plans: dict[Any, tuple[CorePlan, Array]] = {}
 

@@ -24,7 +24,9 @@ from crossohm.layers.conversion import (
     known_foldings,
     physical_choices,
     reinitialize_layers,
+    warn_of_zeros,
 )
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.report import warn_of_digital
 
 
@@ -37,7 +39,7 @@ def from_flax(
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
-    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
     name: str = "",
     example: Any = None,
     rngs: nnx.Rngs,
@@ -60,8 +62,8 @@ def from_flax(
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
         gradient: Which derivative training uses: ``"programmed"`` or ``"chain"``; see `AnalogLayer.gradient`.
-        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
-            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
+        grouping: How grouped convolutions are stored: ``"per_group"``, every group in arrays of its own, or
+            ``"dense"``, at full width with zeros between the groups. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
         example: An input of the model, for the uses of its layers: an array, a tuple of positional inputs or a
@@ -80,8 +82,9 @@ def from_flax(
         UnsupportedError: a layer says how its product is to be computed.
 
     Warns:
-        RuntimeWarning: calibrated hardware lacks some layers of the model, or layers with matrix products stay digital
-            because no analog kind stands for them, or BatchNorm that should be folded stays digital.
+        RuntimeWarning: calibrated hardware lacks some layers of the model, groups share arrays (``grouping``), layers
+            with matrix products stay digital because no analog kind stands for them, or BatchNorm that should be folded
+            stays digital.
     """
     require_module(model)
     twin = _folded(model, params, fuse_batchnorm, example)
@@ -96,6 +99,7 @@ def from_flax(
 
     twin = replace(twin, analog)
     warn_of_digital(reported_layers(twin))
+    warn_of_zeros(analog_places(twin))
     return twin
 
 

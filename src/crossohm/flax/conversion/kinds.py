@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from crossohm.flax.layers.conv import AnalogConv
+from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
+from crossohm.flax.layers.recurrent import AnalogGRUCell, AnalogLSTMCell, AnalogOptimizedLSTMCell, AnalogSimpleCell
 from crossohm.layers.kinds import Kinds
 
 #: Analog layer kinds by the exact type of Flax they stand for.
-ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(AnalogLayer, (AnalogLinear, AnalogConv))
+ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(
+    AnalogLayer,
+    (
+        AnalogLinear,
+        AnalogLinearGeneral,
+        AnalogEinsum,
+        AnalogConv,
+        AnalogSimpleCell,
+        AnalogLSTMCell,
+        AnalogOptimizedLSTMCell,
+        AnalogGRUCell,
+    ),
+)
 register = ANALOG_KINDS.register
 
 
 def is_convertible(module: Any) -> bool:
     """True if an analog kind stands for ``module``."""
-    return type(module) in ANALOG_KINDS
+    kind = ANALOG_KINDS.get(type(module))
+    return kind is not None and kind.convertible(module)

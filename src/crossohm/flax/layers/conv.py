@@ -18,7 +18,7 @@ from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import convolutional, kernel_of_taps
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins
-from crossohm.layers.maps.grouped import GroupedConvolution, checked_grouping, stored_as
+from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, stored_as
 
 #: Paddings that repeat the inputs, as `jax.numpy.pad` calls them.
 _REPEATING = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
@@ -29,12 +29,12 @@ class AnalogConv(BiasRows, AnalogLayer, nnx.Conv):
     """`flax.nnx.Conv` whose products run on analog arrays; see `AnalogLayer` for what it takes beyond it.
 
     Padding is digital. The matrix is ``(out_features, in_features * taps + bias columns)``, with all taps of a feature
-    side by side, as in every front end. Groups are stored at full width: an output has programmed zeros at the features
-    of the other groups. With ``grouping="per_group"`` every group has arrays of its own instead. Weights that a
-    ``mask`` hides are programmed to zero.
+    side by side, as in every front end. Every group has arrays of its own. With ``grouping="dense"`` they are stored at
+    full width: an output has programmed zeros at the features of the other groups. Weights that a ``mask`` hides are
+    programmed to zero.
 
     Args:
-        grouping: ``"dense"`` or ``"per_group"``.
+        grouping: ``"per_group"`` or ``"dense"``.
         **layer: As for `AnalogLayer`.
 
     Shape:
@@ -46,7 +46,7 @@ class AnalogConv(BiasRows, AnalogLayer, nnx.Conv):
 
     kernel_size: tuple[int, ...]
 
-    def _choose(self, *usual: Any, grouping: str = "dense") -> None:
+    def _choose(self, *usual: Any, grouping: str = USUAL_GROUPING) -> None:
         self.grouping = checked_grouping(grouping)
         super()._choose(*usual)
 

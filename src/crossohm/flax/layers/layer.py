@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar, get_args
@@ -16,6 +16,7 @@ from crossohm.backends import Array, backend_of
 from crossohm.chain import Dense, join
 from crossohm.chain.dtypes import cast_output, joint_dtype, output_dtype
 from crossohm.chain.intake import chip_seed
+from crossohm.chain.running.leaves import Structure
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.flax.chip import (
     Description,
@@ -44,7 +45,15 @@ Layer = TypeVar("Layer")
 Product = Callable[[Array], Array]
 
 #: What says how the Flax layer would compute its product, which arrays do not.
-_DIGITAL = ("conv_general_dilated", "dot_general", "precision", "preferred_element_type", "promote_dtype")
+_DIGITAL = (
+    "conv_general_dilated",
+    "dot_general",
+    "dot_general_cls",
+    "einsum_op",
+    "precision",
+    "preferred_element_type",
+    "promote_dtype",
+)
 #: Attributes an analog layer has beyond those of the Flax layer.
 _ANALOG = ("arrays", "noise", "_description", "_sync", "_gradient")
 
@@ -78,6 +87,8 @@ class AnalogLayer(ArrayLayer):
 
     #: The Flax layer this kind stands for.
     digital_type: ClassVar[type[Any]]
+    #: What must hold of a layer of that type so that it can be converted.
+    convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda layer: True)
     #: Arguments that only this kind takes, kept under their names.
     own_choices: ClassVar[tuple[str, ...]] = ()
 
@@ -280,8 +291,8 @@ class AnalogLayer(ArrayLayer):
         chip, serial = packed(saved)
         values = [
             value if current else None
-            for matrix, current in zip(matrices, saved.current, strict=True)
-            for value in matrix._stored()
+            for form, current in zip(forms, saved.current, strict=True)
+            for value in form.layout.stored(self.parameter_values(form.layout.parameters))
         ]
         state = {
             "leaves": leaves,
@@ -294,6 +305,10 @@ class AnalogLayer(ArrayLayer):
             self.arrays.set_value(state)
         else:
             self.arrays = Programmed(state)
+
+    def form_matrix(self) -> Array | list[Array]:
+        """As `ArrayLayer.form_matrix`."""
+        return self._one_or_all([jnp.asarray(matrix.ideal()) for matrix in self._matrices])
 
     def leave_host(self) -> None:
         """Keep only what multiplies, in place: arrays are not written any more.
@@ -313,7 +328,7 @@ class AnalogLayer(ArrayLayer):
         Parameters are looked at, and arrays written, here.
         """
         values, state = self._stored_values(), self.arrays.get_value()
-        if any(backend_of(value).is_traced(value) for value in (*values.values(), state["serial"])):
+        if _are_traced((*values.values(), state["serial"])):
             state = self._renewed(state, values)
         else:
             seen = [matrix.core.is_tapped or matrix.vectors is not None for matrix in self._matrices]  # written now
@@ -322,7 +337,7 @@ class AnalogLayer(ArrayLayer):
                 return [partial(matrix.shown, form.contraction, self.noise) for matrix, form in held]
             values, state = self._stored_values(), self.arrays.get_value()  # of a state that came from elsewhere
         pairs = zip(self._description.forms, state["leaves"], strict=True)
-        return [partial(self._multiplied, form, leaves, form.layout.matrix(values)) for form, leaves in pairs]
+        return [partial(self._multiplied, form, leaves, values) for form, leaves in pairs]
 
     def _stored_values(self) -> dict[str, Array]:
         """What the matrices hold, by name."""
@@ -332,13 +347,22 @@ class AnalogLayer(ArrayLayer):
     def _through_arrays(self, x: Array) -> Array:
         """What the only matrix returns for ``(batch, features, *positions)``; bias columns are driven with one."""
         (product,) = self._products()
-        return product(with_ones(x, self._description.forms[0].contraction.constants))
+        return product(with_ones(x, self._ones))
+
+    @property
+    def _ones(self) -> int:
+        """Features of constant one that each matrix is driven with."""
+        return self._description.forms[0].contraction.constants
 
     def _finished(self, y: Array) -> Array:
         """``(*, outputs)`` with a bias that arrays do not hold, in the dtype of the layer."""
         if self.use_bias and not self._rows:
-            y = y + self.bias.get_value().astype(y.dtype)
+            y = y + self._digital_bias().astype(y.dtype)
         return y if self.dtype is None else y.astype(self.dtype)
+
+    def _digital_bias(self) -> Array:
+        """The bias for ``(*, outputs)``."""
+        return jnp.ravel(self.bias.get_value())
 
     def _renewed(self, state: Any, values: dict[str, Array]) -> Any:
         """The state for the parameters of a function that is being traced."""
@@ -362,15 +386,30 @@ class AnalogLayer(ArrayLayer):
         names = [np.dtype(d).name for d in (self.param_dtype, self.dtype) if d is not None]
         return Computing(self.gradient, joint_dtype(names[0], names[-1]))
 
-    def _multiplied(self, form: Form, leaves: Sequence[Array], matrix: Array, x: Array) -> Array:
+    def _multiplied(self, form: Form, leaves: Sequence[Array], values: dict[str, Array], x: Array) -> Array:
         plan, held, how = join(form.structure, leaves)
         working = x.astype(held.dtype if held.size else self._computing.dtype)
         draws = self.noise() if plan.needs_draw else None
         if how:
-            y = followed(plan, how, matrix.astype(working.dtype))(working, draws)
+            y = followed(plan, how, form.layout.matrix(values).astype(working.dtype))(working, draws)
         else:
-            y = programmed_product(plan, form.contraction, matrix, lambda: held, working, draws)
-        return cast_output(y, output_dtype(form.output_dtype, str(matrix.dtype), str(x.dtype)))
+            own = (leaves, draws)  # handed on: in a loop, what the loop computes is no constant of a product
+            multiply = partial(_planned, form.structure)
+            matrix = form.layout.matrix(values) if _are_traced(values.values()) else None
+            y = programmed_product(multiply, form.contraction, matrix, lambda: held, working, own)
+        stored = str(values[form.layout.parameters[0]].dtype)
+        return cast_output(y, output_dtype(form.output_dtype, stored, str(x.dtype)))
+
+
+def _are_traced(values: Iterable[Array]) -> bool:
+    """True if values are not known: a function is being traced."""
+    return any(backend_of(value).is_traced(value) for value in values)
+
+
+def _planned(structure: Structure, x: Array, own: tuple[Sequence[Array], Any]) -> Array:
+    """The product of the plan with these leaves, and what random draws are made from."""
+    leaves, draws = own
+    return join(structure, leaves)[0](x, draws)
 
 
 def _as_kind(layer: nnx.Module, kind: type[Layer]) -> Layer:
@@ -384,3 +423,16 @@ def _refusal(kind: type[AnalogLayer], name: str, value: Any) -> UnsupportedError
     return UnsupportedError(
         f"{name} = {value!r}: {kind.__name__} multiplies on arrays, in the dtype of its parameters; leave {name} out"
     )
+
+
+def require_unsharded(layer: AnalogLayer, sharding: Any) -> None:
+    """Refuse to say where outputs lie.
+
+    Raises:
+        UnsupportedError: ``sharding`` is given.
+    """
+    if sharding is not None:
+        raise UnsupportedError(
+            f"out_sharding = {sharding!r}: {type(layer).__name__} {layer.name!r} computes where its arrays are; leave "
+            "it out, and put sharding constraints on what the layer returns"
+        )

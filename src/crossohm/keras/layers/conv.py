@@ -13,18 +13,18 @@ from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_depths, kernel_of_taps, kernel_of_taps_transposed
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, keras_margins, keras_transposed_margins, spread
-from crossohm.layers.maps.grouped import GroupedConvolution, checked_grouping, stored_as
+from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, stored_as
 
 
 class ConvolutionLayer(WeightedLayer):
     """Base of convolutions: all of them are convolutions of channels-first inputs in the arrays.
 
     The matrix is ``(outputs, channels * taps + bias columns)``, with all taps of a channel side by side, as in every
-    front end. Grouped and depthwise convolutions are stored at full width: an output has programmed zeros at the
-    channels of the other groups. With ``grouping="per_group"`` every group has arrays of its own instead.
+    front end. Every group of grouped and depthwise convolutions has arrays of its own. With ``grouping="dense"`` they
+    are stored at full width: an output has programmed zeros at the channels of the other groups.
 
     Args:
-        grouping: ``"dense"`` or ``"per_group"``.
+        grouping: ``"per_group"`` or ``"dense"``.
         **layer: As for `AnalogLayer`.
     """
 
@@ -37,7 +37,7 @@ class ConvolutionLayer(WeightedLayer):
     data_format: str
     compute_output_shape: Any
 
-    def __init__(self, *, grouping: str = "dense", **layer: Any) -> None:
+    def __init__(self, *, grouping: str = USUAL_GROUPING, **layer: Any) -> None:
         checked = checked_grouping(grouping)
         super().__init__(**layer)
         self.grouping = checked

@@ -100,6 +100,13 @@ class ProductEquation:
         """True if a bias with these axes of the outputs has one number for each row of the matrix, in their order."""
         return axes == self.rows
 
+    def fits(self, inputs: tuple[int, ...], kernel: tuple[int, ...]) -> bool:
+        """True if inputs and a kernel of these shapes go into the equation."""
+        more, sizes = len(inputs) - len(self.inputs), dict(zip(self.kernel, kernel, strict=True))
+        if more < 0 or (more and not self.elided):
+            return False
+        return all(inputs[self._axis(self.inputs, axis, len(inputs))] == sizes[axis] for axis in self.columns)
+
     def vectors(self, x: Array) -> Array:
         """The vectors ``(positions, inputs)`` of ``x``, whose positions are flattened in their order."""
         xp, kept = backend_of(x).xp, self._positions(x.ndim)

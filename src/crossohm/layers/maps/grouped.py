@@ -16,6 +16,8 @@ from crossohm.layers.maps.convolution import Convolution, ConvolutionPiece
 
 #: How the groups of a convolution can be stored.
 GROUPINGS = ("dense", "per_group")
+#: How they are stored where nothing else is said.
+USUAL_GROUPING = "per_group"
 
 
 def checked_grouping(grouping: str) -> str:

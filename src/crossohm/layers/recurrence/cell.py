@@ -9,7 +9,7 @@ from typing import final
 
 from crossohm.backends import Array, backend_of
 from crossohm.layers.layout import Layout
-from crossohm.layers.layouts import Blocks, CellParameters, recurrent
+from crossohm.layers.layouts import Blocks, CellParameters, Names, recurrent
 from crossohm.layers.recurrence.gates import Gates, State
 
 #: Analog outputs ``(batch, rows)`` for inputs, what takes the place of the state, and ones, ``(batch, columns)``.
@@ -60,10 +60,10 @@ class RecurrentCell:
     @cached_property
     def digital_biases(self) -> tuple[str, ...]:
         """Names of the parameters that are added digitally."""
-        return tuple(dict.fromkeys(name for name, _ in self._digital))
+        return tuple(dict.fromkeys(name for names, _ in self._digital for name in _every(names)))
 
     @cached_property
-    def _digital(self) -> list[tuple[str, int]]:
+    def _digital(self) -> list[tuple[Names, int]]:
         """The biases that are added digitally, and whose they are: of the inputs (0), of the state (1)."""
         named = zip(self.parameters.biases, self.bias_columns, strict=True)
         return [(name, side) for side, (name, columns) in enumerate(named) if name is not None and not columns]
@@ -93,10 +93,16 @@ class RecurrentCell:
     def digital_bias(self, blocks: Blocks, values: Mapping[str, Array]) -> Array | None:
         """The digital biases of one matrix together, ``(rows,)``."""
         parts = []
-        for name, side in self._digital:
-            bias = values[name][side] if self.parameters.joint_bias else values[name]
+        for names, side in self._digital:
+            given = [values[name] for name in _every(names)]
+            bias = given[0] if len(given) == 1 else backend_of(given[0]).xp.concat(given, axis=0)
+            bias = bias[side] if self.parameters.joint_bias else bias
             parts.append(_in_blocks(bias, (blocks.of_input, blocks.of_hidden)[side], blocks.count))
         return sum(parts[1:], parts[0]) if parts else None
+
+
+def _every(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 def _in_blocks(bias: Array, gates: tuple[int | None, ...], count: int) -> Array:

@@ -40,11 +40,12 @@ class Gates:
     memories: int = 0
 
 
-def rnn_gates(activation: Activation) -> Gates:
-    """A simple recurrent cell: the next state is the activated product."""
+def rnn_gates(activation: Activation, residual: bool = False) -> Gates:
+    """A simple recurrent cell: the next state is the activated product, to which a ``residual`` one adds the state."""
 
     def advance(drives: Sequence[Drive], x: Array, state: State) -> State:
-        return (activation(drives[0](x, state[0])),)
+        sums = drives[0](x, state[0])
+        return (activation(sums + state[0] if residual else sums),)
 
     return Gates((Blocks(1, (0,), (0,)),), advance)
 

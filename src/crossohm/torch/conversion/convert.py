@@ -19,7 +19,9 @@ from crossohm.layers.conversion import (
     known_foldings,
     physical_choices,
     reinitialize_layers,
+    warn_of_zeros,
 )
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.report import warn_of_digital
 from crossohm.torch.conversion.aliases import follow
 from crossohm.torch.conversion.batchnorm import fold_batchnorm, see
@@ -53,7 +55,7 @@ def from_torch(
     seed: int | None = None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
-    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
     name: str = "",
     example: Any = None,
 ) -> Any:
@@ -76,8 +78,8 @@ def from_torch(
             ``"manual"``; see `AnalogLayer.sync`.
         gradient: Which derivative backward computes: ``"programmed"``, ``"chain"`` or ``"wires"``; see
             `AnalogLayer.gradient`.
-        grouping: How grouped convolutions are stored: ``"dense"``, at full width with zeros between the groups, or
-            ``"per_group"``, every group in arrays of its own. One choice, a list or a table as above.
+        grouping: How grouped convolutions are stored: ``"per_group"``, every group in arrays of its own, or
+            ``"dense"``, at full width with zeros between the groups. One choice, a list or a table as above.
         name: Place of ``model`` in the network it is a part of, where parts are converted one by one on one chip: it
             keys the errors, together with the names inside ``model``. Patterns do not see it.
         example: An input of the model: a tensor, a tuple of positional inputs or a dictionary of keyword inputs. The
@@ -99,8 +101,9 @@ def from_torch(
             layers to convert.
 
     Warns:
-        RuntimeWarning: calibrated hardware lacks some layers of the model, layers with matrix products stay digital
-            because no analog kind exists for them, or, see ``example``, because they are not called.
+        RuntimeWarning: calibrated hardware lacks some layers of the model, groups share arrays (``grouping``), layers
+            with matrix products stay digital because no analog kind exists for them, or, see ``example``, because they
+            are not called.
     """
     analog = put_on_arrays(
         model, params, bias_rows, fuse_batchnorm, seed, sync, gradient, grouping, name=name, example=example
@@ -122,7 +125,7 @@ def put_on_arrays(
     seed: int | None,
     sync: Sync = "auto",
     gradient: Gradient = "programmed",
-    grouping: str | Sequence[str] | Mapping[str, str] = "dense",
+    grouping: str | Sequence[str] | Mapping[str, str] = USUAL_GROUPING,
     *,
     name: str = "",
     example: Any = None,
@@ -143,6 +146,7 @@ def put_on_arrays(
         layer = _converted(module, chosen[place], chip)
         layer.sync, layer.gradient = sync, gradient
         if module is analog:
+            warn_of_zeros({place: layer})
             return layer
         layers |= _replacements(module, layer)
     follow(analog, layers)
@@ -152,6 +156,7 @@ def put_on_arrays(
     known = {site.name.rpartition(".")[0] for site in places.products}  # their products could be put on arrays
     digital = [layer for layer in conversion_report(analog).digital if layer.name not in known]
     warn_of_digital(layer for layer in digital if multiplies(analog.get_submodule(layer.name)))
+    warn_of_zeros(analog_places(analog))
     look_together(analog)
     return analog
 
@@ -196,6 +201,9 @@ def to_torch(model: nn.Module, physical_weights: bool | Sequence[bool | str] = F
     unwatch(twin)
     look_apart(twin)
     _restore_flags(twin)
+    copied = {id(module): memo[id(module)] for module in model.modules()} | table
+    for product in (layer for layer in places.values() if isinstance(layer, AnalogProduct) and physical[id(layer)]):
+        product.give_held(copied)
     merge(twin)
     return twin
 

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves, try_out
 from crossohm.torch.products.calls import Form
@@ -164,7 +165,7 @@ def install_products(
         choice = chosen.get(site.name)
         if choice is None:
             continue
-        expression, grouping = site.expression.moved(table), choice.grouping or "dense"
+        expression, grouping = site.expression.moved(table), choice.grouping or USUAL_GROUPING
         made = AnalogProduct(choice.hardware, expression, site.matrices, grouping, seed=seed, name=choice.name)
         made.sync, made.gradient = sync, gradient
         arrays[site.name] = made

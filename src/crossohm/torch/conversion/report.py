@@ -66,7 +66,7 @@ def _layers(module: nn.Module, seen: set[int], multiplied: Set[int], name: str =
             return
         seen.add(id(module))
     convertible = is_convertible(module) and id(module) not in multiplied
-    if id(module) not in multiplied:
+    if id(module) not in multiplied or isinstance(module, AnalogLayer):
         yield from reported(name, module, convertible, obstacle_of)
     if convertible or isinstance(module, AnalogLayer | nn.MultiheadAttention | torch.jit.ScriptModule):
         return

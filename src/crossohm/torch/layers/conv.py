@@ -15,7 +15,7 @@ from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_outputs
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, torch_margins
-from crossohm.layers.maps.grouped import GroupedConvolution, checked_grouping, stored_as
+from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, stored_as
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
@@ -24,9 +24,9 @@ Size = int | tuple[int, ...]
 class ConvolutionLayer(WeightedLayer):
     """Base of convolutions and transposed convolutions: all of them are convolutions in the arrays.
 
-    The matrix is ``(out_channels, in_channels * taps + bias columns)``. Grouped convolutions are stored at full width:
-    an output has programmed zeros at the channels of the other groups. With ``grouping="per_group"`` every group has
-    arrays of its own instead, and the matrix is ``(out_channels, in_channels / groups * taps + bias columns)``.
+    The matrix is ``(out_channels, in_channels / groups * taps + bias columns)``, and every group has arrays of its own.
+    With ``grouping="dense"`` they share arrays: the matrix is ``(out_channels, in_channels * taps + bias columns)``,
+    with programmed zeros at the channels of other groups.
     """
 
     in_channels: int
@@ -56,12 +56,12 @@ class ConvolutionLayer(WeightedLayer):
         """The weight as the kernel ``(out_channels, in_channels / groups, *kernel_size)`` that the arrays apply."""
         raise NotImplementedError
 
-    def _configure(self, grouping: str = "dense") -> None:
+    def _configure(self, grouping: str = USUAL_GROUPING) -> None:
         self._grouping = checked_grouping(grouping)
 
     @property
     def grouping(self) -> str:
-        """How groups are stored: ``"dense"`` or ``"per_group"``."""
+        """How groups are stored: ``"per_group"`` or ``"dense"``."""
         return self._grouping
 
     def _convolve(self, x: Tensor, prepare: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -114,7 +114,7 @@ class AnalogConvolution(ConvolutionLayer):
         bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
         seed: The chip; None draws one.
         name: Name of the core; layers of one chip need different names to have independent errors.
-        grouping: ``"dense"``: cells between groups are programmed to zero. ``"per_group"``: arrays of their own.
+        grouping: ``"per_group"``: groups have arrays of their own. ``"dense"``: cells between them are zeros.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class AnalogConvolution(ConvolutionLayer):
         *,
         seed: int | None = None,
         name: str = "core",
-        grouping: str = "dense",
+        grouping: str = USUAL_GROUPING,
     ) -> None:
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self.digital_type.__init__(self, *shape, device=device, dtype=dtype)

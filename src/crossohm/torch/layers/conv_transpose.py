@@ -13,6 +13,7 @@ from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import View
 from crossohm.layers.layouts import kernel_of_inputs
 from crossohm.layers.maps.geometry import spread, transposed_margins
+from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.layers.conv import ConvolutionLayer, Size
 
 
@@ -44,7 +45,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         bias_rows: Matrix columns that hold the bias, driven with one; 0 adds it digitally.
         seed: The chip; None draws one.
         name: Name of the core; layers of one chip need different names to have independent errors.
-        grouping: ``"dense"``: cells between groups are programmed to zero. ``"per_group"``: arrays of their own.
+        grouping: ``"per_group"``: groups have arrays of their own. ``"dense"``: cells between them are zeros.
     """
 
     output_padding: tuple[int, ...]
@@ -68,7 +69,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         *,
         seed: int | None = None,
         name: str = "core",
-        grouping: str = "dense",
+        grouping: str = USUAL_GROUPING,
     ) -> None:
         channels = (in_channels, out_channels, kernel_size, stride, padding, output_padding, groups)
         self.digital_type.__init__(self, *channels, bias, dilation, padding_mode, device=device, dtype=dtype)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from crossohm.backends.torch_gradient import is_transforming
+from crossohm.errors import UnsupportedError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
-from crossohm.layers.maps.grouped import checked_grouping
+from crossohm.layers.maps.grouped import USUAL_GROUPING, checked_grouping
 from crossohm.layers.product import DifferentiableContraction
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.calls import Call, Form
@@ -53,7 +54,7 @@ class AnalogProduct(AnalogLayer):
         params: Hardware,
         expression: Expression,
         matrices: Form,
-        grouping: str = "dense",
+        grouping: str = USUAL_GROUPING,
         *,
         seed: int | None = None,
         name: str,
@@ -152,9 +153,37 @@ class AnalogProduct(AnalogLayer):
         self._present.pop()
         return self
 
-    def held_kernel(self) -> Tensor:
-        """The kernel as the arrays hold it."""
-        return self._held_values()[_KERNEL]
+    def give_held(self, table: Mapping[int, nn.Module]) -> None:
+        """Give the parameters of another model the values that the arrays hold.
+
+        Args:
+            table: Modules of the other model by the identity of those of this one.
+
+        Raises:
+            UnsupportedError: the kernel is more than a part of a parameter.
+        """
+        if self.kernel is not None:
+            raise UnsupportedError(
+                f"physical weights of {self.name!r}: its kernel is computed from {self._parameters_text()}, which "
+                "cannot be given the values in the arrays"
+            )
+        with torch.no_grad():
+            self._expression.moved(table).value().copy_(self._held_values()[_KERNEL])
+
+    def to_torch(self, *_: Any, **__: Any) -> nn.Module:
+        """Not by itself: the product belongs to the code of a module.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(f"{self.name!r} is a product of a module's own code: convert the whole model back")
+
+    def _parameters_text(self) -> str:
+        return ", ".join(dict.fromkeys(leaf.key for leaf in self._expression.leaves()))
+
+    def extra_repr(self) -> str:
+        """The parameters of the kernel, then the hardware."""
+        return self._parameters_text() + super().extra_repr()
 
 
 @final
