@@ -224,9 +224,10 @@ class FlaxNetwork(ArrayNetwork):
         looked_at = any(m.core.is_tapped or m.vectors is not None for m in matrices_of(self.layers).values())
         function, (graph, state) = (_answered, nnx.split(self.module)) if looked_at else (_compiled, self._split)
         names = tuple(self._listeners)
-        answer, outputs = forward_of(self.module).answer(
-            call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
-        )
+        with jax.disable_jit(looked_at):  # what `nnx.RNN` and the model compile is seen too
+            answer, outputs = forward_of(self.module).answer(
+                call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
+            )
         for name, values in outputs.items():
             for value in values:
                 for see in self._listeners[name]:
