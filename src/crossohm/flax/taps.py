@@ -44,7 +44,7 @@ def around(pairs: Sequence[tuple[Any, Around]]) -> Iterator[None]:
 
 @contextmanager
 def outputs_of(modules: Mapping[str, Any]) -> Iterator[dict[str, list[Any]]]:
-    """Keep what modules put out in the ``with`` block, call by call: of several outputs the first, of cells the last."""
+    """What modules put out in the ``with`` block, call by call; of several outputs the first, of cells no state."""
     kept: dict[str, list[Any]] = {name: [] for name in modules}
 
     def keeping(name: str) -> Around:
