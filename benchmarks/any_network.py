@@ -11,7 +11,8 @@ dispatcher, independently of crossohm's report), how far outputs and gradients o
 ones in double precision, whether `to_torch` gives back the same network and a saved chip the same answers bit for bit,
 whether `calibrate` takes the model as it is, and processor time as a multiple of plain torch's, one thread, float32.
 
-Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``.
+Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``: then
+what is measured again takes the place of what was found before.
 Networks of packages that are not installed are named and left out.
 """
 
@@ -92,8 +93,11 @@ class WeightProducts(TorchDispatchMode):
             for tensor in tensors_in(result):
                 self._constant[tensor] = any(known)
         packet = getattr(func, "overloadpacket", None)
-        if packet in flop_registry and not self._inside and any(known) and None in known:
-            self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+        if not self._inside and any(known) and None in known:
+            if packet in flop_registry:
+                self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+            elif packet is torch.ops.aten._grouped_mm:
+                self.count += args[0].numel() * args[1].shape[-1]
         return result
 
 
@@ -213,9 +217,13 @@ class Row:
         self.found |= {"products": whole, "share": 1 - left / whole}
 
     def outputs(self) -> None:
-        """On ideal hardware, in double precision."""
-        self._double = copy.deepcopy(self.model).double()
-        self._inputs = doubled(self.example)
+        """On ideal hardware, in double precision where the network itself works in it."""
+        self._double, self._inputs = copy.deepcopy(self.model).double(), doubled(self.example)
+        try:
+            answer(self._double, self._inputs)
+        except RuntimeError as error:
+            self._double, self._inputs = self.model, self.example
+            self.found["single precision"] = str(error)[:200]
         self._analog["double"] = self.converted(self._double, self._inputs)
         with torch.no_grad():
             found, expected = (answer(model, self._inputs) for model in (self._analog["double"], self._double))
@@ -223,7 +231,11 @@ class Row:
 
     def gradients(self) -> None:
         """Of all parameters, in double precision."""
-        expected = gradients(self._double, self._inputs)
+        try:
+            expected = gradients(self._double, self._inputs)
+        except RuntimeError as error:
+            self.found["no gradients"] = str(error)[:200]
+            return
         found = gradients(self._analog["double"], self._inputs)
         assert len(found) == len(expected), f"{len(found)} parameters have gradients, {len(expected)} should"
         self.found["gradients"] = deviation(list(found.values()), list(expected.values()))
@@ -263,11 +275,11 @@ class Row:
         self.found["calibrated"] = deviation(*answers)
 
     def generation(self) -> None:
-        """Whether a language model writes the digital tokens, with its cache, in double precision."""
-        if not getattr(self._double, "can_generate", bool)() or "input_ids" not in self._inputs:
+        """Whether a language model writes the digital tokens, with its cache."""
+        if not getattr(self.model, "can_generate", bool)() or "input_ids" not in self.example:
             return
-        prompt = {name: self._inputs[name] for name in ("input_ids", "attention_mask") if name in self._inputs}
-        models = (self._analog["double"], self._double)
+        prompt = {name: self.example[name] for name in ("input_ids", "attention_mask") if name in self.example}
+        models = (self._analog["ideal"], self.model)
         written = [model.generate(**prompt, max_new_tokens=6, min_new_tokens=6, do_sample=False) for model in models]
         self.found["generation"] = torch.equal(*written)
 
@@ -345,7 +357,9 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     lines = given.rows.read_text().splitlines() if given.rows.exists() else []
-    rows = {row["network"]: row for row in map(json.loads, lines)}
+    rows: dict[str, dict[str, Any]] = {}
+    for row in map(json.loads, lines):
+        rows.setdefault(row["network"], {}).update(row)
     if given.table:
         print(table(list(rows.values())))
         return
