@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Self, final
 
 import torch
@@ -128,7 +129,8 @@ class AnalogProduct(AnalogLayer):
             return False
         coarse = min((value.dtype, kept.dtype, self._computed), key=lambda dtype: torch.finfo(dtype).bits)
         now, then = value.detach().to(coarse), kept.to(value.device, coarse)
-        return bool((now - then).abs().max() <= _ROUNDING * torch.finfo(coarse).eps * then.abs().max())
+        largest = torch.linalg.vector_norm(then, inf)
+        return bool(torch.dist(now, then, inf) <= _ROUNDING * torch.finfo(coarse).eps * largest)
 
     def _settle(self) -> None:
         self._settled(self._expression.value().detach())
