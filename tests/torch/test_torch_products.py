@@ -175,6 +175,12 @@ def test_chips_are_copied_saved_moved_and_not_written_again():
         assert not torch.allclose(other(x), wanted, rtol=1e-4)
         other.load_state_dict(analog.state_dict())
         assert torch.equal(other(x), wanted)
+        torch.manual_seed(2)
+        trained = Computed().eval()
+        other.load_state_dict(trained.state_dict())  # a digital checkpoint has no chip
+        ideal = converted(model, x)
+        ideal.load_state_dict(trained.state_dict())
+        torch.testing.assert_close(ideal(x), trained(x))
         file = io.BytesIO()
         torch.save(analog.experts, file)
         file.seek(0)

@@ -156,6 +156,14 @@ class AnalogProduct(AnalogLayer):
         self._present.pop()
         return self
 
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str], *rest: Any
+    ) -> None:
+        """A digital checkpoint has no kernel: the next product computes it anew."""
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        if prefix + "kernel" in missing_keys:
+            missing_keys.remove(prefix + "kernel")
+
     def give_held(self, table: Mapping[int, nn.Module]) -> None:
         """Give the parameters of another model the values that the arrays hold.
 
