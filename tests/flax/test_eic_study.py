@@ -64,6 +64,13 @@ def test_settings_vary_alone_at_every_point_of_the_sweep() -> None:
     assert points[5].settings == {"chip.recipe.seed": "6", "chip.spec.slot": "8"}
 
 
+@pytest.mark.parametrize(("name", "points"), [("cores", 26), ("readout", 5)])
+def test_studies_of_the_examples_are_read(name: str, points: int) -> None:
+    """Every network of theirs fits its chip."""
+    folder = Path(__file__).parents[2] / "examples" / "chip_study"
+    assert len(load_training(folder / f"{name}.yaml").points) == points
+
+
 def test_chips_without_errors_answer_as_no_chip_does_and_others_do_not() -> None:
     """Each seed is a chip of its own, of what a study says of its cells and comparators."""
     wide = {**STUDY["chip"], "spec": {**STUDY["chip"]["spec"], "readout_bits": 16}, "hardware": {"base": "default"}}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from flax_cases import EMPTY, numbered
 
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
 from crossohm.flax import (
@@ -154,13 +155,7 @@ class TestAnalogOptimizedLSTMCell(MemoryContract):
 
 
 def _with_numbers(kind: Any, *sizes: Any, param_dtype: str, **choices: Any) -> Any:
-    """A layer of Flax with numbers of NumPy: to draw those of JAX is compiled for every shape."""
-    choices |= {"kernel_init": nnx.initializers.zeros, "param_dtype": jnp.dtype(param_dtype)}
-    layer, rng = kind(*sizes, **choices, rngs=nnx.Rngs(0)), np.random.default_rng(3)
-    for _, variable in nnx.to_flat_state(nnx.state(layer, nnx.Param)):
-        shape, dtype = variable.get_value().shape, variable.get_value().dtype
-        variable.set_value(jnp.asarray(rng.uniform(-1, 1, shape), dtype))
-    return layer
+    return numbered(kind(*sizes, **choices, **EMPTY, param_dtype=jnp.dtype(param_dtype), rngs=nnx.Rngs(0)))
 
 
 def test_wires_and_ways_to_compute_the_product_are_refused_at_once() -> None:

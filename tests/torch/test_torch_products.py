@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from product_cases import PRODUCTS, UNHELD, Reader
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.overrides import _len_torch_function_stack
 from torch_cases import CONVERTERS, PROGRAMMING_ERROR, hardware
 
 from crossohm import UnknownNameError, UnsupportedError, calibrate
@@ -271,3 +272,45 @@ def test_vectors_sorted_by_expert():
     torch.testing.assert_close(analog(x), model(x))
     torch.testing.assert_close(gradients(analog, x), gradients(model, x))
     assert not torch.allclose(converted(model, x, COARSE)(x), model(x))
+
+
+def test_graphs_are_refused_and_transforms_work():
+    model = nn.Sequential(Experts())
+    with torch.no_grad():
+        x = torch.rand(7, 5)
+        analog = converted(model, x)
+        with pytest.raises(UnsupportedError, match=r"Experts with products on arrays cannot be recorded by torch\.jit"):
+            torch.jit.trace(analog, (x,))
+        with pytest.raises(UnsupportedError, match=r"cannot be recorded by torch\.fx"):
+            torch.fx.symbolic_trace(analog)
+        doubled = {name: 2 * value for name, value in model.named_parameters()}
+        found, wanted = (torch.func.functional_call(net, doubled, (x,)) for net in (analog, model))
+        torch.testing.assert_close(found, wanted)
+    plain = Reader(nn.Linear(4, 4), PRODUCTS["linear"])
+    analog, x = converted(plain, torch.rand(2, 4)), torch.rand(3, 2, 4)
+    torch.testing.assert_close(torch.vmap(analog)(x), plain(x))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(analog(x), plain(x).float(), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("gradient", ["chain", "wires"])
+def test_gradients_of_every_kind_go_through_kernels(gradient):
+    model, x = computed()
+    model.experts = nn.Identity()
+    analog = converted(model, x, gradient=gradient)
+    torch.testing.assert_close(gradients(analog, x), gradients(model, x))
+
+
+def test_a_pass_that_is_interrupted_leaves_nothing():
+    model = Reader(nn.Linear(4, 4), PRODUCTS["linear"])
+    analog, x = converted(model, torch.rand(2, 4)), torch.rand(2, 4)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    hook = analog.layer.weight_product.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        analog(x)
+    hook.remove()
+    torch.testing.assert_close(analog(x), model(x))
+    assert _len_torch_function_stack() == 0

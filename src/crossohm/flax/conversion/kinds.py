@@ -31,4 +31,4 @@ register = ANALOG_KINDS.register
 def is_convertible(module: Any) -> bool:
     """True if an analog kind stands for ``module``."""
     kind = ANALOG_KINDS.get(type(module))
-    return kind is not None and kind.convertible(module)
+    return kind is not None and not kind.obstacle(module)

@@ -102,8 +102,18 @@ class Product:
         sizes = dict(zip(self.inputs, self.signal.shape, strict=True)) | dict(zip(self.kernel, self.shape, strict=True))
         return prod(sizes.values())
 
+    @property
+    def _is_dense(self) -> bool:
+        """True for one matrix that meets the last axis of the signal, as in most products."""
+        summed = self.inputs[-1]
+        return self.outputs == self.inputs[:-1] + self.kernel.replace(summed, "") and len(self.kernel) == 2
+
     def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
         """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
+        if self._is_dense:
+            x = self.signal.reshape(self.signal.shape[:-1].numel(), self.signal.shape[-1])
+            y = multiply(0, x, Dense(x.shape[1]))
+            return self.finish(y.reshape(*self.signal.shape[:-1], y.shape[1]))
         stack = [self.kernel[axis] for axis in self.matrices.stack]
         left = {ord(axis): None for axis in stack}
         equation = ProductEquation(*(axes.translate(left) for axes in (self.inputs, self.kernel, self.outputs)))

@@ -92,7 +92,8 @@ class AnalogProduct(AnalogLayer):
 
         def multiply(index: int, vectors: Tensor, contraction: DifferentiableContraction) -> Tensor:
             matrix = self.matrices[index if entry is None else entry]
-            return matrix.product(vectors, contraction)
+            plain = matrix.plain_product(vectors, contraction)
+            return matrix.product(vectors, contraction) if plain is None else plain
 
         self._present.append(self._settled(kernel))
         try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from crossohm.torch.layers.layer import refuse_recording
 from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
@@ -93,6 +95,7 @@ class _Routing(TorchFunctionMode):
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
         self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
         self._marks: Any = WeakIdKeyDictionary()
+        self._follows = False
         self.frame = frame
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -114,7 +117,7 @@ class _Routing(TorchFunctionMode):
 
     def _mark(self, tensor: Tensor) -> _Mark | None:
         leaf = self._leaves.get(id(tensor))
-        return leaf if leaf is not None or not self._marks else self._marks.get(tensor)
+        return leaf if leaf is not None or not self._follows else self._marks.get(tensor)
 
     def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
         call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
@@ -142,6 +145,7 @@ class _Routing(TorchFunctionMode):
             if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._steps:
                 origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
                 self._marks[found] = _Mark(origin, alone)
+                self._follows = True
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
@@ -172,10 +176,21 @@ def _call() -> FrameType:
     return frame
 
 
+@contextmanager
+def not_led() -> Iterator[None]:
+    """Products stay digital in the ``with`` block, which asks what a model does, and not for results."""
+    _running.not_led = True
+    try:
+        yield
+    finally:
+        _running.not_led = False
+
+
 @untraced
 def _begin(host: nn.Module, args: Any) -> None:
-    if torch.jit.is_tracing():
+    if getattr(_running, "not_led", False):
         return
+    refuse_recording(f"{type(host).__name__} with products on arrays", args)
     passes, blocks, frame = _passes(), ExitStack(), _call()
     if "torch._dynamo" in sys.modules:  # compiled parts would not be watched
         blocks.enter_context(torch.compiler.set_stance("force_eager"))
