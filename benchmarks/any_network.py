@@ -184,6 +184,9 @@ class Row:
         torch.manual_seed(0)
         self.model, self.example = entry.build()
         self.model.eval()
+        for value in self.model.parameters():
+            if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
+                nn.init.normal_(value, std=0.1)
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
