@@ -175,6 +175,12 @@ def test_chips_are_copied_saved_moved_and_not_written_again():
         assert not torch.allclose(other(x), wanted, rtol=1e-4)
         other.load_state_dict(analog.state_dict())
         assert torch.equal(other(x), wanted)
+        torch.manual_seed(2)
+        trained = Computed().eval()
+        other.load_state_dict(trained.state_dict())  # a digital checkpoint has no chip
+        ideal = converted(model, x)
+        ideal.load_state_dict(trained.state_dict())
+        torch.testing.assert_close(ideal(x), trained(x))
         file = io.BytesIO()
         torch.save(analog.experts, file)
         file.seek(0)
@@ -314,3 +320,22 @@ def test_a_pass_that_is_interrupted_leaves_nothing():
     hook.remove()
     torch.testing.assert_close(analog(x), model(x))
     assert _len_torch_function_stack() == 0
+
+
+def test_parts_that_the_example_did_not_show_are_told_of():
+    class Relative(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(9, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.table[: x.shape[0]].T
+
+    model = Relative()
+    analog = converted(model, torch.rand(5, 4), COARSE)
+    with pytest.warns(RuntimeWarning, match=r"with 'table', shape \(4, 7\), is digital: its kernel was not in the"):
+        assert torch.equal(analog(torch.ones(7, 4)), model(torch.ones(7, 4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analog(torch.ones(7, 4))
+        assert not torch.allclose(analog(torch.ones(5, 4)), model(torch.ones(5, 4)))
