@@ -215,18 +215,18 @@ def test_products_are_addressed_by_name_like_layers():
 
 def test_calibration_and_studies_see_products_like_layers():
     model, x = computed(torch.float32)
-    model.experts = nn.Identity()  # data would decide differently on noisy arrays
     digital = TorchNetwork(model).seeing(x.numpy())
-    assert set(digital.convertible) == {name for name in ARRAYS if "experts" not in name}
+    assert set(digital.convertible) == ARRAYS
     chip = digital.on_hardware([COARSE] * len(digital.convertible), seed=1)
     with chip.compared(digital.folded()) as deviations, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # inputs beyond the range of hardware that is not calibrated
         chip.outputs(x.numpy())
-    assert all(found.signal > 0 and found.noise > 0 for found in deviations.values())
+    decided = ("experts.up_product", "experts.down_product")  # data may decide differently on coarse arrays
+    assert all(found.signal > 0 and found.noise > 0 for name, found in deviations.items() if name not in decided)
     assert chip.vectors_per_image(x.numpy()[0])["pruned.weight_product"] == 4
     calibrated = calibrate(model, x.numpy(), hardware(CONVERTERS)).hardware
     assert set(calibrated) == set(digital.convertible)
-    assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1
+    assert (converted(model, x, calibrated)(x) - model(x)).abs().max() < 0.1 * model(x).abs().max()
 
 
 class Scaled(nn.Module):
