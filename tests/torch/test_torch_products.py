@@ -213,6 +213,7 @@ def test_products_are_addressed_by_name_like_layers():
         from_torch(model, {"experts.pu*": COARSE}, example=x)
 
 
+@pytest.mark.filterwarnings("ignore:no data reached experts:RuntimeWarning")
 def test_calibration_and_studies_see_products_like_layers():
     model, x = computed(torch.float32)
     digital = TorchNetwork(model).seeing(x.numpy())
