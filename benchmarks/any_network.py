@@ -139,6 +139,7 @@ def deviation(found: list[Tensor], expected: list[Tensor]) -> float:
 def gradients(model: nn.Module, example: Any) -> dict[str, Tensor]:
     """Of a fixed sum of all outputs, by the name of the parameter."""
     generator = torch.Generator().manual_seed(5)
+    model.train().eval()  # drops what some keep of passes without gradients
     outputs = answer(model, example)
     loss = sum((y * torch.rand(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs if y.requires_grad)
     model.zero_grad()
