@@ -139,6 +139,7 @@ def deviation(found: list[Tensor], expected: list[Tensor]) -> float:
 def gradients(model: nn.Module, example: Any) -> dict[str, Tensor]:
     """Of a fixed sum of all outputs, by the name of the parameter."""
     generator = torch.Generator().manual_seed(5)
+    model.train().eval()  # drops what some keep of passes without gradients
     outputs = answer(model, example)
     loss = sum((y * torch.rand(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs if y.requires_grad)
     model.zero_grad()
@@ -187,6 +188,7 @@ class Row:
         for value in self.model.parameters():
             if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
                 nn.init.normal_(value, std=0.1)
+        self._double = copy.deepcopy(self.model).double()  # before a pass leaves results in it, which have no copies
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
@@ -221,7 +223,7 @@ class Row:
 
     def outputs(self) -> None:
         """On ideal hardware, in double precision where the network itself works in it."""
-        self._double, self._inputs = copy.deepcopy(self.model).double(), doubled(self.example)
+        self._inputs = doubled(self.example)
         try:
             answer(self._double, self._inputs)
         except RuntimeError as error:
