@@ -11,7 +11,8 @@ dispatcher, independently of crossohm's report), how far outputs and gradients o
 ones in double precision, whether `to_torch` gives back the same network and a saved chip the same answers bit for bit,
 whether `calibrate` takes the model as it is, and processor time as a multiple of plain torch's, one thread, float32.
 
-Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``.
+Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``: then
+what is measured again takes the place of what was found before.
 Networks of packages that are not installed are named and left out.
 """
 
@@ -92,8 +93,11 @@ class WeightProducts(TorchDispatchMode):
             for tensor in tensors_in(result):
                 self._constant[tensor] = any(known)
         packet = getattr(func, "overloadpacket", None)
-        if packet in flop_registry and not self._inside and any(known) and None in known:
-            self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+        if not self._inside and any(known) and None in known:
+            if packet in flop_registry:
+                self.count += flop_registry[packet](*args, **(kwargs or {}), out_val=result) // 2
+            elif packet is torch.ops.aten._grouped_mm:
+                self.count += args[0].numel() * args[1].shape[-1]
         return result
 
 
@@ -135,6 +139,7 @@ def deviation(found: list[Tensor], expected: list[Tensor]) -> float:
 def gradients(model: nn.Module, example: Any) -> dict[str, Tensor]:
     """Of a fixed sum of all outputs, by the name of the parameter."""
     generator = torch.Generator().manual_seed(5)
+    model.train().eval()  # drops what some keep of passes without gradients
     outputs = answer(model, example)
     loss = sum((y * torch.rand(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs if y.requires_grad)
     model.zero_grad()
@@ -180,6 +185,10 @@ class Row:
         torch.manual_seed(0)
         self.model, self.example = entry.build()
         self.model.eval()
+        for value in self.model.parameters():
+            if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
+                nn.init.normal_(value, std=0.1)
+        self._double = copy.deepcopy(self.model).double()  # before a pass leaves results in it, which have no copies
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
@@ -213,9 +222,13 @@ class Row:
         self.found |= {"products": whole, "share": 1 - left / whole}
 
     def outputs(self) -> None:
-        """On ideal hardware, in double precision."""
-        self._double = copy.deepcopy(self.model).double()
+        """On ideal hardware, in double precision where the network itself works in it."""
         self._inputs = doubled(self.example)
+        try:
+            answer(self._double, self._inputs)
+        except RuntimeError as error:
+            self._double, self._inputs = self.model, self.example
+            self.found["single precision"] = str(error)[:200]
         self._analog["double"] = self.converted(self._double, self._inputs)
         with torch.no_grad():
             found, expected = (answer(model, self._inputs) for model in (self._analog["double"], self._double))
@@ -223,7 +236,11 @@ class Row:
 
     def gradients(self) -> None:
         """Of all parameters, in double precision."""
-        expected = gradients(self._double, self._inputs)
+        try:
+            expected = gradients(self._double, self._inputs)
+        except RuntimeError as error:
+            self.found["no gradients"] = str(error)[:200]
+            return
         found = gradients(self._analog["double"], self._inputs)
         assert len(found) == len(expected), f"{len(found)} parameters have gradients, {len(expected)} should"
         self.found["gradients"] = deviation(list(found.values()), list(expected.values()))
@@ -263,11 +280,11 @@ class Row:
         self.found["calibrated"] = deviation(*answers)
 
     def generation(self) -> None:
-        """Whether a language model writes the digital tokens, with its cache, in double precision."""
-        if not getattr(self._double, "can_generate", bool)() or "input_ids" not in self._inputs:
+        """Whether a language model writes the digital tokens, with its cache."""
+        if not getattr(self.model, "can_generate", bool)() or "input_ids" not in self.example:
             return
-        prompt = {name: self._inputs[name] for name in ("input_ids", "attention_mask") if name in self._inputs}
-        models = (self._analog["double"], self._double)
+        prompt = {name: self.example[name] for name in ("input_ids", "attention_mask") if name in self.example}
+        models = (self._analog["ideal"], self.model)
         written = [model.generate(**prompt, max_new_tokens=6, min_new_tokens=6, do_sample=False) for model in models]
         self.found["generation"] = torch.equal(*written)
 
@@ -302,35 +319,40 @@ class Row:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown, and their medians."""
-    columns = (
-        "share",
-        "outputs",
-        "gradients",
-        "back",
-        "chip",
-        "generation",
-        "calibrated",
-        "time ideal",
-        "time rram-8bit",
-    )
+    """The rows in Markdown, their medians, and what is to be said of single ones."""
+    shown = ("share", "outputs", "gradients", "back", "chip", "generation", "calibrated", "folding", *TIMES)
+    columns = [column for column in shown if any(column in row for row in rows)]
     lines = ["| network | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for row in rows:
         lines.append(f"| {row['network']} | " + " | ".join(_cell(row.get(column), column) for column in columns) + " |")
     for name in TIMES:
         found = [row[name] for row in rows if name in row]
-        lines.append(f"\nmedian of {name}: {median(found):.2f}" if found else "")
+        lines += ["", f"Median of {name}: {median(found):.2f} ({len(found)} networks)."] if found else []
+    lines.append("")
+    for row in rows:
+        said = {name: row[name] for name in ("single precision", "no gradients") if name in row}
+        for name, message in (said | row.get("failures", {})).items():
+            lines.append(f"- {row['network']}, {name}: {' '.join(message.split())[:150]}")
     return "\n".join(lines)
 
 
 def _cell(value: Any, column: str) -> str:
     if value is None:
-        return "fails"
+        return ""
+    if isinstance(value, dict):
+        return f"{value['norms'] - value['left']} of {value['norms']}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if column == "share":
         return f"{value:.1%}"
     return f"{value:.2f}" if column.startswith(("time", "calibrated")) else f"{value:.0e}"
+
+
+def _completed(before: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what an earlier one of the same network has found by other steps."""
+    failures = {step: said for step, said in before.get("failures", {}).items() if step not in row["seconds"]}
+    seconds = before.get("seconds", {}) | row["seconds"]
+    return before | row | {"failures": failures | row.get("failures", {}), "seconds": seconds}
 
 
 def main() -> None:
@@ -345,7 +367,9 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     lines = given.rows.read_text().splitlines() if given.rows.exists() else []
-    rows = {row["network"]: row for row in map(json.loads, lines)}
+    rows: dict[str, dict[str, Any]] = {}
+    for row in map(json.loads, lines):
+        rows[row["network"]] = _completed(rows.get(row["network"], {}), row)
     if given.table:
         print(table(list(rows.values())))
         return

@@ -89,6 +89,40 @@ def single_vectors(counts: tuple[int, ...] = (1, 10, 40, 100)) -> tuple[dict[int
     return taken, time.perf_counter() - start
 
 
+def first_product(ohms: float, rounds: int = 4) -> tuple[float, float, float]:
+    """Processor seconds of the first product of a 256x256 pair, of iterating its networks, and their difference."""
+    rng = np.random.default_rng(6)
+    matrix, x = rng.uniform(-1, 1, (256, 256)), rng.uniform(0, 1, 256)
+    params = CrossSimParameters()
+    params.update({**WIRES, "xbar.array.parasitics.Rp_row": ohms, "xbar.array.parasitics.Rp_col": ohms})
+    wires, taken = Wires(ohms / 1e3, ohms / 1e3), ([], [])
+    for _ in range(rounds):
+        core = AnalogCore(matrix, params, seed=1)
+        cells = [array.conductance for array in core.arrays]
+        start = time.process_time()
+        y = core @ x
+        taken[0].append(time.process_time() - start)
+        start = time.process_time()
+        positive, negative = (settled(g, x, wires, 1e-10) for g in cells)
+        taken[1].append(time.process_time() - start)
+    currents = positive - negative
+    scale = (currents @ y) / (currents @ currents)
+    return min(taken[0]), min(taken[1]), float(np.abs(scale * currents - y).max() / np.abs(y).max())
+
+
+def settled(g: np.ndarray, v: np.ndarray, wires: Wires, tolerance: float) -> np.ndarray:
+    """Currents of the lines ``(lines, N)`` of an input-driven array, its cell voltages iterated until they settle."""
+    voltage, change = np.broadcast_to(v, g.shape), np.inf
+    while change > tolerance:
+        current = g * voltage
+        supply = np.cumsum(current[::-1], axis=0)[::-1]  # carried by the segment of an input line before each cell
+        sums = np.cumsum(current, axis=1)
+        above = v - np.cumsum(wires.input * supply, axis=0)
+        below = np.cumsum((wires.output * sums)[:, ::-1], axis=1)[:, ::-1]
+        change, voltage = float(np.abs(above - below - voltage).max()), above - below
+    return np.asarray((g * voltage).sum(axis=1))
+
+
 def fixed_point(g: np.ndarray, v: np.ndarray, wires: Wires) -> np.ndarray:
     """Currents of gate-selected lines for one vector by iterating the cell voltages; ``g`` is ``(lines, N)``.
 
@@ -150,6 +184,12 @@ def main() -> None:
     single, elimination = single_vectors()
     sums = ", ".join(f"{count}: {seconds:.2f} s" for count, seconds in single.items())
     print(f"256x256 pair, single vectors since it was written: {sums}; elimination {elimination:.2f} s")
+    for ohms in (5e-3, 2e-2):
+        first, iterated, difference = first_product(ohms)
+        print(
+            f"256x256 pair, first product, {ohms / 1e3:.0e} of Rmin per cell: {first:.3f} s, fixed point "
+            f"{iterated:.3f} s (ratio {first / iterated:.2f}, difference {difference:.1e})"
+        )
     direct, iteration, difference = gated()
     print(
         f"gate-selected 512x64 array, 7 input bits, 1,000 vectors: {direct:.2f} s, fixed point {iteration:.1f} s "

@@ -15,7 +15,7 @@ from crossohm.errors import InputError, NetworkError, ParameterError, Unsupporte
 from crossohm.flax import FlaxNetwork, conversion_report, from_flax
 from crossohm.flax.front_end import network, require_device
 from crossohm.layers.network import network_of
-from crossohm.testing.hardware import CONVERTERS, READ_NOISE, hardware
+from crossohm.testing.hardware import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, hardware
 from crossohm.testing.network import NetworkContract
 
 
@@ -172,3 +172,29 @@ def test_reports_say_what_becomes_of_norms() -> None:
     assert "shown by an example" in str(conversion_report(_model()))
     (norm,) = conversion_report(_model(), x).norms
     assert norm.name == "norm" and not norm.reason
+
+
+class Tagger(nnx.Module):
+    """A cell in a loop."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.memory = nnx.RNN(nnx.SimpleCell(3, 2, rngs=rngs))
+        self.head = nnx.Linear(2, 2, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(self.memory(x)[:, -1])
+
+
+def test_what_happens_in_loops_over_time_is_seen() -> None:
+    """Inputs of arrays, vectors per image and outputs of cells, once for each step."""
+    digital, images = network(Tagger(nnx.Rngs(0))), np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+    chip = digital.seeing(images).on_hardware([hardware(PROGRAMMING_ERROR) for _ in digital.convertible], 1)
+    assert chip.vectors_per_image(images[0]) == {"head": 1, "memory.cell": 4}
+    with chip.compared(digital) as found, chip.record(["memory.cell"]) as kept:
+        answers = chip.outputs(images)
+    assert [part.shape for part in kept["memory.cell"]] == [(5, 2)] * 4
+    assert all(0 < one.noise < one.signal for one in found.values())
+    np.testing.assert_allclose(answers, chip.outputs(images), atol=1e-6)
+    with chip.cores["memory.cell"].profile() as seen:
+        chip.outputs(images)
+    assert seen.inputs["mvm"].total == 5 * 4 * 5

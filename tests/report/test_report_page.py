@@ -191,7 +191,7 @@ def test_layers_are_sorted_by_number_not_by_text(page: Browser) -> None:
     column = page.texts("#layers th").index("matrix (outputs × inputs)") + 1
     page.click(f"#layers th:nth-child({column}) button")
     assert page.texts("#layers tbody td:first-child") == ["fc", "block.conv2", "conv1"]
-    assert page.texts("#hardware .reading") == ["6 arrays with 6,000 cells; 192 array operations per image."]
+    assert page.texts("#hardware .reading") == ["6 arrays with 6,000 cells; 192 array operations per input."]
 
 
 # -- one point ---------------------------------------------------------------------------------------------------------

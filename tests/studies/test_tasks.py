@@ -139,6 +139,19 @@ def test_several_outputs_have_metrics_of_their_own(tmp_path: Path) -> None:
     assert results.interval(0, "sign.top1") is not None and results.interval(0) is None
 
 
+@pytest.mark.parametrize(
+    ("data", "metrics", "message"),
+    [
+        ("two_targets", [], "several targets; allowed: left, sign. Name metrics with"),
+        ("two_targets", [{"name": "mae", "target": "right"}], "metrics.target = 'right': there are no such targets"),
+        ("pair", [{"name": "mae", "target": "left"}], "the data have one array of targets. Leave it out"),
+    ],
+)
+def test_targets_are_not_guessed(tmp_path: Path, data: str, metrics: list[Any], message: str) -> None:
+    with pytest.raises(CrossOhmError, match=message):
+        ran(tmp_path, "Heads", data, metrics=metrics, repeats=1)
+
+
 def test_a_language_model_with_a_mask(tmp_path: Path) -> None:
     results = ran(tmp_path, "Reader", "text", metric={"task": "language"}, run={"batch_size": 8})
     assert results.measures == ("perplexity", "token_agreement")

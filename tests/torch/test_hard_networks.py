@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from hard_networks import HARD, written
+from hard_networks import HARD, GroupedExperts, written
 from torch import Tensor, nn
 from torch_cases import PROGRAMMING_ERROR, hardware, relative_error
 
 from crossohm import calibrate
-from crossohm.torch import TorchNetwork, from_torch, to_torch
+from crossohm.torch import TorchNetwork, conversion_report, from_torch, to_torch
 from crossohm.torch.conversion.trial import called_with, tensors_in
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "ignore::FutureWarning")
@@ -77,6 +77,38 @@ def test_calibration_takes_the_model_as_it_is(network):
     found = calibrate(model, example if isinstance(example, dict) else [example], hardware())
     analog = from_torch(model, found.hardware, seed=1, example=example)
     assert relative_error(answer(analog, example), answer(model, example)) < 1e-12
+
+
+@pytest.mark.skipif(not hasattr(torch.nn.functional, "grouped_mm"), reason="this torch has no product of groups")
+def test_groups_of_tokens_meet_the_matrix_of_their_expert():
+    torch.manual_seed(4)
+    model, x = GroupedExperts(size=8, experts=5), torch.randn(6, 8)
+    analog = from_torch(model, seed=1, example=x)
+    assert conversion_report(analog, x).share == 1
+    for one in (model, analog):
+        one(x).square().sum().backward()
+    torch.testing.assert_close(analog(x), model(x), rtol=1e-5, atol=1e-5)
+    for (name, found), (other, expected) in zip(analog.named_parameters(), model.named_parameters(), strict=True):
+        assert name == other
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-5, atol=1e-5)
+    chip = from_torch(model, hardware(PROGRAMMING_ERROR), seed=1, example=x)
+    assert relative_error(chip(x), model(x)) > 1e-3
+
+
+def test_results_that_a_network_keeps_are_copied():
+    """As LeViT keeps biases between passes, which autograd knows as results."""
+
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.table, self.kept = nn.Linear(4, 4), nn.Parameter(torch.randn(4)), {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) + self.kept.setdefault("bias", 2 * self.table)
+
+    model, x = Keeping(), torch.randn(3, 4)
+    expected = model(x)
+    torch.testing.assert_close(from_torch(model, seed=1, example=x)(x), expected)
 
 
 @torch.no_grad()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from layer_cases import LAYERS
 from torch import nn
-from torch_cases import CONVERTERS, READ_NOISE, digital, hardware, inputs, relative_error
+from torch_cases import CONVERTERS, PROGRAMMING_ERROR, READ_NOISE, digital, hardware, inputs, relative_error
 
 from crossohm import AnalogCore, CrossSimParameters, DataError, ParameterError, UnknownNameError
 from crossohm.costs.occupancy import hardware_report
@@ -36,6 +38,17 @@ def test_arrays_have_no_cells_between_groups():
     assert [array.conductance.shape for array in apart.core.arrays] == [(2, 9 + 1)] * 4 * 2
     assert "arrays=4x1x1x2" in repr(apart)
     assert "grouping=per_group" in repr(apart)
+
+
+@pytest.mark.parametrize("effect", [{}, CONVERTERS, PROGRAMMING_ERROR], ids=["ideal", "converters", "errors"])
+def test_groups_in_one_array_are_computed_apart_where_the_zeros_between_them_cannot_act(effect):
+    layer, x = digital(nn.Conv2d, DEPTHWISE), inputs((2, 4, 6, 6))
+    analog = from_torch(layer, hardware(effect), seed=1, grouping="dense")
+    whole = Convolution(4, (3, 3), (1, 1), (1, 1))  # of no groups
+    plans = [analog.core.plan(x, contraction=one) for one in (replace(whole, groups=4), whole)]
+    apart, together = (plan.plans[0].stages[0].readout.kernel.groups for plan in plans)
+    assert (apart, together) == (1 if effect is PROGRAMMING_ERROR else 4, 1)
+    assert relative_error(plans[0](x), plans[1](x)) < 1e-12
 
 
 def test_converter_ranges_are_those_of_the_smaller_arrays():
@@ -92,7 +105,7 @@ def test_grouping_is_chosen_per_layer():
     model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 1))
     analog = from_torch(model, hardware(), seed=1)
     assert [analog[i].grouping for i in (0, 2, 3)] == ["per_group"] * 3
-    with pytest.warns(RuntimeWarning, match="72 zeros between the groups of '2'.* 144 entries, and 72 with"):
+    with pytest.warns(RuntimeWarning, match="72 zeros between the groups of '2': 144 matrix .* 72 with"):
         analog = from_torch(model, hardware(), seed=1, grouping={"2": "dense"})
     assert [analog[i].grouping for i in (0, 2, 3)] == ["per_group", "dense", "per_group"]
     analog = from_torch(nn.Sequential(*model, nn.Flatten(), nn.Linear(16, 2)), hardware(), seed=1, grouping="per_group")

@@ -47,7 +47,7 @@ class JaxBackend(Indexed):
         return jnp.asarray(np.asarray(value))
 
     def to_numpy(self, value: Array) -> np.ndarray:
-        return np.asarray(jax.lax.stop_gradient(value))
+        return np.asarray(jax.lax.stop_gradient(value) if self.is_traced(value) else value)
 
     def dtype_name(self, value: Array) -> str:
         return str(value.dtype)

@@ -32,7 +32,7 @@ def hardware_table(report: HardwareReport, title: str) -> Sheet:
     counts = ("matrix", "arrays", "size", "cells", "MVMs", "levels")
     headings = _headings(("layer",), ("kind",), counts, ("DAC", "ADC"))
     caption = (
-        "matrix: outputs x inputs; size: rows x columns of the largest array; MVMs: array operations per image; "
+        "matrix: outputs x inputs; size: rows x columns of the largest array; MVMs: array operations per input; "
         "levels: of a cell; ranges: DAC in the layer's units, ADC in currents of one fully driven cell"
     )
     rows, columns = report.largest_array
@@ -293,7 +293,7 @@ def _points_of(kind: Measure) -> str:
 
 def ranges_table(found: Calibration) -> Sheet:
     """Converter ranges of every layer, with what they lose."""
-    ends = f"objective {found.objective.measure}, {found.images:,} training images"
+    ends = f"objective {found.objective.measure}, {found.images:,} training samples"
     headings = _headings(("layer",), (), ("inputs", "error"), ("ADC inputs, least significant slice first",))
     table = Sheet(f"Converter ranges: {ends}", headings)
     for name, layer in found.layers.items():

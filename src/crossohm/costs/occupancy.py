@@ -26,7 +26,7 @@ class LayerReport:
         array_rows: Input lines of the largest array.
         array_columns: Output lines of the largest array, including a unit line.
         devices: Memory cells of all arrays.
-        mvms: Array operations per image: input vectors times input slices times arrays.
+        mvms: Array operations per input: input vectors times input slices times arrays.
         cell_levels: Conductance levels of a cell; None: continuous.
         input_range: Lowest and highest input, in the layer's units; None: a range per vector.
         dac_levels: Levels of the inputs; None: not quantised, or the DAC model does not tell.
@@ -92,7 +92,7 @@ class HardwareReport:
 
     @property
     def mvms(self) -> int:
-        """Array operations per image."""
+        """Array operations per input."""
         return sum(layer.mvms for layer in self.layers)
 
     @property

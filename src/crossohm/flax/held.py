@@ -80,15 +80,20 @@ class Computing:
     Attributes:
         gradient: Which derivative backward computes.
         dtype: The dtype that arrays compute in.
+        reads_back: Arrays are driven from both sides.
     """
 
     gradient: str
     dtype: str
+    reads_back: bool
 
     def lowered(
         self, matrix: HeldArrays, contraction: DifferentiableContraction
     ) -> tuple[Form, tuple[np.ndarray, ...]]:
-        """Form and leaves of a matrix: the plan, what gradients of inputs use, and how plans follow weights."""
+        """Form and leaves of a matrix.
+
+        They are those of its plan, what gradients of inputs use, how the plan follows weights, and the plan back.
+        """
         core = matrix.built
         with jax.ensure_compile_time_eval():
             structure, leaves = split(self._parts(core, contraction))
@@ -96,10 +101,10 @@ class Computing:
         return Form(matrix.layout, contraction, structure, shapes_of(leaves), rule), leaves
 
     def _parts(self, core: AnalogCore, contraction: DifferentiableContraction) -> tuple[Any, ...]:
-        plan = core.plan(np.zeros(1, self.dtype), contraction=contraction)
-        if self.gradient == "chain":
-            return plan, np.zeros(0, self.dtype), followings(core, plan)
-        return plan, np.asarray(core.get_matrix(), self.dtype), ()
+        like, chain = np.zeros(1, self.dtype), self.gradient == "chain"
+        plan = core.plan(like, contraction=contraction)
+        held = np.zeros(0, self.dtype) if chain and not self.reads_back else np.asarray(core.get_matrix(), self.dtype)
+        return plan, held, followings(core, plan) if chain else (), core.plan(like, "vmm") if self.reads_back else ()
 
 
 def shapes_of(leaves: Sequence[Array]) -> tuple[tuple[int, ...], ...]:
@@ -160,9 +165,9 @@ class Rewriting:
     def _require(self, equal: bool) -> None:
         if not equal:
             raise UnsupportedError(
-                f"the state of {self.label} holds arrays that multiply in another way than those compiled functions "
-                "know (other hardware, other bias rows): look at the layer's `matrices` outside of compiled functions "
-                "after its state was loaded, then call the function again"
+                f"the arrays of {self.label} multiply in another way than those the function was compiled for (a state "
+                "of other hardware or bias rows, or weights that decide about noise): outside of it call the layer's "
+                "get_matrix(), which brings the layer up to date, then the function again"
             )
 
 

@@ -22,15 +22,20 @@ from crossohm.flax.conversion.convert import from_flax
 from crossohm.flax.conversion.dataflow import DataFlow
 from crossohm.flax.conversion.places import analog_places, places, sites
 from crossohm.flax.conversion.report import require_module
+from crossohm.flax.layers.conv import AnalogConv
 from crossohm.flax.layers.layer import AnalogLayer
+from crossohm.flax.layers.linear import AnalogLinear
 from crossohm.flax.taps import outputs_of
-from crossohm.layers.array_layer import BiasRows, matrices_of
+from crossohm.layers.array_layer import matrices_of
 from crossohm.layers.array_network import ArrayNetwork, Bias
 from crossohm.layers.batches import Call
 from crossohm.layers.comparison import Comparison
 from crossohm.layers.conversion import HardwareChoice
 from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.layers.network import Deviation, Progress, silent
+
+#: Layers that put out what their one matrix returns, and a bias.
+_BIASED = (AnalogLinear, AnalogConv)
 
 #: Told what a module put out, once for each of its calls.
 See = Callable[[NDArray[Any]], None]
@@ -106,7 +111,7 @@ class FlaxNetwork(ArrayNetwork):
         if self._example is None:
             return {}
         flow = DataFlow(self.module, self._example)
-        found = {name: layer for name, layer in self.layers.items() if isinstance(layer, BiasRows)}
+        found = {name: layer for name, layer in self.layers.items() if isinstance(layer, _BIASED)}
         return {name: _floor(layer) for name, layer in found.items() if flow.is_rectified(name)}
 
     @property
@@ -172,7 +177,7 @@ class FlaxNetwork(ArrayNetwork):
                 yield variable.get_value(), variable.set_value
 
     def _digital_bias(self, layer: Any) -> Bias | None:
-        digital = isinstance(layer, BiasRows) and getattr(layer, "bias", None) is not None and not layer.bias_rows
+        digital = isinstance(layer, _BIASED) and layer.bias is not None and not layer.bias_rows
         return (layer.bias.get_value(), layer.bias.set_value) if digital else None
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -221,9 +226,10 @@ class FlaxNetwork(ArrayNetwork):
         for before in self._first:
             before(call)
         self._key, key = jax.random.split(self._key)
+        names, loops = tuple(self._listeners), self._has_loops
         looked_at = any(m.core.is_tapped or m.vectors is not None for m in matrices_of(self.layers).values())
-        function, (graph, state) = (_answered, nnx.split(self.module)) if looked_at else (_compiled, self._split)
-        names = tuple(self._listeners)
+        watched = looked_at or bool(names and loops)
+        function, (graph, state) = (_stepwise, nnx.split(self.module)) if watched else (_compiled, self._split)
         answer, outputs = forward_of(self.module).answer(
             call, lambda *inputs, **named: function(graph, names, state, key, inputs, named)
         )
@@ -232,6 +238,11 @@ class FlaxNetwork(ArrayNetwork):
                 for see in self._listeners[name]:
                     see(_numpy(value))
         return answer
+
+    @property
+    def _has_loops(self) -> bool:
+        """True if it has cells, which work in loops over time; of these compiled functions show nothing."""
+        return any(isinstance(module, nnx.RNNCellBase) for _, module in places(self.module))
 
     def _call_of(self, batch: Any) -> Call:
         """How a batch is shown to the model; images of data sets, with channels in front, are turned if it takes that.
@@ -331,6 +342,12 @@ def _answered(
 
 
 _compiled = jax.jit(_answered, static_argnums=(0, 1))
+
+
+def _stepwise(*arguments: Any) -> tuple[Any, dict[str, list[Any]]]:
+    """As `_answered`, operation by operation, also in loops and in what the model itself compiles."""
+    with jax.disable_jit():
+        return _answered(*arguments)
 
 
 def _without_host(model: Any) -> Any:

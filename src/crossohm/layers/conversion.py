@@ -130,9 +130,10 @@ def warn_of_zeros(layers: Mapping[str, ArrayLayer]) -> None:
         return
     total = sum(prod(one.layout.shape) for name in dense for one in matrices[name])
     spent = sum(zeros.values())
+    which = ", ".join(map(repr, dense)) if dense != [""] else "the layer"
     message = (
-        f"grouping = 'dense' programs {spent:,} zeros between the groups of {', '.join(map(repr, dense))}: their "
-        f"matrices have {total:,} entries, and {total - spent:,} with grouping = 'per_group', the default"
+        f"grouping = 'dense' programs {spent:,} zeros between the groups of {which}: {total:,} matrix entries in all, "
+        f"and {total - spent:,} with grouping = 'per_group', the default"
     )
     warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 

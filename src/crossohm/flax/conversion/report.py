@@ -60,4 +60,6 @@ def _obstacle(module: Any) -> str:
     matrices = [name for name, value in own.items() if value.get_value().ndim > 1]
     if not matrices or isinstance(module, nnx.Embed):
         return ""
+    if type(module) in ANALOG_KINDS:
+        return ANALOG_KINDS[type(module)].obstacle(module)
     return ANALOG_KINDS.obstacle(module, matrices, "flax")

@@ -7,7 +7,7 @@ from typing import Any, final
 import jax.numpy as jnp
 from flax import nnx
 
-from crossohm.errors import InputError
+from crossohm.errors import InputError, ShapeError
 from crossohm.flax.layers.layer import AnalogLayer, require_unsharded
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
@@ -21,13 +21,15 @@ class AnalogEmbed(AnalogLayer, nnx.Embed):
     The matrix is ``(features, num_embeddings)``. A token drives its own input line with one and all others with zero,
     so that the outputs are one column of the matrix, with converters, noise and wires as in any product. That is also
     what it costs: a product with the whole table per token. `crossohm.flax.from_flax` leaves tables digital unless
-    ``register(AnalogEmbed)`` was called. There is no bias: ``bias_rows`` says nothing.
+    ``register(AnalogEmbed)`` was called. `attend` drives the same arrays from the other side. There is no bias:
+    ``bias_rows`` says nothing.
 
     Shape:
         ``(*)`` integers to ``(*, features)``.
     """
 
     digital_type = nnx.Embed
+    reads_back = True
 
     def layouts(self, rows: int) -> dict[str, Layout]:
         """The one matrix: the table with a column per token."""
@@ -47,3 +49,29 @@ class AnalogEmbed(AnalogLayer, nnx.Embed):
             raise InputError(f"tokens of dtype {tokens.dtype} are no integers, which AnalogEmbed looks up")
         y = self._through_arrays(driven_lines(tokens, self.num_embeddings, self._computing.dtype))
         return jnp.reshape(y, (*tokens.shape, self.features)).astype(self.dtype)
+
+    def attend(self, query: Any, out_sharding: Any = None) -> Any:
+        """Products of queries with all vectors of the table.
+
+        Gradients are those of the ideal product, whatever `gradient` is.
+
+        Args:
+            query: ``(*, features)``.
+            out_sharding: None.
+
+        Returns:
+            ``(*, num_embeddings)``.
+
+        Raises:
+            ShapeError: queries have another number of features.
+            UnsupportedError: ``out_sharding`` is given.
+        """
+        require_unsharded(self, out_sharding)
+        x = jnp.asarray(query, self.dtype)
+        if not x.ndim or x.shape[-1] != self.features:
+            raise ShapeError(
+                f"query of shape {x.shape} does not fit AnalogEmbed(features={self.features}); expected "
+                f"(*, {self.features})"
+            )
+        y = self._back_through_arrays(jnp.reshape(x, (-1, self.features)))
+        return jnp.reshape(y, (*x.shape[:-1], self.num_embeddings)).astype(self.dtype)

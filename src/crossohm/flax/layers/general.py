@@ -94,7 +94,6 @@ class AnalogEinsum(BiasRows, AnalogLayer, nnx.Einsum):
     """
 
     digital_type = nnx.Einsum
-    convertible = staticmethod(lambda layer: _multiplies(layer.einsum_str))
 
     kernel_shape: tuple[int, ...]
     bias_shape: tuple[int, ...] | None
@@ -103,6 +102,15 @@ class AnalogEinsum(BiasRows, AnalogLayer, nnx.Einsum):
     def use_bias(self) -> bool:  # type: ignore[override]
         """True if there is a bias."""
         return self.bias_shape is not None
+
+    @classmethod
+    def obstacle(cls, layer: Any) -> str:
+        """As `AnalogLayer.obstacle`: the equation is no product with one matrix."""
+        try:
+            ProductEquation.of(layer.einsum_str)
+        except UnsupportedError as error:
+            return str(error)
+        return ""
 
     def layouts(self, rows: int) -> dict[str, Layout]:
         """The one matrix, with kernel and bias."""
@@ -132,12 +140,3 @@ class AnalogEinsum(BiasRows, AnalogLayer, nnx.Einsum):
             )
         y = self._finished(self._through_arrays(equation.vectors(x)))
         return equation.outputs_of(y, x.shape, self.kernel_shape)
-
-
-def _multiplies(equation: str) -> bool:
-    """True if an equation is a product with one matrix."""
-    try:
-        ProductEquation.of(equation)
-    except UnsupportedError:
-        return False
-    return True

@@ -87,8 +87,8 @@ class AnalogLayer(ArrayLayer):
 
     #: The Flax layer this kind stands for.
     digital_type: ClassVar[type[Any]]
-    #: What must hold of a layer of that type so that it can be converted.
-    convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda layer: True)
+    #: True: arrays are driven from both sides, which takes a second plan in the state.
+    reads_back: ClassVar[bool] = False
     #: Arguments that only this kind takes, kept under their names.
     own_choices: ClassVar[tuple[str, ...]] = ()
 
@@ -119,6 +119,11 @@ class AnalogLayer(ArrayLayer):
         super().__init__(*arguments, rngs=rngs, **layer)  # type: ignore[call-arg]
         self._choose(sync, gradient, rngs, **own)
         self.install(params, bias_rows, seed, core_name)
+
+    @classmethod
+    def obstacle(cls, layer: Any) -> str:
+        """Why ``layer``, of the type this kind stands for, cannot be converted; empty if it can."""
+        return ""
 
     @classmethod
     def from_flax(
@@ -384,19 +389,33 @@ class AnalogLayer(ArrayLayer):
     @property
     def _computing(self) -> Computing:
         names = [np.dtype(d).name for d in (self.param_dtype, self.dtype) if d is not None]
-        return Computing(self.gradient, joint_dtype(names[0], names[-1]))
+        return Computing(self.gradient, joint_dtype(names[0], names[-1]), self.reads_back)
 
-    def _multiplied(self, form: Form, leaves: Sequence[Array], values: dict[str, Array], x: Array) -> Array:
-        plan, held, how = join(form.structure, leaves)
+    def _back_through_arrays(self, x: Array) -> Array:
+        """What the columns of the only matrix return for ``(batch, outputs)`` at its rows, see `reads_back`.
+
+        Gradients are those of the ideal product, whatever `gradient` is.
+        """
+        self._products()  # arrays hold the parameters now
+        (form,), (leaves,) = self._description.forms, self.arrays.get_value()["leaves"]
+        return self._multiplied(form, leaves, self._stored_values(), x, back=True)
+
+    def _multiplied(
+        self, form: Form, leaves: Sequence[Array], values: dict[str, Array], x: Array, back: bool = False
+    ) -> Array:
+        plan, held, how, backward = join(form.structure, leaves)
         working = x.astype(held.dtype if held.size else self._computing.dtype)
-        draws = self.noise() if plan.needs_draw else None
-        if how:
+        draws = self.noise() if (backward if back else plan).needs_draw else None
+        if how and not back:
             y = followed(plan, how, form.layout.matrix(values).astype(working.dtype))(working, draws)
         else:
+            contraction, matrix = form.contraction, form.layout.matrix(values) if _are_traced(values.values()) else None
+            if back:
+                contraction, held = Dense(form.layout.shape[0]), held.T
+                matrix = None if matrix is None else matrix.T
             own = (leaves, draws)  # handed on: in a loop, what the loop computes is no constant of a product
-            multiply = partial(_planned, form.structure)
-            matrix = form.layout.matrix(values) if _are_traced(values.values()) else None
-            y = programmed_product(multiply, form.contraction, matrix, lambda: held, working, own)
+            multiply = partial(_planned, form.structure, back)
+            y = programmed_product(multiply, contraction, matrix, lambda: held, working, own)
         stored = str(values[form.layout.parameters[0]].dtype)
         return cast_output(y, output_dtype(form.output_dtype, stored, str(x.dtype)))
 
@@ -406,10 +425,11 @@ def _are_traced(values: Iterable[Array]) -> bool:
     return any(backend_of(value).is_traced(value) for value in values)
 
 
-def _planned(structure: Structure, x: Array, own: tuple[Sequence[Array], Any]) -> Array:
+def _planned(structure: Structure, back: bool, x: Array, own: tuple[Sequence[Array], Any]) -> Array:
     """The product of the plan with these leaves, and what random draws are made from."""
     leaves, draws = own
-    return join(structure, leaves)[0](x, draws)
+    plan, _, _, backward = join(structure, leaves)
+    return (backward if back else plan)(x, draws)
 
 
 def _as_kind(layer: nnx.Module, kind: type[Layer]) -> Layer:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, final
 
+import numpy as np
+
 from crossohm.backends import Array, backend_of
 from crossohm.backends.convolution import Steps
 
@@ -21,12 +23,14 @@ class ConvolutionPiece:
     """Some matrix columns as a kernel.
 
     Attributes:
-        weight: ``(outputs, channels, *kernel_size)``.
+        weight: ``(outputs, channels / groups, *kernel_size)``.
         channels: The channels it reads.
+        groups: Blocks of channels and outputs between which there is nothing but zeros.
     """
 
     weight: Array
     channels: slice
+    groups: int = 1
 
 
 @final
@@ -92,13 +96,16 @@ class Convolution:
         if stop > data:
             parts += [xp.sum(weights[:, inside:], axis=1, keepdims=True), _zeros(weights, self.taps - 1)]
             last = self.channels + 1
-        kernel = xp.reshape(_joined(parts), (outputs, last - first, *self.kernel_size))
-        return ConvolutionPiece(kernel, slice(first, last))
+        columns, groups = _joined(parts), 1
+        if (first, last) == (0, self.channels) and are_diagonal(columns, self.groups):
+            columns, groups = diagonal_blocks(columns, self.groups), self.groups
+        kernel = xp.reshape(columns, (outputs, (last - first) // groups, *self.kernel_size))
+        return ConvolutionPiece(kernel, slice(first, last), groups)
 
     def contract(self, x: Array, kernel: ConvolutionPiece, bias: Array | None = None) -> Array:
         """A convolution of the library over the channels of the piece; a ``bias`` is added in the same pass."""
         data = x if x.shape[1] == kernel.weight.shape[1] else x[:, kernel.channels]
-        return backend_of(x).convolve(data, kernel.weight, self._steps, bias)
+        return backend_of(x).convolve(data, kernel.weight, self._steps._replace(groups=kernel.groups), bias)
 
     def convolve(self, x: Array, weight: Array) -> Array:
         """A convolution with this geometry and these groups."""
@@ -193,6 +200,17 @@ def diagonal_blocks(matrix: Array, groups: int) -> Array:
     blocks = xp.reshape(matrix, (groups, rows // groups, groups, columns // groups))
     own = xp.linalg.diagonal(xp.permute_dims(blocks, (1, 3, 0, 2)))
     return xp.reshape(xp.permute_dims(own, (2, 0, 1)), (rows, columns // groups))
+
+
+def are_diagonal(matrix: Array, groups: int) -> bool:
+    """True if what lies beside the blocks of `diagonal_blocks` is known to be zero but for rounding."""
+    backend, (rows, columns) = backend_of(matrix), matrix.shape
+    if groups == 1 or rows % groups or backend.is_traced(matrix):
+        return False
+    blocks = backend.xp.reshape(backend.xp.abs(matrix), (groups, rows // groups, groups, columns // groups))
+    sums = backend.to_numpy(backend.xp.sum(backend.xp.sum(blocks, axis=3), axis=1))
+    beside = sums[~np.eye(groups, dtype=bool)].sum()
+    return bool(beside <= np.finfo(sums.dtype).eps * sums.sum())
 
 
 def _zeros(weights: Array, columns: int) -> Array:

@@ -340,7 +340,7 @@ const COLUMNS = [
   ["arrays", (layer) => counted(layer.arrays)],
   ["largest array (rows × columns)", (layer) => [`${layer.array_rows} × ${layer.array_columns}`, layer.array_rows * layer.array_columns]],
   ["cells", (layer) => counted(layer.devices)],
-  ["array operations per image", (layer) => counted(layer.mvms)],
+  ["array operations per input", (layer) => counted(layer.mvms)],
   ["cell levels", (layer) => [levels(layer.cell_levels, "continuous"), layer.cell_levels ?? Infinity]],
   ["input range", (layer) => [span(layer.input_range), layer.input_range?.[1] ?? Infinity]],
   ["DAC levels", (layer) => [levels(layer.dac_levels, layer.dac), layer.dac_levels ?? Infinity]],
@@ -364,7 +364,7 @@ function layerTable(point, hardware) {
   sortable(table);
   part("hardware", "wide").replaceChildren(table);
   const total = (name) => hardware.layers.reduce((sum, layer) => sum + layer[name], 0).toLocaleString("en");
-  part("hardware", "reading").textContent = `${total("arrays")} arrays with ${total("devices")} cells; ${total("mvms")} array operations per image.`;
+  part("hardware", "reading").textContent = `${total("arrays")} arrays with ${total("devices")} cells; ${total("mvms")} array operations per input.`;
 }
 
 function parameters(hardware) {

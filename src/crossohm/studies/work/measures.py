@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from crossohm.datasets.columns import Columns
+from crossohm.datasets.columns import arrays_of
 from crossohm.errors import ParameterError
 from crossohm.metrics import TASKS, Metric, Words, find_metric
 from crossohm.metrics.known import ranks
@@ -52,13 +52,16 @@ class Measured:
         Raises:
             ParameterError: the data have no such targets.
         """
-        if not isinstance(labels, Columns):
-            return np.asarray(labels)
-        known = dict(labels.items())
-        name = self.target or (self.output if self.output in known else next(iter(known)))
+        known = dict(arrays_of(labels))
+        name = self.target or (self.output if self.output in known else next(iter(known)) if len(known) == 1 else "")
         if name not in known:
-            raise ParameterError("metrics.target", name, "the data have no such targets", allowed=", ".join(known))
-        return known[name]
+            several = ", ".join(filter(None, known))
+            raise ParameterError(
+                "metrics.target", name, "there are no such targets" if name else "the data have several targets",
+                allowed=several or "nothing: the data have one array of targets",
+                remedy="Name metrics with the output and the target of each" if several else "Leave it out",
+            )  # fmt: skip
+        return np.asarray(known[name])
 
 
 def measured_by(study: Study, labels: Any, folder: Path) -> tuple[Measured, ...]:

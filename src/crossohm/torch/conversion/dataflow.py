@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from crossohm.torch.conversion.folded import FoldedNorm, is_norm
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.routing import not_led
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def trace(model: nn.Module, given: Mapping[str, Any] | None = None) -> fx.Graph:
         model: The model.
         given: Arguments of its forward that have these values; the others are unknown.
     """
-    with evaluating(model):
+    with evaluating(model), not_led():
         return _Tracer().trace(model, concrete_args=dict(given or {}) or None)
 
 

@@ -50,7 +50,7 @@ _OPERANDS = {
     name: where
     for where, names in (
         (slice(2), "matmul __matmul__ __rmatmul__ __imatmul__ linalg_matmul mm bmm mv dot vdot inner linalg_vecdot"),
-        (slice(2), "_grouped_mm tensordot linear"),
+        (slice(2), "grouped_mm _grouped_mm tensordot linear"),
         (slice(2), "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
         (slice(1, 3), "addmm addmm_ addmv addmv_ addbmm addbmm_ baddbmm baddbmm_"),
         (slice(3), "bilinear"),

@@ -241,12 +241,20 @@ def _stand_alone(layer: nn.Module, args: Any) -> None:
     Raises:
         UnsupportedError: the layer is being traced, which cannot record what arrays do.
     """
+    refuse_recording(f"{type(layer).__name__} {layer.name!r}", args)
+
+
+def refuse_recording(what: str, args: Any) -> None:
+    """Refuse to compute where operations on ``args`` are recorded as a graph.
+
+    Raises:
+        UnsupportedError: they are.
+    """
     how = tracing_by(args)
     if how:
         raise UnsupportedError(
-            f"{type(layer).__name__} {layer.name!r} cannot be recorded by {how}: what its arrays do is no graph of "
-            "torch operations. Record a plain model instead: to_torch(model, physical_weights=True) has the weights "
-            "that the arrays hold"
+            f"{what} cannot be recorded by {how}: what its arrays do is no graph of torch operations. Record a plain "
+            "model instead: to_torch(model, physical_weights=True) has the weights that the arrays hold"
         )
 
 

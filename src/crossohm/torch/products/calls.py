@@ -102,8 +102,18 @@ class Product:
         sizes = dict(zip(self.inputs, self.signal.shape, strict=True)) | dict(zip(self.kernel, self.shape, strict=True))
         return prod(sizes.values())
 
+    @property
+    def _is_dense(self) -> bool:
+        """True for one matrix that meets the last axis of the signal, as in most products."""
+        summed = self.inputs[-1]
+        return self.outputs == self.inputs[:-1] + self.kernel.replace(summed, "") and len(self.kernel) == 2
+
     def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
         """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
+        if self._is_dense:
+            x = self.signal.reshape(self.signal.shape[:-1].numel(), self.signal.shape[-1])
+            y = multiply(0, x, Dense(x.shape[1]))
+            return self.finish(y.reshape(*self.signal.shape[:-1], y.shape[1]))
         stack = [self.kernel[axis] for axis in self.matrices.stack]
         left = {ord(axis): None for axis in stack}
         equation = ProductEquation(*(axes.translate(left) for axes in (self.inputs, self.kernel, self.outputs)))
@@ -159,7 +169,7 @@ class GroupedProduct:
 def _grouped_product(
     mat_a: Tensor, mat_b: Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
 ) -> GroupedProduct | None:
-    """As ``torch._grouped_mm`` takes it; None if its matrices are no stack, or something is done to the result."""
+    """As torch's ``grouped_mm`` takes it; None if its matrices are no stack, or something is done to the result."""
     if mat_a.ndim != 2 or mat_b.ndim != 3 or offs is None or bias is not None or out_dtype is not None:
         return None
     return GroupedProduct(Matrices(tuple(mat_b.shape), (0,), (2,), (1,)), mat_a, offs, _same)
@@ -181,7 +191,7 @@ def call_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], kernel: T
     """
     if name in CONVOLUTIONS:
         return convolution_of(name, args, kwargs, kernel)
-    if name == _GROUPED:
+    if name in _GROUPED:
         return _grouped_product(*args, **kwargs) if args[1] is kernel else None
     reader = _READERS.get(name)
     if reader is None or kwargs.get("out") is not None:
@@ -349,8 +359,8 @@ def _reversed(right: Tensor, left: Tensor) -> _Reading:
     return _matmul(left, right)
 
 
-#: Name of the function for runs of vectors.
-_GROUPED = "_grouped_mm"
+#: Names of the function for runs of vectors.
+_GROUPED = ("grouped_mm", "_grouped_mm")
 #: Names of keyword arguments, and what readers call them.
 _ALIASES = {
     **dict.fromkeys(("mat", "mat1", "batch1", "self", "tensor", "a"), "left"),
@@ -369,4 +379,4 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     "addbmm": (_SUM, _addbmm),
 }
 #: Names of the functions whose products arrays can compute.
-PRODUCTS = frozenset((*_READERS, *CONVOLUTIONS, _GROUPED))
+PRODUCTS = frozenset((*_READERS, *CONVOLUTIONS, *_GROUPED))
