@@ -209,6 +209,21 @@ def test_what_a_normalisation_does_besides_stays(kind, act, traced):
     assert relative_error(pickle.loads(pickle.dumps(analog))(x), model(x)) < 1e-12
 
 
+class NamedConv2d(nn.Conv2d):
+    """Works as torch's, as torchvision's Conv3DSimple does."""
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_layers_that_inherit_their_forward_take_a_normalisation(traced):
+    model = nn.Sequential(NamedConv2d(2, 3, 3), nn.BatchNorm2d(3)) if traced else Untraceable()
+    if not traced:
+        model.conv = NamedConv2d(2, 3, 3)
+    model, x = randomised(model), example()
+    analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1, example=x)
+    assert norms(analog) == []
+    assert relative_error(analog(x), model(x)) < 1e-12
+
+
 class Frozen(nn.Module):
     """As torchvision's FrozenBatchNorm2d: all in buffers, written out."""
 

@@ -26,6 +26,7 @@ from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, 
 from crossohm.torch.conversion.folded import FoldedNorm, is_norm, proper_axes
 from crossohm.torch.conversion.normalisations import kind_of_norm, steps_behind
 from crossohm.torch.conversion.observed import observed
+from crossohm.torch.layers.derived import inherits_forward
 from crossohm.torch.layers.layer import AnalogLayer
 
 #: Which normalisation sees the outputs of which layer along its channel axis.
@@ -148,11 +149,17 @@ def _foldable_before(flow: DataFlow, model: nn.Module, norm: nn.Module) -> tuple
     layer = flow.called(source)
     if isinstance(layer, AnalogLayer):
         return None, f"{source.target} is in arrays already; convert the digital model with fuse_batchnorm=True"
-    if layer is None or kind_of_norm(norm) is not FOLDABLE.get(type(layer)):
+    if layer is None or kind_of_norm(norm) is not _norm_behind(layer):
         return None, f"does not directly follow a layer it can be folded into, but {_told(source, layer)}"
     if len(flow.calls(layer)) != 1 or len(users_of(source)) != 1:
         return None, f"{source.target} or its output is also used elsewhere"
     return layer, _obstacle(flow, model, layer, norm)
+
+
+def _norm_behind(layer: nn.Module) -> type[nn.Module] | None:
+    """Which normalisation sees the outputs of a layer along its channel axis, if it works as one of torch's does."""
+    kinds = (kind for kind in FOLDABLE if isinstance(layer, kind) and inherits_forward(type(layer), kind))
+    return FOLDABLE.get(next(kinds, type(layer)))
 
 
 def _told(source: Any, module: nn.Module | None) -> str:
@@ -195,7 +202,9 @@ def _layer_before(flows: list[DataFlow], model: nn.Module, norm: nn.Module) -> t
 
 
 def _wrong_axis(axes: int, layer: nn.Module, norm: nn.Module) -> str:
-    proper = proper_axes(layer, FOLDABLE[type(layer)])
+    kind = kind_of_norm(norm)
+    assert kind is not None
+    proper = proper_axes(layer, kind)
     return "" if axes == proper else f"it normalises axis 1 of {axes}, which is not that of the channels of its layer"
 
 

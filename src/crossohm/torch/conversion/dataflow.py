@@ -10,6 +10,7 @@ from typing import Any, final
 from torch import fx, nn
 
 from crossohm.torch.conversion.folded import FoldedNorm, is_norm
+from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.routing import not_led
 
@@ -28,7 +29,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, AnalogLayer | FoldedNorm) or is_norm(m)
+        known = isinstance(m, AnalogLayer | FoldedNorm) or is_norm(m) or is_convertible(m)
         return known or super().is_leaf_module(m, module_qualified_name)
 
 
