@@ -139,6 +139,7 @@ def deviation(found: list[Tensor], expected: list[Tensor]) -> float:
 def gradients(model: nn.Module, example: Any) -> dict[str, Tensor]:
     """Of a fixed sum of all outputs, by the name of the parameter."""
     generator = torch.Generator().manual_seed(5)
+    model.train().eval()  # drops what some keep of passes without gradients
     outputs = answer(model, example)
     loss = sum((y * torch.rand(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs if y.requires_grad)
     model.zero_grad()
@@ -184,6 +185,10 @@ class Row:
         torch.manual_seed(0)
         self.model, self.example = entry.build()
         self.model.eval()
+        for value in self.model.parameters():
+            if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
+                nn.init.normal_(value, std=0.1)
+        self._double = copy.deepcopy(self.model).double()  # before a pass leaves results in it, which have no copies
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
@@ -218,7 +223,7 @@ class Row:
 
     def outputs(self) -> None:
         """On ideal hardware, in double precision where the network itself works in it."""
-        self._double, self._inputs = copy.deepcopy(self.model).double(), doubled(self.example)
+        self._inputs = doubled(self.example)
         try:
             answer(self._double, self._inputs)
         except RuntimeError as error:
@@ -314,35 +319,40 @@ class Row:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in Markdown, and their medians."""
-    columns = (
-        "share",
-        "outputs",
-        "gradients",
-        "back",
-        "chip",
-        "generation",
-        "calibrated",
-        "time ideal",
-        "time rram-8bit",
-    )
+    """The rows in Markdown, their medians, and what is to be said of single ones."""
+    shown = ("share", "outputs", "gradients", "back", "chip", "generation", "calibrated", "folding", *TIMES)
+    columns = [column for column in shown if any(column in row for row in rows)]
     lines = ["| network | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for row in rows:
         lines.append(f"| {row['network']} | " + " | ".join(_cell(row.get(column), column) for column in columns) + " |")
     for name in TIMES:
         found = [row[name] for row in rows if name in row]
-        lines.append(f"\nmedian of {name}: {median(found):.2f}" if found else "")
+        lines += ["", f"Median of {name}: {median(found):.2f} ({len(found)} networks)."] if found else []
+    lines.append("")
+    for row in rows:
+        said = {name: row[name] for name in ("single precision", "no gradients") if name in row}
+        for name, message in (said | row.get("failures", {})).items():
+            lines.append(f"- {row['network']}, {name}: {' '.join(message.split())[:150]}")
     return "\n".join(lines)
 
 
 def _cell(value: Any, column: str) -> str:
     if value is None:
-        return "fails"
+        return ""
+    if isinstance(value, dict):
+        return f"{value['norms'] - value['left']} of {value['norms']}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if column == "share":
         return f"{value:.1%}"
     return f"{value:.2f}" if column.startswith(("time", "calibrated")) else f"{value:.0e}"
+
+
+def _completed(before: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what an earlier one of the same network has found by other steps."""
+    failures = {step: said for step, said in before.get("failures", {}).items() if step not in row["seconds"]}
+    seconds = before.get("seconds", {}) | row["seconds"]
+    return before | row | {"failures": failures | row.get("failures", {}), "seconds": seconds}
 
 
 def main() -> None:
@@ -359,7 +369,7 @@ def main() -> None:
     lines = given.rows.read_text().splitlines() if given.rows.exists() else []
     rows: dict[str, dict[str, Any]] = {}
     for row in map(json.loads, lines):
-        rows.setdefault(row["network"], {}).update(row)
+        rows[row["network"]] = _completed(rows.get(row["network"], {}), row)
     if given.table:
         print(table(list(rows.values())))
         return

@@ -95,6 +95,22 @@ def test_groups_of_tokens_meet_the_matrix_of_their_expert():
     assert relative_error(chip(x), model(x)) > 1e-3
 
 
+def test_results_that_a_network_keeps_are_copied():
+    """As LeViT keeps biases between passes, which autograd knows as results."""
+
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.table, self.kept = nn.Linear(4, 4), nn.Parameter(torch.randn(4)), {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x) + self.kept.setdefault("bias", 2 * self.table)
+
+    model, x = Keeping(), torch.randn(3, 4)
+    expected = model(x)
+    torch.testing.assert_close(from_torch(model, seed=1, example=x)(x), expected)
+
+
 @torch.no_grad()
 def test_generation_with_a_cache_writes_the_digital_tokens():
     torch.manual_seed(4)

@@ -49,9 +49,11 @@ def copy_of(model: nn.Module, memo: dict[int, Any] | None = None) -> Any:
 
 
 def _computed(value: Any) -> Iterator[Tensor]:
-    """Tensors that autograd knows as results, in nested lists and tuples."""
+    """Tensors that autograd knows as results, in nested lists, tuples and dictionaries."""
     if isinstance(value, Tensor) and not value.is_leaf:
         yield value
+    elif type(value) is dict:
+        yield from _computed(list(value.values()))
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _computed(item)
