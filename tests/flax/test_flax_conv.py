@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from flax_cases import EMPTY, numbered
 
 from crossohm.errors import ParameterError, ShapeError, UnsupportedError
-from crossohm.flax import AnalogConv
+from crossohm.flax import AnalogConv, AnalogConvTranspose, from_flax
 from crossohm.testing.hardware import APART, hardware
 
 RNG = np.random.default_rng(0)
@@ -41,6 +42,33 @@ def test_ideal_hardware_computes_the_digital_layer(name: str) -> None:
     analog = AnalogConv.from_flax(digital, bias_rows=len(shape) % 3, core_name=name, rngs=nnx.Rngs(0))
     found, expected = nnx.jit(lambda *layers: [layer(jnp.asarray(x)) for layer in layers])(analog, digital)
     np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+#: For each: shape of the inputs, and arguments of `nnx.ConvTranspose`.
+TRANSPOSED: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "same": ((2, 4, 2), {"kernel_size": (3,), "strides": 2}),
+    "wide-steps": ((2, 4, 2), {"kernel_size": 2, "strides": 3, "transpose_kernel": True}),
+    "valid": ((3, 2, 2), {"kernel_size": (3, 2), "padding": "VALID", "strides": (2, 1), "transpose_kernel": True}),
+    "numbers": ((2, 3, 2, 2), {"kernel_size": (3, 2), "padding": [(1, 0), (2, 1)], "kernel_dilation": 2}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolutions_are_those_of_flax(name: str) -> None:
+    shape, geometry = TRANSPOSED[name]
+    digital, x = numbered(nnx.ConvTranspose(2, 4, **geometry, **EMPTY, rngs=nnx.Rngs(0))), RNG.uniform(-1, 1, shape)
+    analog = from_flax(digital, None, len(shape) % 2, name=name, rngs=nnx.Rngs(0))
+    assert type(analog) is AnalogConvTranspose
+    found, expected = nnx.jit(lambda *layers: [layer(jnp.asarray(x, "float32")) for layer in layers])(analog, digital)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_transposed_convolutions_that_add_outputs_up_stay_digital() -> None:
+    layer = nnx.ConvTranspose(2, 4, 3, padding="CIRCULAR", rngs=nnx.Rngs(0))
+    with pytest.raises(UnsupportedError, match="adds outputs up"):
+        AnalogConvTranspose.from_flax(layer, rngs=nnx.Rngs(0))
+    with pytest.warns(RuntimeWarning, match="adds outputs up"):
+        assert type(from_flax(nnx.Sequential(layer), rngs=nnx.Rngs(0)).layers[0]) is nnx.ConvTranspose
 
 
 def test_gradients_of_a_mapped_function_are_those_of_the_digital_layer() -> None:

@@ -27,7 +27,7 @@ def make(classes=10, seed=0):
 STUDY = """
 model: {name: "nets.py:make", checkpoint: net.safetensors}
 dataset: {name: digits, images: 20, preprocessing: unit}
-hardware: {base: rram-8bit, set: {xbar.adc.mvm.model: QuantizerADC}}
+hardware: {base: default, set: {xbar.adc.mvm: {model: QuantizerADC, bits: 8}}}
 calibration: {images: 20}
 repeats: 2
 """

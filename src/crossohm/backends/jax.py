@@ -29,10 +29,14 @@ class JaxStream:
         return key
 
     def normal(self, like: Array) -> Array:
-        return jax.random.normal(self._next(), like.shape, like.dtype)
+        return self._drawn(jax.random.normal, like)
 
     def uniform(self, like: Array) -> Array:
-        return jax.random.uniform(self._next(), like.shape, like.dtype)
+        return self._drawn(jax.random.uniform, like)
+
+    def _drawn(self, draw: Callable[..., Array], like: Array) -> Array:
+        with jax.disable_jit(False):  # operation by operation, bits of random numbers take seconds
+            return draw(self._next(), like.shape, like.dtype)
 
 
 @final

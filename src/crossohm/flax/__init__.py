@@ -29,7 +29,7 @@ from crossohm.flax.eic.net import EICBlock, EICNet
 from crossohm.flax.eic.permute import PermuteBlock
 from crossohm.flax.eic.training import Recipe, Trainer
 from crossohm.flax.files import load_state, save_state
-from crossohm.flax.layers.conv import AnalogConv
+from crossohm.flax.layers.conv import AnalogConv, AnalogConvTranspose
 from crossohm.flax.layers.embed import AnalogEmbed
 from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
@@ -41,6 +41,7 @@ __all__ = [
     "Accumulator",
     "Accuracy",
     "AnalogConv",
+    "AnalogConvTranspose",
     "AnalogEinsum",
     "AnalogEmbed",
     "AnalogGRUCell",

@@ -165,9 +165,9 @@ class Rewriting:
     def _require(self, equal: bool) -> None:
         if not equal:
             raise UnsupportedError(
-                f"the state of {self.label} holds arrays that multiply in another way than those compiled functions "
-                "know (other hardware, other bias rows): look at the layer's `matrices` outside of compiled functions "
-                "after its state was loaded, then call the function again"
+                f"the arrays of {self.label} multiply in another way than those the function was compiled for (a state "
+                "of other hardware or bias rows, or weights that decide about noise): outside of it call the layer's "
+                "get_matrix(), which brings the layer up to date, then the function again"
             )
 
 

@@ -26,15 +26,26 @@ class Comparison:
         self._rectified = rectified
         self._expected: dict[str, list[Array]] = {name: [] for name in self.found}
 
+    def begin(self) -> None:
+        """Forget what twins have put out: a new pass begins, and the last one may have taken other ways."""
+        for expected in self._expected.values():
+            expected.clear()
+
     def expects(self, name: str) -> Callable[[Array], None]:
         """What is told the outputs of the digital twin of a layer, call by call."""
         return lambda output: self._expected[name].append(self._effective(name, output))
 
     def sees(self, name: str) -> Callable[[Array], None]:
-        """What is told the outputs of an analog layer, after those of its twin."""
+        """What is told the outputs of an analog layer, after those of its twin.
+
+        Where data decide which vectors a layer sees, and did so otherwise for its twin, there is nothing to compare.
+        """
 
         def see(output: Array) -> None:
-            digital, analog = self._expected[name].pop(0), self._effective(name, output)
+            digital = self._expected[name].pop(0) if self._expected[name] else None
+            if digital is None or tuple(digital.shape) != tuple(output.shape):
+                return
+            analog = self._effective(name, output)
             self.found[name].signal += _squares(digital)
             self.found[name].noise += _squares(analog - digital)
 

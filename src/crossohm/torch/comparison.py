@@ -32,13 +32,14 @@ def compared(
             hooks.enter_context(twin.register_forward_hook(_telling(comparison.expects(name))))
             hooks.enter_context(layer.register_forward_hook(_telling(comparison.sees(name))))
         answer = analog.register_forward_pre_hook(
-            lambda _, inputs, named: _answer(digital, inputs, named), prepend=True, with_kwargs=True
+            lambda _, inputs, named: _answer(comparison, digital, inputs, named), prepend=True, with_kwargs=True
         )
         hooks.enter_context(answer)
         yield comparison.found
 
 
-def _answer(digital: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _answer(comparison: Comparison, digital: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    comparison.begin()
     digital(*inputs, **named)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -12,6 +13,15 @@ from torch import Tensor, fx
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _Leading(threading.local):
+    """Whether a thread is in a call of a module whose products are led to arrays."""
+
+    depth = 0
+
+
+leading = _Leading()
 
 
 def untraced(function: Callable[P, R]) -> Callable[P, R]:
@@ -24,6 +34,9 @@ def untraced(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         nonlocal outside
+        if leading.depth:  # what arrays do with their parameters is led nowhere
+            with torch._C.DisableTorchFunction():
+                return function(*args, **kwargs)
         if outside is None:
             compiler = sys.modules.get("torch._dynamo")
             if compiler is None:

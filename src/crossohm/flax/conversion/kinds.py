@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crossohm.flax.layers.conv import AnalogConv
+from crossohm.flax.layers.conv import AnalogConv, AnalogConvTranspose
 from crossohm.flax.layers.general import AnalogEinsum, AnalogLinearGeneral
 from crossohm.flax.layers.layer import AnalogLayer
 from crossohm.flax.layers.linear import AnalogLinear
@@ -19,6 +19,7 @@ ANALOG_KINDS: Kinds[type[AnalogLayer]] = Kinds(
         AnalogLinearGeneral,
         AnalogEinsum,
         AnalogConv,
+        AnalogConvTranspose,
         AnalogSimpleCell,
         AnalogLSTMCell,
         AnalogOptimizedLSTMCell,

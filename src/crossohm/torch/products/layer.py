@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Self, final
 
 import torch
@@ -128,7 +129,8 @@ class AnalogProduct(AnalogLayer):
             return False
         coarse = min((value.dtype, kept.dtype, self._computed), key=lambda dtype: torch.finfo(dtype).bits)
         now, then = value.detach().to(coarse), kept.to(value.device, coarse)
-        return bool((now - then).abs().max() <= _ROUNDING * torch.finfo(coarse).eps * then.abs().max())
+        largest = torch.linalg.vector_norm(then, inf)
+        return bool(torch.dist(now, then, inf) <= _ROUNDING * torch.finfo(coarse).eps * largest)
 
     def _settle(self) -> None:
         self._settled(self._expression.value().detach())
@@ -153,6 +155,14 @@ class AnalogProduct(AnalogLayer):
             matrix.mark_written()
         self._present.pop()
         return self
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str], *rest: Any
+    ) -> None:
+        """A digital checkpoint has no kernel: the next product computes it anew."""
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *rest)
+        if prefix + "kernel" in missing_keys:
+            missing_keys.remove(prefix + "kernel")
 
     def give_held(self, table: Mapping[int, nn.Module]) -> None:
         """Give the parameters of another model the values that the arrays hold.

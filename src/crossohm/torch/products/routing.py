@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, final
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from crossohm.layers.given import users_level
 from crossohm.torch.layers.layer import refuse_recording
 from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
@@ -34,7 +36,7 @@ from crossohm.torch.products.derivation import (
     step,
 )
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
-from crossohm.torch.tracing import untraced
+from crossohm.torch.tracing import leading, untraced
 
 #: Attribute of modules: the products that are led to arrays while they run.
 _ROUTES = "_crossohm_products"
@@ -49,11 +51,30 @@ class Routes:
         leaves: The parameters and buffers the kernels are computed from, by their rank.
         steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
         table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
+        told: Parts that have no arrays though others of their parameter have; a warning has told of them.
     """
 
     leaves: dict[int, Leaf]
     steps: set[Step]
     table: dict[Key, AnalogProduct | DigitalProduct]
+    told: set[Key] = field(default_factory=set)
+
+    def tell(self, key: Key, function: str) -> None:
+        """Warn once of a digital product with a part of a parameter other parts of which are on arrays.
+
+        Args:
+            key: What arrays would be found by.
+            function: What computes the product.
+        """
+        others = [there for (rank, *_), there in self.table.items() if rank == key[0]]
+        if key in self.told or not any(isinstance(there, AnalogProduct) for there in others):
+            return
+        self.told.add(key)
+        message = (
+            f"a product ({function}) with {self.leaves[key[0]].key!r}, shape {key[2].shape}, is digital: its kernel "
+            "was not in the example of the conversion. Convert with an example that shows it"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
 def lead(host: nn.Module, routes: Routes) -> None:
@@ -91,7 +112,7 @@ class _Routing(TorchFunctionMode):
 
     def __init__(self, routes: Routes, frame: FrameType) -> None:
         super().__init__()
-        self._table, self._steps = routes.table, routes.steps
+        self._routes = routes
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
         self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
         self._marks: Any = WeakIdKeyDictionary()
@@ -124,8 +145,13 @@ class _Routing(TorchFunctionMode):
         if call is None:
             return None
         whole = None if origin.entry is None else self._values[origin.leaf]
-        arrays = self._table.get(key_of(origin, call, whole))
-        if arrays is None or self._is_kernel(call.signal):
+        key = key_of(origin, call, whole)
+        arrays = self._routes.table.get(key)
+        if self._is_kernel(call.signal):
+            return None
+        if arrays is None:
+            if mark.alone:
+                self._routes.tell(key, name_of(func))
             return None
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
         return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
@@ -142,7 +168,7 @@ class _Routing(TorchFunctionMode):
         alone = len(marks) == count and all(one.alone for _, one in marks)
         for pick, found in results_of(result):
             # What was met by other tensors is data, unless it looks like a kernel still.
-            if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._steps:
+            if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._routes.steps:
                 origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
                 self._marks[found] = _Mark(origin, alone)
                 self._follows = True
@@ -196,6 +222,7 @@ def _begin(host: nn.Module, args: Any) -> None:
         blocks.enter_context(torch.compiler.set_stance("force_eager"))
     blocks.enter_context(_Routing(vars(host)[_ROUTES], frame))
     passes.append((host, blocks, frame))
+    leading.depth = len(passes)
 
 
 @untraced
@@ -203,3 +230,4 @@ def _end(host: nn.Module, args: Any, outputs: Any) -> None:
     passes = _passes()
     if passes and passes[-1][0] is host:
         passes.pop()[1].close()
+        leading.depth = len(passes)
