@@ -19,7 +19,6 @@ Networks of packages that are not installed are named and left out.
 from __future__ import annotations
 
 import argparse
-import copy
 import io
 import json
 import logging
@@ -41,6 +40,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from crossohm import CrossSimParameters, calibrate
 from crossohm.torch import analog_modules, conversion_report, from_torch, to_torch
 from crossohm.torch.conversion.folded import is_norm
+from crossohm.torch.conversion.places import copy_of
 
 #: Seconds for which each side of a comparison of time runs.
 SECONDS = 0.3
@@ -188,7 +188,7 @@ class Row:
         for value in self.model.parameters():
             if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
                 nn.init.normal_(value, std=0.1)
-        self._double = copy.deepcopy(self.model).double()  # before a pass leaves results in it, which have no copies
+        self._double = copy_of(self.model).double()
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
