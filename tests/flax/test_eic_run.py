@@ -13,6 +13,7 @@ from crossohm.cli import app
 CORES = ["run", "--model", "eic_mnist_1bit", "--dataset", "mnist"]
 
 
+@pytest.mark.slow
 def test_three_modes_are_shown_and_kept(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every mode reads most digits; asked again, nothing that is there is simulated anew."""
     options = ["--data-dir", str(shared / "data" / "mnist"), "--images", "60", "--output", str(tmp_path), "--json"]

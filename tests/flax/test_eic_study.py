@@ -35,6 +35,7 @@ STUDY: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_a_cut_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     """Curves and scores over the seeds of the noise are those of a training in one go; digits are learned."""
 

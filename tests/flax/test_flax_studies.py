@@ -41,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_study_files_take_networks_of_flax(folder: Path) -> None:
     """On the command line: checks, hardware tables, calibrated runs; on the checkpoint's weights."""

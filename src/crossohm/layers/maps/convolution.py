@@ -23,7 +23,7 @@ class ConvolutionPiece:
     """Some matrix columns as a kernel.
 
     Attributes:
-        weight: ``(outputs, channels / groups, *kernel_size)``.
+        weight: ``(outputs, channels, *kernel_size)``, zeros between blocks included: gradients come in this shape.
         channels: The channels it reads.
         groups: Blocks of channels and outputs between which there is nothing but zeros.
     """
@@ -96,16 +96,20 @@ class Convolution:
         if stop > data:
             parts += [xp.sum(weights[:, inside:], axis=1, keepdims=True), _zeros(weights, self.taps - 1)]
             last = self.channels + 1
-        columns, groups = _joined(parts), 1
-        if (first, last) == (0, self.channels) and are_diagonal(columns, self.groups):
-            columns, groups = diagonal_blocks(columns, self.groups), self.groups
-        kernel = xp.reshape(columns, (outputs, (last - first) // groups, *self.kernel_size))
-        return ConvolutionPiece(kernel, slice(first, last), groups)
+        columns = _joined(parts)
+        apart = (first, last) == (0, self.channels) and are_diagonal(columns, self.groups)
+        kernel = xp.reshape(columns, (outputs, last - first, *self.kernel_size))
+        return ConvolutionPiece(kernel, slice(first, last), self.groups if apart else 1)
 
     def contract(self, x: Array, kernel: ConvolutionPiece, bias: Array | None = None) -> Array:
         """A convolution of the library over the channels of the piece; a ``bias`` is added in the same pass."""
-        data = x if x.shape[1] == kernel.weight.shape[1] else x[:, kernel.channels]
-        return backend_of(x).convolve(data, kernel.weight, self._steps._replace(groups=kernel.groups), bias)
+        weight, backend = kernel.weight, backend_of(x)
+        data = x if x.shape[1] == weight.shape[1] else x[:, kernel.channels]
+        if kernel.groups > 1:
+            outputs, channels, *size = weight.shape
+            blocks = diagonal_blocks(backend.xp.reshape(weight, (outputs, -1)), kernel.groups)
+            weight = backend.xp.reshape(blocks, (outputs, channels // kernel.groups, *size))
+        return backend.convolve(data, weight, self._steps._replace(groups=kernel.groups), bias)
 
     def convolve(self, x: Array, weight: Array) -> Array:
         """A convolution with this geometry and these groups."""

@@ -40,23 +40,23 @@ def analog_places(model: nn.Module) -> dict[str, AnalogLayer]:
 def copy_of(model: nn.Module, memo: dict[int, Any] | None = None) -> Any:
     """A deep copy, also of models that hold tensors computed from parameters, as pruned layers do."""
     found = {} if memo is None else memo
+    seen: set[int] = set()
     for module in model.modules():
         for value in (*vars(module).values(), *module._buffers.values()):
             found.update(
-                (id(tensor), tensor.detach().clone()) for tensor in _computed(value) if id(tensor) not in found
+                (id(tensor), tensor.detach().clone()) for tensor in _computed(value, seen) if id(tensor) not in found
             )
     return copy.deepcopy(model, found)
 
 
-def _computed(value: Any) -> Iterator[Tensor]:
-    """Tensors that autograd knows as results, in nested lists, tuples and dictionaries."""
+def _computed(value: Any, seen: set[int]) -> Iterator[Tensor]:
+    """Tensors that autograd knows as results, in nested lists, tuples and dictionaries that were not ``seen``."""
     if isinstance(value, Tensor) and not value.is_leaf:
         yield value
-    elif type(value) is dict:
-        yield from _computed(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _computed(item)
+    elif (type(value) is dict or isinstance(value, list | tuple)) and id(value) not in seen:
+        seen.add(id(value))
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _computed(item, seen)
 
 
 def separate(model: nn.Module) -> None:
