@@ -25,7 +25,7 @@ test: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/keras --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m "not slow"
 
-# What takes more than ten seconds on one core each: killed sweeps, whole data sets.
+# What takes many seconds on one core each: killed sweeps, whole data sets, large functions that JAX compiles.
 test-slow: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m slow
 

@@ -52,6 +52,7 @@ def levels(net: EICNet, execution: Execution) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_perfect_cores_give_the_bits_of_the_ideal_network() -> None:
     net = network()
     chip = on_chip(net, hardware(PERFECT), 3, X)

@@ -58,6 +58,7 @@ def test_files_that_are_no_networks_are_told(tmp_path: Path) -> None:
         shipped_network("eic_minst")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "lowest"), [*zip(TRAINED, (0.98, 0.975), strict=True)])
 def test_shipped_networks_read_digits(shared: Path, name: str, lowest: float) -> None:
     """A thousand test images; 98 and 97.5 % are three deviations of so many below what ten thousand show."""

@@ -162,6 +162,7 @@ def test_calibration_brings_what_is_compared_to_a_deviation_of_one() -> None:
     assert float(jnp.std(net.scale[...] * net._scores(x))) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_noise_over_a_batch_of_keys_can_be_mapped() -> None:
     net = EICNet((32, 32, 16), CHIP, rngs=nnx.Rngs(0))
     x, keys = jnp.asarray(normal(4, 32)), jax.random.split(jax.random.key(0), 3)

@@ -29,6 +29,7 @@ def test_a_network_of_the_notebook_is_its_formulas() -> None:
     assert (WIRING.rank, WIRING.dead_lines) == (14, 16)
 
 
+@pytest.mark.slow
 def test_frozen_noise_is_the_same_in_every_step() -> None:
     """The same images, never moved, and a rate of zero: the loss stays."""
     recipe = replace(notebook_recipe(2), batch=8, rate=0.0, sd=0.5)

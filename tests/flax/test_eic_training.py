@@ -24,6 +24,7 @@ def small_trainer(bits: int = 4, permute: Pattern = "cycle") -> Trainer:
     return Trainer(net, images, labels, Recipe(epochs=4, batch=16))
 
 
+@pytest.mark.slow
 def test_a_training_cut_in_two_is_the_uninterrupted_one_and_compiles_once(tmp_path: Path) -> None:
     whole, cut, resumed = small_trainer(), small_trainer(), small_trainer()
     for _ in range(3):

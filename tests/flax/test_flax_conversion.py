@@ -116,6 +116,7 @@ def test_physical_weights_are_those_in_the_arrays_of_the_layers_that_are_named()
     np.testing.assert_array_equal(back.blocks[0].kernel.get_value(), analog.blocks[0].kernel.get_value())
 
 
+@pytest.mark.slow
 def test_orbax_brings_the_chip_and_the_noise_of_a_whole_model_back(tmp_path):
     params = hardware(PROGRAMMING_ERROR, READ_NOISE)
     model = nnx.List([nnx.Linear(4, 4, rngs=nnx.Rngs(0))])

@@ -19,6 +19,7 @@ def net(outputs=2):
     return nnx.Sequential(nnx.Linear(4, 3, rngs=rngs), nnx.BatchNorm(3, rngs=rngs), nnx.Linear(3, outputs, rngs=rngs))
 
 
+@pytest.mark.slow
 def test_a_file_brings_weights_statistics_chip_and_noise_back_to_any_hardware(tmp_path):
     model = net()
     model.layers[1].mean.set_value(jnp.ones(3))

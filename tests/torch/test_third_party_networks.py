@@ -103,6 +103,7 @@ def test_depthwise_layers_are_small_in_arrays_of_their_own():
     assert cells[0] > 5 * cells[1]
 
 
+@pytest.mark.slow
 def test_trained_resnet20_on_cifar10(shared):
     model = trained(shared / "data/models/resnet20_cifar10.pth")
     x, labels = images(shared / "data/cifar10/test_2000.npz", 100)
