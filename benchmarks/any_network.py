@@ -1,6 +1,7 @@
 """Do networks that others wrote run on arrays, and at what cost?
 
-Usage: ``python benchmarks/any_network.py --rows FILE.jsonl [--only PART ...] [--again] [--without STEP ...] [--table]``
+Usage: ``python benchmarks/any_network.py --rows FILE.jsonl [--published] [--only PART ...] [--again]
+[--without STEP ...] [--table]``
 
 Every network of ``networks.py`` is converted with an example, in an environment that has the packages they come from:
 
@@ -10,6 +11,8 @@ One row each: what share of the multiply-accumulates with weights runs on arrays
 dispatcher, independently of crossohm's report), how far outputs and gradients on ideal hardware are from the digital
 ones in double precision, whether `to_torch` gives back the same network and a saved chip the same answers bit for bit,
 whether `calibrate` takes the model as it is, and processor time as a multiple of plain torch's, one thread, float32.
+
+``--published`` takes networks of the size they are published with, one image or sentence, for the time they need.
 
 Rows are appended to the file as they come; a network that has a row is left out the next time, unless ``--again``: then
 what is measured again takes the place of what was found before.
@@ -48,6 +51,8 @@ SECONDS = 0.3
 TIMES = ("time ideal", "time rram-8bit")
 #: What is measured, each by a method of `Row`; later ones need earlier ones.
 STEPS = ("share", "outputs", "gradients", "back", "chip", "calibration", "generation", "folding", "times")
+#: Those of networks of published size.
+PUBLISHED_STEPS = ("share", "calibration", "times")
 NOISY = {
     "xbar.device.programming_error.enable": True,
     "xbar.device.programming_error.model": "NormalProportionalDevice",
@@ -359,6 +364,7 @@ def main() -> None:
     """Measure what has no row yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("--published", action="store_true", help="networks of published size, their times")
     parser.add_argument("--only", nargs="*", default=[""], help="parts of names")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--without", nargs="*", default=[], choices=STEPS, help="steps left out")
@@ -373,7 +379,8 @@ def main() -> None:
     if given.table:
         print(table(list(rows.values())))
         return
-    for entry in entries():
+    steps = [step for step in (PUBLISHED_STEPS if given.published else STEPS) if step not in given.without]
+    for entry in entries(given.published):
         if not any(part in entry.name for part in given.only) or (entry.name in rows and not given.again):
             continue
         if find_spec(entry.package) is None:
@@ -381,7 +388,7 @@ def main() -> None:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            row = Row(entry).measure([step for step in STEPS if step not in given.without])
+            row = Row(entry).measure(steps)
         with given.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

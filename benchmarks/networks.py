@@ -35,18 +35,22 @@ class Entry:
         return self.name.partition("/")[0]
 
 
-def entries() -> list[Entry]:
-    """All networks, in the order they are measured."""
-    tables = {
-        "timm": _TIMM,
-        "torchvision": _TORCHVISION,
-        "transformers": _TRANSFORMERS,
-        "torch_geometric": _GEOMETRIC,
-        "diffusers": _DIFFUSERS,
-        "segmentation_models_pytorch": _SEGMENTATION,
-        "peft": _PEFT,
-        "torch": _OWN,
-    }
+def entries(published: bool = False) -> list[Entry]:
+    """All networks, in the order they are measured; or those of published size, batch 1."""
+    tables = (
+        _PUBLISHED
+        if published
+        else {
+            "timm": _TIMM,
+            "torchvision": _TORCHVISION,
+            "transformers": _TRANSFORMERS,
+            "torch_geometric": _GEOMETRIC,
+            "diffusers": _DIFFUSERS,
+            "segmentation_models_pytorch": _SEGMENTATION,
+            "peft": _PEFT,
+            "torch": _OWN,
+        }
+    )
     return [Entry(f"{package}/{name}", build) for package, table in tables.items() for name, build in table.items()]
 
 
@@ -63,11 +67,11 @@ def tokens(length: int = 9, batch: int = 2, vocabulary: int = 50) -> Tensor:
 # --- timm -------------------------------------------------------------------------------------------------------------
 
 
-def _timm(name: str, side: int = 64, **options: Any) -> Callable[[], Built]:
+def _timm(name: str, side: int = 64, batch: int = 2, **options: Any) -> Callable[[], Built]:
     def build() -> Built:
         import timm
 
-        return timm.create_model(name, pretrained=False, num_classes=10, **options), image(side)
+        return timm.create_model(name, pretrained=False, num_classes=10, **options), image(side, batch)
 
     return build
 
@@ -161,11 +165,11 @@ _TIMM: dict[str, Callable[[], Built]] = {
 # --- torchvision ------------------------------------------------------------------------------------------------------
 
 
-def _vision(name: str, side: int = 64, **options: Any) -> Callable[[], Built]:
+def _vision(name: str, side: int = 64, batch: int = 2, **options: Any) -> Callable[[], Built]:
     def build() -> Built:
         import torchvision
 
-        return torchvision.models.get_model(name, weights=None, **options), image(side)
+        return torchvision.models.get_model(name, weights=None, **options), image(side, batch)
 
     return build
 
@@ -466,11 +470,11 @@ def _autoencoder() -> Built:
     return AutoencoderKL(block_out_channels=(16,), norm_num_groups=4, latent_channels=4), image(16)
 
 
-def _segmentation(kind: str, encoder: str) -> Callable[[], Built]:
+def _segmentation(kind: str, encoder: str, side: int = 64, batch: int = 2) -> Callable[[], Built]:
     def build() -> Built:
         import segmentation_models_pytorch as smp
 
-        return getattr(smp, kind)(encoder, encoder_weights=None, classes=3), image(64)
+        return getattr(smp, kind)(encoder, encoder_weights=None, classes=3), image(side, batch)
 
     return build
 
@@ -566,4 +570,46 @@ _OWN: dict[str, Callable[[], Built]] = {
     "lstm": lambda: (_Recurrent(nn.LSTM), (tokens(),)),
     "gru": lambda: (_Recurrent(nn.GRU), (tokens(),)),
     "transformer": _transformer,
+}
+
+
+# --- published sizes --------------------------------------------------------------------------------------------------
+
+
+def _sentence(length: int) -> Callable[[], dict[str, Tensor]]:
+    return lambda: {"input_ids": tokens(length, 1, 30000)}
+
+
+def _translated() -> dict[str, Tensor]:
+    return {"input_ids": tokens(64, 1, 30000), "decoder_input_ids": tokens(64, 1, 30000)}
+
+
+_PUBLISHED: dict[str, dict[str, Callable[[], Built]]] = {
+    "timm": {
+        name: _timm(name, 224, 1)
+        for name in (
+            "resnet18",
+            "resnet50",
+            "resnetv2_50x1_bit",
+            "densenet121",
+            "mobilenetv3_large_100",
+            "efficientnet_b0",
+            "regnety_008",
+            "convnext_tiny",
+            "vit_tiny_patch16_224",
+            "swin_tiny_patch4_window7_224",
+            "mixer_s16_224",
+            "poolformer_s12",
+        )
+    },
+    "torchvision": {"mobilenet_v2": _vision("mobilenet_v2", 224, 1), "squeezenet1_1": _vision("squeezenet1_1", 224, 1)},
+    "transformers": {
+        "bert-base": _hugging("BertForMaskedLM", _sentence(128)),
+        "distilbert-base": _hugging("DistilBertForMaskedLM", _sentence(128)),
+        "gpt2": _hugging("GPT2LMHeadModel", _sentence(64)),
+        "t5-small": _hugging("T5ForConditionalGeneration", _translated, decoder_start_token_id=0),
+        "wav2vec2-base": _hugging("Wav2Vec2ForCTC", lambda: {"input_values": torch.randn(1, 16000)}),
+        "segformer-b0": _hugging("SegformerForSemanticSegmentation", lambda: {"pixel_values": image(256, 1)[0]}),
+    },
+    "segmentation_models_pytorch": {"unet-resnet18": _segmentation("Unet", "resnet18", 128, 1)},
 }
