@@ -119,11 +119,13 @@ class TorchNetwork(ArrayNetwork):
         """
         told = self._with(self.module, self.seed)
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
+        forward = forward_of(self.module)
+        example = forward.call_of(batch)
         if told.fold_batchnorm:
-            with self._at_work():
-                told._seen = see(self.module, lambda module: _answered(module, batch))
+            with self._at_work():  # a network that fails on the example fails as on any batch
+                told._seen = forward.answer(example, lambda *_, **__: see(self.module, example))
         if not told.layers:
-            told._find_products(forward_of(self.module).call_of(batch))
+            told._find_products(example)
         return told
 
     def _find_products(self, example: Call) -> None:

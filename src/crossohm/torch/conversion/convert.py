@@ -17,6 +17,7 @@ from crossohm.layers.conversion import (
     conversions,
     folding_obstacle,
     known_foldings,
+    may_fold,
     physical_choices,
     reinitialize_layers,
     warn_of_zeros,
@@ -32,7 +33,7 @@ from crossohm.torch.conversion.obstacles import multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
-from crossohm.torch.conversion.trial import called_with, try_out
+from crossohm.torch.conversion.trial import try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
@@ -271,12 +272,11 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
 
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None, example: Any) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
-    modules = dict(sites(model))
-    known = known_foldings(list(modules), params, fuse)
+    seen = see(model, example) if example is not None and may_fold(params, fuse) else None
+    names = [name for name, _ in sites(model)] if seen is None else seen.names
+    known = known_foldings(names, params, fuse)
     if known is not None:
-        by_layer = {id(module): known[name] for name, module in modules.items()}
-        seen = None if example is None else see(model, lambda seen: called_with(seen, example))
-        fold_batchnorm(model, seen, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
+        fold_batchnorm(model, seen, wanted=lambda name: folding_obstacle(known.get(name, set()), fuse))
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

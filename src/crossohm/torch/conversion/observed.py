@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.conversion.dataflow import evaluating, tells_form_only
+from crossohm.torch.conversion.dataflow import evaluating, name_of_step, tells_form_only
+from crossohm.torch.conversion.paths import AGAIN, SHAPE, again, moves_only
 from crossohm.torch.conversion.trial import tensors_in
 
 
@@ -98,7 +99,7 @@ class _Observer(TorchFunctionMode):
         if not self.inside:
             with torch._C.DisableTorchFunction():
                 node = self.graph.create_node("call_module", name, tuple(self._given.pop()))
-                self._bind(tensors_in(outputs), node)
+                self._note(node, outputs)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, and write down what was computed from what."""
@@ -109,7 +110,10 @@ class _Observer(TorchFunctionMode):
         with self.within():
             result = func(*args, **kwargs)
         if given:
-            self._bind(tensors_in(result), self._step(func, given))
+            node = self._step(func, given)
+            self._note(node, result)
+            if moves_only(name_of_step(node)) and args and not list(tensors_in(kwargs)):
+                node.meta[AGAIN] = again(func, args, kwargs)
         return result
 
     @contextmanager
@@ -135,6 +139,13 @@ class _Observer(TorchFunctionMode):
             node = self.graph.create_node("call_function", changed_in_place, (node,))
             self._bind([tensor], node)
         return [node]
+
+    def _note(self, node: fx.Node, result: Any) -> None:
+        """Note what a step has returned."""
+        tensors = list(tensors_in(result))
+        if len(tensors) == 1:
+            node.meta[SHAPE] = tuple(tensors[0].shape)
+        self._bind(tensors, node)
 
     def _bind(self, tensors: Any, node: fx.Node) -> None:
         for tensor in tensors:
