@@ -22,14 +22,13 @@ from torch import Tensor, fx, nn
 from crossohm.layers.given import users_level
 from crossohm.layers.normalisation import folding_factors
 from crossohm.layers.report import ReportedNorm
-from crossohm.torch.conversion.dataflow import DataFlow, is_step, traced_flows, users_of
+from crossohm.torch.conversion.dataflow import DataFlow, traced_flows, users_of
 from crossohm.torch.conversion.folded import FoldedNorm, ShiftingNorm, is_norm, proper_axes
 from crossohm.torch.conversion.normalisations import kind_of_norm, steps_behind
-from crossohm.torch.conversion.observed import observed
+from crossohm.torch.conversion.observed import observed_on
 from crossohm.torch.conversion.paths import SHAPE, axes_behind, path_to
 from crossohm.torch.conversion.products import ProductSite, places_of
 from crossohm.torch.conversion.receivers import LayerReceiver, Receiver, norm_behind, receiver_at
-from crossohm.torch.conversion.trial import called_with
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -73,7 +72,7 @@ def see(model: nn.Module, example: Any) -> Seen | None:
         for name, module in norms.items():
             if isinstance(module, nn.BatchNorm1d):
                 hooks.enter_context(module.register_forward_pre_hook(_note_axes(axes, name)))
-        graph = observed(model, lambda seen: called_with(seen, example), is_step)
+        graph = observed_on(model, example)
     places = places_of(model, example)
     return Seen(model, axes, graph, places.names, places.products)
 

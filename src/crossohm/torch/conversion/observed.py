@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.conversion.dataflow import evaluating, name_of_step, tells_form_only
+from crossohm.torch.conversion.dataflow import evaluating, is_step, name_of_step, tells_form_only
 from crossohm.torch.conversion.paths import AGAIN, SHAPE, again, moves_only
-from crossohm.torch.conversion.trial import tensors_in
+from crossohm.torch.conversion.trial import called_with, tensors_in
 
 
 def observed(
@@ -51,6 +51,11 @@ def observed(
         stack.enter_context(observer)
         run(model)
     return observer.graph
+
+
+def observed_on(model: nn.Module, example: Any) -> fx.Graph:
+    """The steps that traces know too, while ``model`` answers an example; see `observed` and `try_out`."""
+    return observed(model, lambda seen: called_with(seen, example), is_step)
 
 
 def hidden_use(value: object) -> object:
