@@ -389,36 +389,38 @@ def test_channels_that_lie_elsewhere_later_are_an_error():
         analog(inputs((3, 2, 4)))
 
 
-def test_a_layer_of_another_package_takes_a_normalisation(monkeypatch):
-    """As in torch_geometric's GIN: its own Linear, and a BatchNorm inside a module of its own."""
-    package = ModuleType("torch_geometric.nn.dense.linear")
+class Wrapped(nn.Module):
+    """As torch_geometric's BatchNorm."""
 
-    class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.BatchNorm1d(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("place", ["torch_geometric.nn.dense.linear.Linear", "transformers.pytorch_utils.Conv1D"])
+def test_layers_of_other_packages_take_a_normalisation(monkeypatch, place, bias):
+    """As in torch_geometric's GIN, and with a weight whose inputs come first."""
+    package, _, name = place.rpartition(".")
+
+    class Foreign(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weight, self.bias = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(6))
+            self.weight = nn.Parameter(torch.randn((4, 6) if name == "Conv1D" else (6, 4)))
+            self.bias = nn.Parameter(torch.randn(6)) if bias else None
 
         def forward(self, x: Tensor) -> Tensor:
-            return F.linear(x, self.weight, self.bias)
+            return F.linear(x, self.weight.mT if name == "Conv1D" else self.weight, self.bias)
 
-    Linear.__module__, Linear.__qualname__ = package.__name__, "Linear"
-    package.Linear = Linear
-    monkeypatch.setitem(sys.modules, package.__name__, package)
-
-    class BatchNorm(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = nn.BatchNorm1d(6)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.module(x)
-
-    for bias in (True, False):
-        model, x = nn.Sequential(Linear(), BatchNorm(), nn.ReLU()), inputs(VECTORS)
-        if not bias:
-            model[0].bias = None
-        model = randomised(model)
-        analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
-        assert norms(analog) == []
-        assert relative_error(analog(x), model(x)) < 1e-12
-        assert relative_error(to_torch(analog)(x), model(x)) < 1e-12
+    Foreign.__module__, Foreign.__qualname__ = package, name
+    module = ModuleType(package)
+    setattr(module, name, Foreign)
+    monkeypatch.setitem(sys.modules, package, module)
+    model, x = randomised(nn.Sequential(Foreign(), Wrapped(), nn.ReLU())), inputs(VECTORS)
+    analog = from_torch(model, hardware(), fuse_batchnorm=True, seed=1)
+    assert norms(analog) == []
+    assert relative_error(analog(x), model(x)) < 1e-12
+    assert relative_error(to_torch(analog)(x), model(x)) < 1e-12

@@ -73,7 +73,9 @@ def from_torch(
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same. None: where the hardware was calibrated so (`crossohm.calibrate` does by default),
-            and nowhere else. A model that cannot be traced is observed while it answers ``example``.
+            and nowhere else. A model that cannot be traced is observed while it answers ``example``; only that shows
+            BatchNorm behind products of a module's own code, computed weights, and changes of shape. The factors go
+            into parameters, which `to_torch` gives back as they are then.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
