@@ -143,10 +143,10 @@ REFUSED = {
     "functional": (Functional, "norm: does not directly follow"),
     "branch": (Branch, "also used elsewhere"),
     "twice": (Twice, "norm: used 2 times"),
-    "reused": (Reused, "shared or computed weights"),
+    "reused": (Reused, "shared weights"),
     "leading": (Leading, "does not directly follow"),
     "dynamic": (Dynamic, "cannot be traced"),
-    "tied": (Tied, "shared or computed weights"),
+    "tied": (Tied, "shared weights"),
     "hooked": (_hooked, "hooks"),
     "no-statistics": (
         lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)),

@@ -127,7 +127,7 @@ def test_an_example_decides(kind, place):
     model = normalised(kind)
     x = torch.randn(shapes(kind)[place], dtype=torch.float64)
     expected = model(x)
-    seen = see(model, lambda network: network(x))
+    seen = see(model, x)
     if place:
         with pytest.warns(RuntimeWarning, match="1: it normalises axis 1 of"):
             fold_batchnorm(model, seen)

@@ -96,7 +96,7 @@ REFUSED = {
     Branch: "conv or its output is also used elsewhere",
     ValueRead: "conv or its output is also used elsewhere",
     Returned: "conv or its output is also used elsewhere",
-    Kernel: "shared or computed weights",
+    Kernel: "shared weights",
     Twice: "used 2 times",
     OwnFunction: "conv or its output is also used elsewhere",
 }

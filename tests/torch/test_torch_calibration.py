@@ -69,11 +69,72 @@ def test_a_trace_finds_what_only_a_relu_uses(model: Small) -> None:
     assert set(TorchNetwork(hooked).floors) == {"module", "method", "dropped"}
 
 
-def test_what_cannot_be_traced_has_no_floors() -> None:
-    class Branching(Small):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x) if x.sum() > -1e9 else x
+class Branching(Small):
+    """No trace is possible."""
 
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > -1e9 else x
+
+
+def test_what_cannot_be_traced_is_observed() -> None:
+    model = Branching()
+    network = TorchNetwork(model).seeing(IMAGES[:2]).on_hardware([PARAMS] * 6, seed=1)
+    assert set(network.floors) == {"module", "functional", "method", "dropped"}
+    plain = TorchNetwork(model, fold_batchnorm=False).seeing(IMAGES[:2]).on_hardware([PARAMS] * 6, seed=1)
+    assert set(plain.floors) == {"functional", "method", "dropped"}
+    chip = from_torch(model, PARAMS, fuse_batchnorm=True, seed=1, example=torch.from_numpy(IMAGES[:2]))
+    shown = TorchNetwork(chip).seeing(IMAGES[:2])
+    assert network.floors.keys() == shown.floors.keys()
+    assert all(np.array_equal(shown.floors[name], floor) for name, floor in network.floors.items())
+
+
+def test_untraceable_networks_are_calibrated_like_others(model: Small) -> None:
+    branching = Branching()
+    branching.load_state_dict(model.state_dict())
+    ours, theirs = (crossohm.calibrate(one, IMAGES, PARAMS) for one in (branching, model))
+    assert all(adc_range(ours, name) == adc_range(theirs, name) for name in theirs.layers)
+    blind = crossohm.calibrate(branching, IMAGES, PARAMS, relu_aware=False)
+    assert adc_range(blind, "functional")[0] < adc_range(ours, "functional")[0]
+
+
+class Activated(nn.BatchNorm2d):
+    """As timm's BatchNormAct2d."""
+
+    def __init__(self, channels: int, act: nn.Module) -> None:
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+@pytest.mark.parametrize(("act", "rectified"), [(nn.ReLU(inplace=True), True), (nn.SiLU(), False)])
+def test_a_relu_inside_a_normalisation_counts(act: nn.Module, rectified: bool) -> None:
+    network = TorchNetwork(nn.Sequential(nn.Conv2d(1, 3, 3), Activated(3, act), nn.Flatten(), nn.Linear(12, 2)))
+    for one in (network, network.seeing(IMAGES[:2])):
+        assert ("0" in one.on_hardware([PARAMS] * 2, seed=1).floors) == rectified
+
+
+class InPlace(nn.Module):
+    """What a ReLU leaves of a part goes on with the rest as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.part = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.part(self.whole(x).relu_() + x.shape[0])
+        y[:, :2].relu_()
+        return y
+
+
+def test_changes_in_place_are_seen() -> None:
+    x = torch.randn(3, 4)
+    chip = from_torch(InPlace(), PARAMS, seed=1, example=x)
+    assert set(TorchNetwork(chip).seeing(x.numpy()).floors) == {"whole"}
+
+
+def test_what_was_not_shown_and_cannot_be_traced_has_no_floors() -> None:
     with pytest.warns(RuntimeWarning, match="BatchNorm stays digital"):
         network = TorchNetwork(Branching()).on_hardware([PARAMS] * 6, seed=1)
     assert network.floors == {}

@@ -98,6 +98,12 @@ def known_foldings(names: Sequence[str], params: HardwareChoice, fuse: bool | No
     return known if fuse or any(True in found for found in known.values()) else None
 
 
+def may_fold(params: HardwareChoice, fuse: bool | None) -> bool:
+    """False where `known_foldings` is None whatever layers there are."""
+    described = params.values() if isinstance(params, Mapping) else (params,)
+    return fuse is True or (fuse is None and any(True in calibrated_foldings(one) for one in described))
+
+
 def folding_obstacle(known: set[bool], fuse: bool | None) -> str:
     """What speaks against folding into a layer of which `known_foldings` knows that; empty: nothing."""
     missing = set() if fuse else {False}

@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.fx import Graph
 
 from crossohm._random import chip_rng
 from crossohm.layers.array_network import ArrayNetwork, Bias
@@ -23,6 +24,7 @@ from crossohm.torch.conversion.batchnorm import Seen, fold_batchnorm, see
 from crossohm.torch.conversion.convert import analog_modules, put_on_arrays
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.first_pass import unwatch, watch
+from crossohm.torch.conversion.observed import observed_on
 from crossohm.torch.conversion.obstacles import require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, separate, sites
 from crossohm.torch.conversion.products import observe_products, places_of
@@ -63,6 +65,7 @@ class TorchNetwork(ArrayNetwork):
         super().__init__(placed, batch_size, seed, grouping, fold_batchnorm=fold_batchnorm)
         self._warned = False
         self._seen: Seen | None = None
+        self._flow: Graph | None = None
         self._example: Call | None = None
         self._places: tuple[str, ...] | None = None
 
@@ -82,7 +85,7 @@ class TorchNetwork(ArrayNetwork):
     @property
     def floors(self) -> dict[str, NDArray[np.float64]]:
         """Smallest core outputs that have an effect, of analog layers followed by a ReLU only; see `floors_of`."""
-        found = floors_of(self.module)
+        found = floors_of(self.module, self._flow)
         return {
             name: found[id(layer)].double().cpu().numpy() for name, layer in self.layers.items() if id(layer) in found
         }
@@ -108,7 +111,7 @@ class TorchNetwork(ArrayNetwork):
         BatchNorm1d is folded where an input of so many axes has the channels of the layer before it along axis 1; a
         network that was told nothing decides at every input, see `crossohm.torch.conversion.folded.FoldedNorm`. Where
         tracing fails, the data flow of these inputs says what is folded. Products in modules' own code are put on
-        hardware as these inputs show them.
+        hardware as these inputs show them, and they show what a ReLU follows, see `floors`.
 
         Args:
             batch: Some inputs, see `take`.
@@ -119,11 +122,17 @@ class TorchNetwork(ArrayNetwork):
         """
         told = self._with(self.module, self.seed)
         told.fold_batchnorm = self.fold_batchnorm if fold_batchnorm is None else fold_batchnorm
-        if told.fold_batchnorm:
-            with self._at_work():
-                told._seen = see(self.module, lambda module: _answered(module, batch))
+        forward = forward_of(self.module)
+        example = forward.call_of(batch)
+        with self._at_work():  # a network that fails on the example fails as on any batch
+            if told.fold_batchnorm:
+                told._seen = forward.answer(example, lambda *_, **__: see(self.module, example))
+            if told._seen is None:
+                told._flow = forward.answer(example, lambda *_, **__: observed_on(self.module, example))
+            else:
+                told._flow = told._seen.graph
         if not told.layers:
-            told._find_products(forward_of(self.module).call_of(batch))
+            told._find_products(example)
         return told
 
     def _find_products(self, example: Call) -> None:

@@ -17,6 +17,7 @@ from crossohm.layers.conversion import (
     conversions,
     folding_obstacle,
     known_foldings,
+    may_fold,
     physical_choices,
     reinitialize_layers,
     warn_of_zeros,
@@ -32,7 +33,7 @@ from crossohm.torch.conversion.obstacles import multiplies, require_layers
 from crossohm.torch.conversion.places import analog_places, copy_of, merge, separate, sites
 from crossohm.torch.conversion.products import install_products, places_of
 from crossohm.torch.conversion.report import conversion_report
-from crossohm.torch.conversion.trial import called_with, try_out
+from crossohm.torch.conversion.trial import try_out
 from crossohm.torch.layers.conv import ConvolutionLayer
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
@@ -72,7 +73,9 @@ def from_torch(
             recurrent layers it is the number of both biases.
         fuse_batchnorm: Fold BatchNorm into the layer before it wherever the traced data flow proves that the model in
             eval mode stays the same. None: where the hardware was calibrated so (`crossohm.calibrate` does by default),
-            and nowhere else. A model that cannot be traced is observed while it answers ``example``.
+            and nowhere else. A model that cannot be traced is observed while it answers ``example``; only that shows
+            BatchNorm behind products of a module's own code, computed weights, and changes of shape. The factors go
+            into parameters, which `to_torch` gives back as they are then.
         seed: The chip. Layers have errors of their own, keyed by their name in the model; None draws a chip.
         sync: What happens when parameters have changed since the arrays were written: ``"auto"``, ``"error"`` or
             ``"manual"``; see `AnalogLayer.sync`.
@@ -271,12 +274,11 @@ def _replacements(module: nn.Module, other: nn.Module) -> dict[int, nn.Module]:
 
 def _fold_batchnorm(model: nn.Module, params: Any, fuse: bool | None, example: Any) -> None:
     """Fold where that is asked for, by the caller or by hardware that was calibrated so."""
-    modules = dict(sites(model))
-    known = known_foldings(list(modules), params, fuse)
+    seen = see(model, example) if example is not None and may_fold(params, fuse) else None
+    names = [name for name, _ in sites(model)] if seen is None else seen.names
+    known = known_foldings(names, params, fuse)
     if known is not None:
-        by_layer = {id(module): known[name] for name, module in modules.items()}
-        seen = None if example is None else see(model, lambda seen: called_with(seen, example))
-        fold_batchnorm(model, seen, wanted=lambda layer: folding_obstacle(by_layer.get(id(layer), set()), fuse))
+        fold_batchnorm(model, seen, wanted=lambda name: folding_obstacle(known.get(name, set()), fuse))
 
 
 def _keep_ties(layer: AnalogLayer, plain: nn.Module, memo: dict[int, Any]) -> None:

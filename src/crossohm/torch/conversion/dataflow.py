@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from crossohm.torch.conversion.folded import FoldedNorm, is_norm
+from crossohm.torch.conversion.folded import FoldedNorm, ShiftingNorm, is_norm
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.routing import not_led
@@ -29,7 +29,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, AnalogLayer | FoldedNorm) or is_norm(m) or is_convertible(m)
+        known = isinstance(m, AnalogLayer | FoldedNorm | ShiftingNorm) or is_norm(m) or is_convertible(m)
         return known or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -47,8 +47,13 @@ def trace(model: nn.Module, given: Mapping[str, Any] | None = None) -> fx.Graph:
         model: The model.
         given: Arguments of its forward that have these values; the others are unknown.
     """
-    with evaluating(model), not_led():
-        return _Tracer().trace(model, concrete_args=dict(given or {}) or None)
+    own = set(vars(model))
+    try:
+        with evaluating(model), not_led():
+            return _Tracer().trace(model, concrete_args=dict(given or {}) or None)
+    finally:
+        for name in vars(model).keys() - own:  # constants that the tracer has met
+            delattr(model, name)
 
 
 def tells_form_only(function: Any, of: Any = None) -> bool:
@@ -84,7 +89,8 @@ class DataFlow:
     """
 
     def __init__(self, graph: fx.Graph, model: nn.Module) -> None:
-        self._attributes = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
+        self._model = model
+        self._attributes = {node: str(node.target) for node in graph.nodes if node.op == "get_attr"}
         self._modules: dict[fx.Node, nn.Module] = {}
         self._calls: dict[int, list[fx.Node]] = {}
         for node in graph.nodes:
@@ -103,16 +109,35 @@ class DataFlow:
 
     def reads_inside(self, path: str) -> bool:
         """True if the model's own code takes a parameter or buffer of the module at ``path``."""
-        return any(attribute.startswith(path + ".") for attribute in self._attributes)
+        return any(attribute.startswith(path + ".") for attribute in self._attributes.values())
+
+    def reads(self) -> dict[fx.Node, Tensor]:
+        """Where the model's own code takes parameters and buffers."""
+        stored = dict(self._model.named_parameters(remove_duplicate=False))
+        stored |= self._model.named_buffers(remove_duplicate=False)
+        return {node: stored[name] for node, name in self._attributes.items() if name in stored}
 
 
 def users_of(node: fx.Node) -> list[fx.Node]:
     """What uses a value, and not only its size, shape or kind."""
-    return [
-        user
-        for user in node.users
-        if user.op not in ("call_function", "call_method") or not tells_form_only(user.target, *user.args[1:2])
-    ]
+    return [user for user in node.users if not _uses_form_only(user, node)]
+
+
+def _uses_form_only(user: fx.Node, node: fx.Node) -> bool:
+    if user.op not in ("call_function", "call_method"):
+        return False
+    if name_of_step(user) in _FORMED_LIKE:
+        return user.args[0] is not node
+    return tells_form_only(user.target, *user.args[1:2])
+
+
+def name_of_step(node: fx.Node) -> str:
+    """Name of the function or method that is called there."""
+    return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))
+
+
+#: Methods that give a tensor the form of another.
+_FORMED_LIKE = ("reshape_as", "view_as", "expand_as", "type_as")
 
 
 def traced_flows(model: nn.Module) -> list[DataFlow]:

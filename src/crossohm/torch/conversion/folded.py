@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossohm.errors import ShapeError, UnsupportedError
+from crossohm.torch.layers.derived import is_dense
 
 #: Axes of the outputs of a batch of a convolution, by the normalisation of its channels.
 _AXES: dict[type[nn.Module], int] = {nn.BatchNorm1d: 3, nn.BatchNorm2d: 4, nn.BatchNorm3d: 5}
@@ -30,7 +31,7 @@ def is_norm(module: nn.Module) -> bool:
 
 def proper_axes(layer: nn.Module, kind: type[nn.Module]) -> int:
     """How many axes the outputs of ``layer`` have if a normalisation acts on its channels, the batch counted."""
-    return 2 if isinstance(layer, nn.Linear) else _AXES[kind]
+    return 2 if is_dense(layer) else _AXES[kind]
 
 
 @final
@@ -114,6 +115,43 @@ class FoldedNorm(nn.Identity):
                 f"nothing. {_REMEDY}"
             )
             warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+@final
+class ShiftingNorm(nn.Module):
+    """Takes only what a BatchNorm took in the example that has shown its channels, and adds what is left of it.
+
+    Args:
+        norm: The normalisation, folded into something before it but for what is added.
+        name: Name of the normalisation, for messages.
+        axes: How many axes its input has.
+        bias: What is added to each channel, ``(channels,)``; None: nothing.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, norm: Any, name: str, axes: int, bias: Tensor | None) -> None:
+        super().__init__()
+        self.train(norm.training)
+        self.name, self.axes, self.channels = name, axes, len(norm.running_var)
+        self.register_parameter("bias", None if bias is None else nn.Parameter(bias.to(norm.running_var)))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, the folded outputs, plus the bias.
+
+        Raises:
+            ShapeError: the channels are not where they were in the example.
+        """
+        if input.ndim != self.axes or input.shape[1] != self.channels:
+            raise ShapeError(
+                f"BatchNorm {self.name!r} was folded for inputs of {self.axes} axes with {self.channels} channels "
+                f"along axis 1, got shape {tuple(input.shape)}. {_REMEDY}"
+            )
+        return input if self.bias is None else input + _along(self.bias, input, 1)
+
+    def extra_repr(self) -> str:
+        """The normalisation it stands for."""
+        return f"{self.channels}, bias={self.bias is not None}"
 
 
 _REMEDY = "Leave BatchNorm digital (fuse_batchnorm=False; in a study model.fold_batchnorm: false)"

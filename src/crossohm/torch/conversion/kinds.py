@@ -12,7 +12,7 @@ from crossohm.torch.layers.attention import AnalogMultiheadAttention
 from crossohm.torch.layers.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from crossohm.torch.layers.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from crossohm.torch.layers.conv_transpose import AnalogConvTranspose1d, AnalogConvTranspose2d, AnalogConvTranspose3d
-from crossohm.torch.layers.derived import FOREIGN, derived_kind, inherits_forward
+from crossohm.torch.layers.derived import derived_kind, foreign_kind, inherits_forward
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.layers.linear import AnalogLinear
 from crossohm.torch.layers.rnn import AnalogGRU, AnalogLSTM, AnalogRNN
@@ -50,7 +50,7 @@ def kind_of(module: nn.Module) -> type[AnalogLayer] | None:
 @cache
 def _made_for(digital: Any, kinds: Any) -> type[AnalogLayer] | None:
     """A kind for a subclass of a layer that one of ``kinds`` stands for, or for a layer of another package."""
-    foreign: Any = FOREIGN.get(f"{digital.__module__}.{digital.__qualname__}")
+    foreign: Any = foreign_kind(digital)
     if foreign is not None:
         return derived_kind(foreign, digital)
     table: dict[Any, Any] = {kind.digital_type: kind for kind in kinds}

@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from crossohm.torch.conversion.dataflow import evaluating, tells_form_only
-from crossohm.torch.conversion.trial import tensors_in
+from crossohm.torch.conversion.dataflow import evaluating, is_step, name_of_step, tells_form_only
+from crossohm.torch.conversion.paths import AGAIN, SHAPE, again, moves_only
+from crossohm.torch.conversion.trial import called_with, tensors_in
 
 
 def observed(
@@ -50,6 +51,11 @@ def observed(
         stack.enter_context(observer)
         run(model)
     return observer.graph
+
+
+def observed_on(model: nn.Module, example: Any) -> fx.Graph:
+    """The steps that traces know too, while ``model`` answers an example; see `observed` and `try_out`."""
+    return observed(model, lambda seen: called_with(seen, example), is_step)
 
 
 def hidden_use(value: object) -> object:
@@ -98,7 +104,7 @@ class _Observer(TorchFunctionMode):
         if not self.inside:
             with torch._C.DisableTorchFunction():
                 node = self.graph.create_node("call_module", name, tuple(self._given.pop()))
-                self._bind(tensors_in(outputs), node)
+                self._note(node, outputs)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, and write down what was computed from what."""
@@ -109,7 +115,10 @@ class _Observer(TorchFunctionMode):
         with self.within():
             result = func(*args, **kwargs)
         if given:
-            self._bind(tensors_in(result), self._step(func, given))
+            node = self._step(func, given)
+            self._note(node, result)
+            if moves_only(name_of_step(node)) and args and not list(tensors_in(kwargs)):
+                node.meta[AGAIN] = again(func, args, kwargs)
         return result
 
     @contextmanager
@@ -135,6 +144,13 @@ class _Observer(TorchFunctionMode):
             node = self.graph.create_node("call_function", changed_in_place, (node,))
             self._bind([tensor], node)
         return [node]
+
+    def _note(self, node: fx.Node, result: Any) -> None:
+        """Note what a step has returned."""
+        tensors = list(tensors_in(result))
+        if len(tensors) == 1:
+            node.meta[SHAPE] = tuple(tensors[0].shape)
+        self._bind(tensors, node)
 
     def _bind(self, tensors: Any, node: fx.Node) -> None:
         for tensor in tensors:

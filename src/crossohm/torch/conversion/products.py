@@ -15,7 +15,7 @@ from crossohm.layers.conversion import Conversion
 from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves, try_out
-from crossohm.torch.products.calls import Form
+from crossohm.torch.products.calls import Call, Form
 from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step, key_of
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import Routes, lead
@@ -44,6 +44,7 @@ class ProductSite:
         leaves: The parameters and buffers that takes, by rank.
         steps: What calls the kernel so; see `Step`.
         host: The module inside of whose calls kernel and products are computed.
+        calls: The products of the trial.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ProductSite:
     leaves: dict[int, Leaf]
     steps: frozenset[Step]
     host: nn.Module
+    calls: tuple[Call, ...]
 
 
 @final
@@ -120,7 +122,8 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
         name = _free(_name(leaves[key[0]], names, model, converted), taken)
         host = common_beginning([found.within for found in group])[-1]
         steps = frozenset().union(*(found.made.steps for found in group))
-        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host))
+        calls = tuple(found.product for found in group)
+        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host, calls))
     return built
 
 

@@ -13,7 +13,7 @@ from crossohm.torch.conversion.batchnorm import reported_norms, see
 from crossohm.torch.conversion.kinds import is_convertible
 from crossohm.torch.conversion.obstacles import multiplies, obstacle_of
 from crossohm.torch.conversion.products import with_products
-from crossohm.torch.conversion.trial import Trial, called_with, is_layer, try_out
+from crossohm.torch.conversion.trial import Trial, is_layer, try_out
 from crossohm.torch.layers.layer import AnalogLayer
 
 
@@ -39,7 +39,7 @@ def conversion_report(model: nn.Module, example: Any = None) -> ConversionReport
     others = tuple(
         f"{product}, shape {shape}" for shape, products in trial.strangers.items() for product in sorted(products)
     )
-    norms = reported_norms(model, see(model, lambda seen: called_with(seen, example)))
+    norms = reported_norms(model, see(model, example))
     products = tuple(ReportedProduct(where, count) for where, count in trial.digital.most_common())
     tried = (_tried(layer, model, trial) for layer in layers)
     return ConversionReport(tuple(layer for layer in tried if not _is_harmless(layer, model)), others, norms, products)

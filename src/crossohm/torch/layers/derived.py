@@ -112,6 +112,16 @@ class InputsFirstLinear(ForeignLinear):
     inputs_first = True
 
 
+def foreign_kind(digital: type[nn.Module]) -> type[ForeignLinear] | None:
+    """How a dense layer that another package defines computes; None if ``digital`` is none that is known."""
+    return FOREIGN.get(f"{digital.__module__}.{digital.__qualname__}")
+
+
+def is_dense(layer: nn.Module) -> bool:
+    """True for layers that multiply what lies along the last axis: torch's, and those of other packages."""
+    return isinstance(layer, nn.Linear) or foreign_kind(type(layer)) is not None
+
+
 #: Layers of packages that are not imported here, by module and name.
 FOREIGN: dict[str, type[ForeignLinear]] = {
     "transformers.pytorch_utils.Conv1D": InputsFirstLinear,

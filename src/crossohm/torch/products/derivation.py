@@ -15,6 +15,8 @@ from crossohm.torch.products.calls import Call, Form
 _TAKEN = ("__getitem__", "select", "narrow", "chunk", "split", "unsafe_chunk", "tensor_split", "unbind", "__iter__")
 _TURNED = ("t", "T", "mT", "H", "mH", "adjoint", "transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis")
 _PARTS = frozenset((*_TAKEN, *_TURNED, "flip", "roll"))
+#: Attribute of modules: the parameters, by name, that a BatchNorm was folded into.
+_FOLDED = "_crossohm_folded"
 
 
 @final
@@ -39,6 +41,15 @@ class Leaf:
     def is_parameter(self) -> bool:
         """False for a buffer."""
         return self.owner._parameters.get(self.key) is not None
+
+    @property
+    def batchnorm_folded(self) -> bool:
+        """True if a BatchNorm was folded into it."""
+        return self.key in vars(self.owner).get(_FOLDED, ())
+
+    def mark_folded(self) -> None:
+        """Remember that a BatchNorm was folded into it."""
+        vars(self.owner)[_FOLDED] = {*vars(self.owner).get(_FOLDED, ()), self.key}
 
     def leaves(self) -> Iterator[Leaf]:
         """Itself."""

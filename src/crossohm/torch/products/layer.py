@@ -77,6 +77,11 @@ class AnalogProduct(AnalogLayer):
         return self._expression
 
     @property
+    def batchnorm_folded(self) -> bool:
+        """True if a BatchNorm was folded into the parameters of the kernel."""
+        return any(leaf.batchnorm_folded for leaf in self._expression.leaves())
+
+    @property
     def kernels(self) -> Form:
         """What the kernel is."""
         return self._kernels
