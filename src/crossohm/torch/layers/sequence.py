@@ -75,9 +75,10 @@ def _run_forward(inputs: list[Tensor], state: State, start: Start) -> tuple[list
     """First time step to last; sequences that have ended keep their state."""
     outputs, ended, step = [], [], start(inputs)
     for x in inputs:
-        if len(x) < len(state[0]):
-            ended.append(tuple(part[len(x) :] for part in state))
-            state = tuple(part[: len(x)] for part in state)
+        size = x.shape[0]
+        if size < state[0].shape[0]:
+            ended.append(tuple(part[size:] for part in state))
+            state = tuple(part[:size] for part in state)
         state = step(x, state)
         outputs.append(state[0])
     # The longest sequences come first in a batch and end last.
@@ -90,8 +91,9 @@ def _run_backward(inputs: list[Tensor], initial: State, start: Start) -> tuple[l
     outputs, step = [], start(backward)
     state = tuple(part[:0] for part in initial)
     for x in backward:
-        if len(x) > len(state[0]):
-            state = _stacked([state, tuple(part[len(state[0]) : len(x)] for part in initial)])
+        present, size = state[0].shape[0], x.shape[0]
+        if size > present:
+            state = _stacked([state, tuple(part[present:size] for part in initial)])
         state = step(x, state)
         outputs.append(state[0])
     return outputs[::-1], state
