@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -370,7 +370,7 @@ class AnalogCore(MatrixFace):
             self._first_inputs.look(self.state, Operation.MVM, early[: sizes[0]], contraction.constants)
         if plan.needs_draw:
             rng = backend_of(early).operation_rng(rng, self._reads.generator, early)
-        return partial(begun(plan, early, sizes), rng=rng)
+        return begun(plan, early, sizes, rng)
 
     def plan(self, like: Any, operation: str = "mvm", contraction: Contraction | None = None) -> CorePlan:
         """What a product does, every number worked out: a function of arrays that other frameworks may trace.

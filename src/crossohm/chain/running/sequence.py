@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
-from typing import final
+from typing import Any, final
 
+from crossohm._random import OperationDraw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import DensePiece, Kernel
 from crossohm.chain.running.core_plan import CorePlan
-from crossohm.chain.running.plan import CACHED_ELEMENTS, Plan, Stage
+from crossohm.chain.running.plan import CACHED_ELEMENTS, Plan, Stage, multiply_at_once
 from crossohm.chain.running.readout import LinearReadout, NoisyReadout
 
 #: What becomes of a kernel; the second one is that of variances, which multiplies squares.
@@ -80,15 +82,20 @@ def longest(plan: CorePlan) -> int:
     return min(own.cached_entries or 0 for own in plan.plans)
 
 
-def begun(plan: CorePlan, early: Array, sizes: Sequence[int]) -> CorePlan:
-    """A plan that takes the late features of one product after the other, once each.
+def begun(plan: CorePlan, early: Array, sizes: Sequence[int], rng: Any = None) -> Callable[[Array], Array]:
+    """A function that takes the late features of one product after the other, once each, and returns its outputs.
 
     Args:
         plan: From `parted`.
         early: The other features of all products in the user's units, ``(vectors, features)``.
         sizes: Vectors of each product, at most `longest`.
+        rng: The array library's generator; used only if the plan draws noise.
     """
-    return replace(plan, plans=tuple(_begun(own, early, sizes) for own in plan.plans))
+    plans = tuple(_begun(own, early, sizes) for own in plan.plans)
+    if len(plans) > 1:
+        return partial(replace(plan, plans=plans), rng=rng)
+    draw = OperationDraw(backend_of(early), rng) if plan.needs_draw else None
+    return partial(multiply_at_once, plans[0], draw=draw)
 
 
 def _has_parts(plan: Plan) -> bool:
