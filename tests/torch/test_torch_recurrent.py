@@ -80,6 +80,34 @@ def test_a_pass_without_gradients_is_that_with_gradients(case, effect):
         assert effect or relative_error(found, expected) < 1e-12
 
 
+@pytest.mark.parametrize(
+    "effects", [(CONVERTERS,), (READ_NOISE,), (CONVERTERS, READ_NOISE)], ids=["adc", "noise", "both"]
+)
+def test_without_gradients_time_steps_are_the_products_they_are_with_gradients(case, effects):
+    """Inputs of all time steps are then multiplied at once."""
+    layer, x = recurrent(case), sequences(case)
+    analog = analog_of(layer, hardware(UNEVEN, *effects), (1, 2))
+    torch.manual_seed(0)
+    stepwise = torch.cat([found.flatten() for found in flat(analog(x, states(case)))])
+    with torch.inference_mode():
+        torch.manual_seed(0)
+        at_once = torch.cat([found.flatten() for found in flat(analog(x, states(case)))])
+    assert (at_once - stepwise).abs().median() < 1e-12
+    # A value next to a decision level of a converter may fall on either side.
+    assert (at_once - stepwise).abs().max() < 0.05
+    sum(found.sum() for found in flat(analog(x, states(case)))).backward()
+
+
+@pytest.mark.parametrize("case", ["rnn", "rnn-packed", "lstm-deep", "gru-both-ways"])
+def test_without_gradients_no_whole_product_is_left(case, monkeypatch):
+    analog = analog_of(recurrent(case), hardware(UNEVEN, CONVERTERS), (1, 0))
+    monkeypatch.setattr(AnalogCore, "apply", None)
+    with torch.no_grad():
+        analog(sequences(case))
+    with pytest.raises(TypeError):
+        analog(sequences(case))
+
+
 def test_packed_sequences_in_order_need_no_permutation():
     layer, x = recurrent("lstm-all"), sequences("lstm-all")
     sorted_ = PackedSequence(x.data, x.batch_sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -33,6 +33,7 @@ from crossohm.chain.programming.storage import pack_core, unpack_core
 from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.plan import Plan, Tap
 from crossohm.chain.running.plan import multiply as run_plan
+from crossohm.chain.running.sequence import begun, longest
 from crossohm.chain.siblings import siblings_of
 from crossohm.chain.successors import SUCCESSORS
 from crossohm.chain.vectors import multiply_vectors
@@ -342,6 +343,34 @@ class AnalogCore(MatrixFace):
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
         return self._run(Operation.MVM, x, contraction, rng, amend)
+
+    def sequence(
+        self, early: Array, contraction: Dense, late: slice, sizes: Sequence[int], rng: Any = None
+    ) -> Callable[[Array], Array] | None:
+        """MVMs one after another, of inputs that are known beforehand but for some late features.
+
+        They are those that `apply` makes one by one, with the same random draws, up to the rounding of their sums, in
+        less time.
+
+        Args:
+            early: The other features of all products, in the user's units, ``(vectors, features)``.
+            contraction: How whole inputs meet the matrix.
+            late: The matrix columns that meet the late features.
+            sizes: Vectors of each product.
+            rng: As for `apply`.
+
+        Returns:
+            A function that takes the late features ``(size, features)`` of the next product and returns its outputs;
+            None where only whole inputs can be converted, or where somebody looks at them.
+        """
+        plan = None if self._tap is not None else self._lowered.parted(early, contraction, late)
+        if plan is None or not sizes or max(sizes) > longest(plan):
+            return None
+        if Operation.MVM in self._first_inputs.unseen:
+            self._first_inputs.look(self.state, Operation.MVM, early[: sizes[0]], contraction.constants)
+        if plan.needs_draw:
+            rng = backend_of(early).operation_rng(rng, self._reads.generator, early)
+        return begun(plan, early, sizes, rng)
 
     def plan(self, like: Any, operation: str = "mvm", contraction: Contraction | None = None) -> CorePlan:
         """What a product does, every number worked out: a function of arrays that other frameworks may trace.

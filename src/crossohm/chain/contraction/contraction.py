@@ -52,6 +52,10 @@ class DensePiece:
     weights: Array
     features: slice | None
 
+    def times(self, x: Array) -> Array:
+        """Outputs ``(batch, outputs)`` of the piece for inputs ``(batch, features)``."""
+        return (x if self.features is None else x[:, self.features]) @ self.weights
+
 
 @final
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Dense:
         )
 
     def contract(self, x: Array, kernel: DensePiece) -> Array:
-        return (x if kernel.features is None else x[:, kernel.features]) @ kernel.weights
+        return kernel.times(x)
 
     def windows(self, x: Array) -> Array:
         return x

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from crossohm.backends import Array, backend_of
-from crossohm.chain.contraction.contraction import Contraction
+from crossohm.chain.contraction.contraction import Contraction, Dense
 from crossohm.chain.contraction.part import ColumnPart
 from crossohm.chain.lowering.lower import lower
 from crossohm.chain.lowering.patch import Rectangle, patched
@@ -22,6 +22,7 @@ from crossohm.chain.programming.state import CoreState
 from crossohm.chain.running.core_plan import CorePlan
 from crossohm.chain.running.leaves import join, split
 from crossohm.chain.running.plan import Plan
+from crossohm.chain.running.sequence import parted
 
 #: Place of the device in what `Backend.key` says; libraries without devices of their own have none.
 _DEVICE = 2
@@ -46,6 +47,7 @@ class Lowered:
         self.direct: dict[Any, np.ndarray | Plan | None] = {}
         self._wires: dict[Operation, WireSetup] = {}
         self._plans: dict[Any, tuple[CorePlan, Array]] = {}
+        self._parted: dict[Any, tuple[CorePlan, CorePlan | None]] = {}
 
     def after(self, state: CoreState, rectangles: Sequence[Rectangle] | None) -> Lowered:
         """What is worked out for another state of the same core.
@@ -94,6 +96,17 @@ class Lowered:
             )
             known = self._plans[key] = (plan, nothing)
         return known[0]
+
+    def parted(self, like: Array, contraction: Dense, late: slice) -> CorePlan | None:
+        """The plan of an MVM in two, for products one after another; see `crossohm.chain.running.sequence`."""
+        plan = self.plan(Operation.MVM, like, contraction, tapped=False)
+        key = (contraction, late.start, late.stop, *backend_of(like).key(like))
+        whole, found = self._parted.get(key, (None, None))
+        if whole is not plan:
+            with backend_of(like).eager():
+                found = parted(plan, late)
+            self._parted[key] = plan, found
+        return found
 
     def _moved(self, key: tuple[Any, ...], like: Array) -> tuple[CorePlan, Array] | None:
         """A plan that was lowered for another device of the same library, with its leaves on that of ``like``."""

@@ -169,6 +169,17 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
     return total if factor is None else total * factor
 
 
+def multiply_at_once(plan: Plan, x: Array, draw: Draw | None) -> Array:
+    """`multiply` for few vectors, without a range from the data and a tap: those that are one piece.
+
+    Args:
+        plan: As for `multiply`, like ``x``.
+        x: See ``plan``.
+        draw: Supplies the noise of plans that draw some.
+    """
+    return _run_stages(plan, x if plan.scaled_in_arrays else plan.drive.signal(x)[0], draw, None)
+
+
 def _piece_size(plan: Plan, signal: Array) -> int | None:
     """Batch entries whose currents fit the processor's cache; None where a readout gains from the whole batch."""
     entries = plan.cached_entries

@@ -68,8 +68,18 @@ class RecurrentCell:
         named = zip(self.parameters.biases, self.bias_columns, strict=True)
         return [(name, side) for side, (name, columns) in enumerate(named) if name is not None and not columns]
 
+    @property
+    def of_state(self) -> slice:
+        """The columns of each matrix that meet what takes the place of the state."""
+        _, inputs, hidden = self.sizes
+        return slice(inputs, inputs + hidden)
+
     def stepping(
-        self, products: Sequence[Product], values: Mapping[str, Array], project: Product | None = None
+        self,
+        products: Sequence[Product],
+        values: Mapping[str, Array],
+        project: Product | None = None,
+        begun: bool = False,
     ) -> Step:
         """The step function, for parameters as they are now.
 
@@ -77,10 +87,11 @@ class RecurrentCell:
             products: One per matrix.
             values: The parameters of `digital_biases`, by name.
             project: Makes the hidden state the product of one more matrix.
+            begun: Products know the inputs of every step, and the ones; they take only what takes the state's place.
         """
-        advance, ones = self.gates.advance, self.ones
+        advance, drive = self.gates.advance, _continued if begun else partial(_driven, self.ones)
         drives = tuple(
-            partial(_driven, product, self.digital_bias(blocks, values), ones)
+            partial(drive, product, self.digital_bias(blocks, values))
             for product, blocks in zip(products, self.gates.matrices, strict=True)
         )
 
@@ -115,9 +126,14 @@ def _in_blocks(bias: Array, gates: tuple[int | None, ...], count: int) -> Array:
     return backend.xp.concat([parts.get(block, nothing) for block in range(count)], axis=0)
 
 
-def _driven(product: Product, bias: Array | None, ones: int, x: Array, hidden: Array) -> Array:
+def _driven(ones: int, product: Product, bias: Array | None, x: Array, hidden: Array) -> Array:
     """Pre-activations for inputs and what takes the place of the state, ``(batch, features)`` each."""
     xp = backend_of(x).xp
     lines = [xp.ones_like(x[:, :1])] * ones if ones else []
-    sums = product(xp.concat([x, hidden, *lines], axis=1))
+    return _continued(product, bias, x, xp.concat([x, hidden, *lines], axis=1))
+
+
+def _continued(product: Product, bias: Array | None, _: Array, vectors: Array) -> Array:
+    """Pre-activations for what the product takes."""
+    sums = product(vectors)
     return sums if bias is None else sums + bias

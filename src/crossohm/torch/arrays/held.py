@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, TypeVar, final
 
@@ -16,7 +16,13 @@ from crossohm.chain import AnalogCore, Dense
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.held_matrix import HeldArrays
 from crossohm.layers.maps.convolution import Convolution, with_all_cells
-from crossohm.layers.product import DifferentiableContraction, chain_product, has_common_range, programmed_product
+from crossohm.layers.product import (
+    DifferentiableContraction,
+    chain_product,
+    has_common_range,
+    programmed_product,
+    with_ones,
+)
 from crossohm.layers.wires import through_wires
 from crossohm.params import OutputDType
 from crossohm.torch.arrays.witness import token
@@ -108,14 +114,43 @@ class HeldMatrix(HeldArrays):
         Returns:
             The kernel that ``contraction`` takes; None elsewhere.
         """
+        if not isinstance(contraction, Convolution | Dense):
+            return None
+        core = self._plain_core(x)
+        kernel = None if core is None else core.direct_kernel(x, contraction)
+        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+
+    def _plain_core(self, x: Tensor) -> AnalogCore | None:
+        """The arrays, if products with ``x`` are theirs: without gradient, in one dtype, and not counted."""
         plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
-        if not plain_call or self.vectors is not None or not isinstance(contraction, Convolution | Dense):
+        if not plain_call or self.vectors is not None:
             return None
         core = self.core
-        if x.dtype != self._like.dtype or not _keeps_dtype(core.params.core.output_dtype, x.dtype):
+        same = x.dtype == self._like.dtype and _keeps_dtype(core.params.core.output_dtype, x.dtype)
+        return core if same else None
+
+    @untraced
+    def sequence(self, inputs: Sequence[Tensor], ones: int, late: slice) -> Callable[[Tensor], Tensor] | None:
+        """Products one after another without gradient, whose inputs are known beforehand but for late features.
+
+        Args:
+            inputs: The other features of each product but the ones, ``(batch, features)``.
+            ones: Features of constant one.
+            late: The matrix columns that meet the late features.
+
+        Returns:
+            A function that takes the late features of the next product; None where that is not the same as `product`.
+        """
+        core = self._plain_core(inputs[0])
+        if core is None:
             return None
-        kernel = core.direct_kernel(x, contraction)
-        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+        early, sizes = with_ones(torch.cat(list(inputs)), ones), [len(x) for x in inputs]
+        found = core.sequence(early, Dense(self.built.shape[1], ones), late, sizes)
+        return None if found is None else partial(self._next, found)
+
+    @untraced
+    def _next(self, product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return product(x)
 
     def plain_form(self, x: Tensor, ones: int, form: Callable[[Tensor], Form]) -> Form | None:
         """What ``form`` makes of the weights ``(outputs, features)`` where vectors ``x`` meet nothing else.

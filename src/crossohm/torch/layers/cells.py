@@ -34,11 +34,12 @@ class AnalogCell(AnalogRecurrent):
                 f"; expected (batch, {self.input_size}) or ({self.input_size},)"
             )
         state = self._states(hx, tuple(input.shape[:-1]), input)
-        (step,) = self._steps()
+        (start,) = self._starts()
         if input.ndim == 2:
-            state = step(input, state)
+            state = start([input])(input, state)
         else:
-            state = tuple(part[0] for part in step(input[None], tuple(part[None] for part in state)))
+            alone = input[None]
+            state = tuple(part[0] for part in start([alone])(alone, tuple(part[None] for part in state)))
         return state if len(state) > 1 else state[0]
 
     def _suffixes(self) -> Iterator[tuple[str, int]]:

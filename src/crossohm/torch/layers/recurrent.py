@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ from crossohm.layers.array_layer import checked_rows
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import CellParameters, dense
-from crossohm.layers.recurrence.cell import RecurrentCell, Step
+from crossohm.layers.recurrence.cell import Product, RecurrentCell, Step
 from crossohm.layers.recurrence.gates import Gates, State
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.layers.sequence import Start
 
 #: Matrix columns that hold a bias: one number, or one per layer.
 BiasRows = int | Sequence[int]
@@ -176,13 +177,14 @@ class AnalogRecurrent(AnalogLayer):
 
     # --- the product --------------------------------------------------------------------------------------------------
 
-    def _steps(self) -> Iterator[Step]:
-        """The step function of every cell; parameters are looked at once for all time steps."""
+    def _starts(self) -> Iterator[Start]:
+        """For every cell, what makes its step function; parameters are looked at once for all time steps."""
         matrices = iter(self.matrices)
         for _, cell in self._cells(self._rows):
-            products = [_multiplier(next(matrices), cell.ones) for _ in cell.gates.matrices]
+            own = [next(matrices) for _ in cell.gates.matrices]
             project = _multiplier(next(matrices)) if self._projects else None
-            yield cell.stepping(products, self.parameter_values(cell.digital_biases), project)
+            values = self.parameter_values(cell.digital_biases)
+            yield partial(_started, cell, own, values, project)
 
     def _states(self, given: Any, leading: tuple[int, ...], like: Tensor) -> State:
         """Initial states ``(*leading, size)`` from what the caller gave; zeros for None."""
@@ -199,6 +201,22 @@ class AnalogRecurrent(AnalogLayer):
                 f"expected {' and '.join(map(str, shapes))}"
             )
         return parts
+
+
+def _started(
+    cell: RecurrentCell,
+    matrices: Sequence[HeldMatrix],
+    values: Mapping[str, Tensor],
+    project: Product | None,
+    inputs: Sequence[Tensor],
+) -> Step:
+    """The step function of a cell for these inputs, one time step after the other."""
+    if len(inputs) > 1:
+        begun = [matrix.sequence(inputs, cell.ones, cell.of_state) for matrix in matrices]
+        known = [product for product in begun if product is not None]
+        if len(known) == len(matrices):
+            return cell.stepping(known, values, project, begun=True)
+    return cell.stepping([_multiplier(matrix, cell.ones) for matrix in matrices], values, project)
 
 
 def _multiplier(matrix: HeldMatrix, ones: int = 0) -> Callable[[Tensor], Tensor]:

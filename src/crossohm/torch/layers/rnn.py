@@ -87,7 +87,7 @@ class AnalogSequenceLayer(AnalogRecurrent):
         if weights is not None and all(state.dtype == steps.data.dtype for state in states):
             plain = self._plain_kernel()
             return run_plain(plain, steps, states, weights, self.num_layers, bidirectional=self.bidirectional)
-        functions = list(self._steps())
+        functions = list(self._starts())
         layers = [functions[start : start + self._directions] for start in range(0, self._runs, self._directions)]
         initial = list(zip(*(state.unbind(0) for state in states), strict=True))
         outputs, final = run_layers(steps, initial, layers, self.dropout if self.training else 0.0)

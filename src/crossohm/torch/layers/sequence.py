@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from crossohm.layers.recurrence.cell import Step
 from crossohm.layers.recurrence.gates import State
+
+#: Makes the step function of a cell for its inputs at every time step, in the order in which they come.
+Start = Callable[[Sequence[Tensor]], Step]
 
 
 @final
@@ -41,14 +44,14 @@ class Steps:
 
 
 def run_layers(
-    steps: Steps, initial: Sequence[State], layers: Sequence[Sequence[Step]], dropout: float
+    steps: Steps, initial: Sequence[State], layers: Sequence[Sequence[Start]], dropout: float
 ) -> tuple[Steps, list[State]]:
     """Feed sequences through stacked layers.
 
     Args:
         steps: The sequences.
         initial: State of every layer and direction before the first step, layers outermost, ``(batch, size)`` each.
-        layers: Per layer one step function, or two: forward in time and backward.
+        layers: Per layer what makes its step function, or two: forward in time and backward.
         dropout: Share of the outputs of each layer but the last that are set to zero; the others are scaled up.
 
     Returns:
@@ -57,8 +60,8 @@ def run_layers(
     states, final = iter(initial), []
     for number, directions in enumerate(layers):
         outputs = []
-        for run, step in zip((_run_forward, _run_backward), directions, strict=False):
-            hidden, state = run(steps.inputs(), next(states), step)
+        for run, start in zip((_run_forward, _run_backward), directions, strict=False):
+            hidden, state = run(steps.inputs(), next(states), start)
             outputs.append(torch.cat(hidden))
             final.append(state)
         data = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
@@ -68,26 +71,29 @@ def run_layers(
     return steps, final
 
 
-def _run_forward(inputs: list[Tensor], state: State, step: Step) -> tuple[list[Tensor], State]:
+def _run_forward(inputs: list[Tensor], state: State, start: Start) -> tuple[list[Tensor], State]:
     """First time step to last; sequences that have ended keep their state."""
-    outputs, ended = [], []
+    outputs, ended, step = [], [], start(inputs)
     for x in inputs:
-        if len(x) < len(state[0]):
-            ended.append(tuple(part[len(x) :] for part in state))
-            state = tuple(part[: len(x)] for part in state)
+        size = x.shape[0]
+        if size < state[0].shape[0]:
+            ended.append(tuple(part[size:] for part in state))
+            state = tuple(part[:size] for part in state)
         state = step(x, state)
         outputs.append(state[0])
     # The longest sequences come first in a batch and end last.
     return outputs, _stacked([state, *reversed(ended)])
 
 
-def _run_backward(inputs: list[Tensor], initial: State, step: Step) -> tuple[list[Tensor], State]:
+def _run_backward(inputs: list[Tensor], initial: State, start: Start) -> tuple[list[Tensor], State]:
     """Last time step to first; shorter sequences join with their initial state at their own end."""
-    outputs = []
+    backward = inputs[::-1]
+    outputs, step = [], start(backward)
     state = tuple(part[:0] for part in initial)
-    for x in reversed(inputs):
-        if len(x) > len(state[0]):
-            state = _stacked([state, tuple(part[len(state[0]) : len(x)] for part in initial)])
+    for x in backward:
+        present, size = state[0].shape[0], x.shape[0]
+        if size > present:
+            state = _stacked([state, tuple(part[present:size] for part in initial)])
         state = step(x, state)
         outputs.append(state[0])
     return outputs[::-1], state
