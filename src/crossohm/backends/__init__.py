@@ -91,7 +91,7 @@ class Backend(Protocol):
         """
 
     def add_scaled(self, total: Array, x: Array, factor: Any) -> Array:
-        """``total + factor * x``, the factor a float or an array ``()``.
+        """``total + factor * x``, the factor a float or an array, ``()`` or of the same shape.
 
         ``total`` is consumed: its memory may hold the result.
         """

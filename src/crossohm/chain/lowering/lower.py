@@ -53,7 +53,7 @@ def lower(
     setup = make_setup(wired, params, which, contraction, like, tapped, solves)
     apart = setup.reason_for_stages
     if apart:
-        stages = tuple(_stage(setup, index) for index in range(len(setup.input_parts)))
+        stages = _with_one_constant([_stage(setup, index) for index in range(len(setup.input_parts))])
         note = f"slices, signs and partitions kept apart: {apart}"
     else:
         stages = (_merged_stage(setup),)
@@ -154,6 +154,16 @@ def _stage(setup: Setup, index: int) -> Stage:
         digitiser=digitiser,
         combination=_combination(setup, columns, counting),
     )
+
+
+def _with_one_constant(stages: list[Stage]) -> tuple[Stage, ...]:
+    """The same stages, of which the first adds the constants of all."""
+    constants = [stage.combination.constant for stage in stages if stage.combination.constant is not None]
+    if len(constants) < 2:
+        return tuple(stages)
+    wanted = [sum(constants[1:], constants[0]), *[None] * (len(stages) - 1)]
+    pairs = zip(stages, wanted, strict=True)
+    return tuple(replace(stage, combination=replace(stage.combination, constant=own)) for stage, own in pairs)
 
 
 def _counted(setup: Setup, digitiser: Digitiser) -> Digitiser:

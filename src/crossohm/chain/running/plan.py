@@ -193,34 +193,43 @@ def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -
     """Outputs ``(batch, outputs, *positions)``, added over input partitions: a fresh array, no view."""
     if plan.merged:
         return _run_merged(plan, signal, draw)
-    total = _run_stage(plan, plan.stages[0], signal, draw, tap, 0)
-    for index, stage in enumerate(plan.stages[1:], start=1):
-        total += _run_stage(plan, stage, signal, draw, tap, index)
+    driven = _without_offset(plan, signal)
+    energy = _noise_energy(plan, signal, driven)
+    total: Any = None
+    for index, stage in enumerate(plan.stages):
+        evaluations = _evaluations(plan, stage, signal, driven, energy, draw)
+        total = _combine(plan, stage, _acquire(plan, stage, evaluations, draw, tap, index), driven, total)
     return total
 
 
 def _run_merged(plan: Plan, signal: Array, draw: Draw | None) -> Array:
     stage, driven = plan.stages[0], _without_offset(plan, signal)
+    energy = _noise_energy(plan, signal, driven)
     if isinstance(stage.readout, NoisyReadout):
-        y = stage.readout.sums(driven, draw, _noise_energy(plan, signal))
+        y = stage.readout.sums(driven, energy, draw)
     else:
         assert isinstance(stage.readout, LinearReadout)
         y = stage.readout.sums(driven)
     return _add_constant(y, stage.combination.constant)
 
 
-def _run_stage(plan: Plan, stage: Stage, signal: Array, draw: Draw | None, tap: Tap | None, index: int) -> Array:
+def _acquire(
+    plan: Plan,
+    stage: Stage,
+    evaluations: Iterator[tuple[float, Array]],
+    draw: Draw | None,
+    tap: Tap | None,
+    index: int,
+) -> Array:
+    """Digitised currents of one input partition, added over input slices."""
     acquired: Any = None
-    driven = _without_offset(plan, signal)
-    for plane, (weight, currents) in enumerate(_evaluations(plan, stage, signal, driven, draw)):
+    for plane, (weight, currents) in enumerate(evaluations):
         found = _digitise(plan, stage, currents, draw, tap, index, plane) if stage.per_plane else currents
         if acquired is None:
             acquired = found if weight == 1.0 else found * weight
         else:
             acquired = backend_of(found).add_scaled(acquired, found, weight)
-    if not stage.per_plane:
-        acquired = _digitise(plan, stage, acquired, draw, tap, index)
-    return _combine(plan, stage, acquired, driven)
+    return acquired if stage.per_plane else _digitise(plan, stage, acquired, draw, tap, index)
 
 
 def _without_offset(plan: Plan, signal: Array) -> Array:
@@ -230,14 +239,13 @@ def _without_offset(plan: Plan, signal: Array) -> Array:
 
 
 def _evaluations(
-    plan: Plan, stage: Stage, signal: Array, driven: Array, draw: Draw | None
+    plan: Plan, stage: Stage, signal: Array, driven: Array, energy: Array | None, draw: Draw | None
 ) -> Iterator[tuple[float, Array]]:
     """Significance and currents of every array evaluation, one for each input slice that is applied by itself."""
     if stage.bit_planes:
         for weight, plane in _planes(plan, signal):
             yield weight, _condition(stage, stage.readout.currents(plane, draw))
     elif isinstance(stage.readout, NoisyReadout):
-        energy = _noise_energy(plan, signal)
         yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
     else:
         yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
@@ -252,10 +260,16 @@ def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
         yield weight, fraction if plan.drive.counted else fraction * slicing.fraction_unit
 
 
-def _noise_energy(plan: Plan, signal: Array) -> Array | None:
-    """Squared voltages weighted as the input slices' noise adds up in the recombined current; None without slices."""
-    if not plan.drive.dac.sliced:
+def _noise_energy(plan: Plan, signal: Array, driven: Array) -> Array | None:
+    """Squared voltages, of input slices weighted as their noise adds up in the recombined current.
+
+    None where no readout asks for them: without noise, and where each input slice drives the arrays by itself.
+    """
+    stage = plan.stages[0]  # of one kind with all others
+    if stage.bit_planes or not isinstance(stage.readout, NoisyReadout):
         return None
+    if not plan.drive.dac.sliced:
+        return driven * driven
     total: Any = 0.0
     for weight, plane in _planes(plan, signal):
         total = total + (weight * plane) ** 2
@@ -279,13 +293,17 @@ def _digitise(
     return currents if stage.digitiser is None else stage.digitiser.convert(currents, draw)
 
 
-def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array) -> Array:
-    """Digital result ``(batch, outputs, *positions)`` of one input partition."""
+def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array, total: Array | None) -> Array:
+    """``total``, which is consumed, plus the digital result ``(batch, outputs, *positions)`` of an input partition."""
     combination, xp = stage.combination, backend_of(currents).xp
     assert combination.coefficients is not None
-    y = _add_banks(currents, combination.coefficients)
-    if combination.units is not None:
-        y = xp.take(y, combination.outputs, axis=1) - xp.take(y, combination.units, axis=1)
+    if combination.units is None:
+        y = _add_banks(total, currents, combination.coefficients)
+    else:
+        lines = _add_banks(None, currents, combination.coefficients)
+        y = xp.take(lines, combination.outputs, axis=1) - xp.take(lines, combination.units, axis=1)
+        if total is not None:
+            y += total
     if combination.offset is not None:
         y -= combination.offset * plan.contraction.contract(driven, combination.ones)
     return _add_constant(y, combination.constant)
@@ -298,8 +316,9 @@ def _add_constant(y: Array, constant: Array | None) -> Array:
     return y
 
 
-def _add_banks(currents: Array, coefficients: tuple[Array, ...]) -> Array:
-    total = currents[:, 0] * coefficients[0]
-    for bank, coefficient in enumerate(coefficients[1:], start=1):
-        total = backend_of(total).add_scaled(total, currents[:, bank], coefficient)
+def _add_banks(total: Array | None, currents: Array, coefficients: tuple[Array, ...]) -> Array:
+    """``total``, which is consumed, plus the currents of every bank times its coefficient."""
+    for bank, coefficient in enumerate(coefficients):
+        own = currents[:, bank]
+        total = own * coefficient if total is None else backend_of(own).add_scaled(total, own, coefficient)
     return total

@@ -77,20 +77,18 @@ class NoisyReadout(Readout):
     variance: Kernel
 
     def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self.with_energy(v, None, draw)
+        return self.with_energy(v, v * v, draw)
 
     def with_energy(self, v: Array, energy: Array | None, draw: Draw | None) -> Array:
-        """Currents when the squared voltages that carry noise differ from ``v**2`` (several input slices at once)."""
-        return self._split(self.sums(v, draw, energy))
+        """Currents for squared voltages that carry noise, ``v**2`` unless several input slices are read at once."""
+        return self._split(self.sums(v, energy, draw))
 
-    def sums(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
+    def sums(self, v: Array, energy: Array | None, draw: Draw | None) -> Array:
         """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
-        assert draw is not None
+        assert draw is not None and energy is not None
         mean = self.contraction.contract(v, self.kernel)
-        noise = backend_of(v).root(self.contraction.contract(v * v if energy is None else energy, self.variance))
-        noise *= draw.normal(mean)
-        mean += noise
-        return mean
+        deviation = backend_of(v).root(self.contraction.contract(energy, self.variance))
+        return backend_of(v).add_scaled(mean, deviation, draw.normal(mean))
 
     @property
     def reason(self) -> str:
