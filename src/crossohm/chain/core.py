@@ -367,6 +367,11 @@ class AnalogCore(MatrixFace):
         map_ = contraction or Dense(self.state.stored_shape[1 - which.axis])
         return self._lowered.plan(which, x, map_, self._tap is not None)
 
+    @property
+    def lowered(self) -> Lowered | None:
+        """What is worked out for the present state: another object after each write. None while somebody looks on."""
+        return self._lowered if self._tap is None else None
+
     def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
         """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""
         if self._tap is not None:

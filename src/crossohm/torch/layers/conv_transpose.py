@@ -94,7 +94,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""
         rank = len(self.kernel_size)
         extra = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size, rank, self.dilation)
-        margins = transposed_margins(self._margins(), extra, self.kernel_size, self.dilation)
+        margins = transposed_margins(self._margins.margins, extra, self.kernel_size, self.dilation)
         return F.pad(spread(x, self.stride), [side for pair in reversed(margins) for side in pair])
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from crossohm.chain import Dense
+from crossohm.chain import Dense, dense_map
 from crossohm.errors import ShapeError
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
@@ -99,7 +99,8 @@ class ForeignLinear(WeightedLayer):
         return self._bias_columns
 
     def _contraction(self) -> Dense:
-        return Dense(self._sizes[1] + self._bias_columns, self._bias_columns)
+        ones = self._bias_columns
+        return dense_map(self._sizes[1] + ones, ones)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""

@@ -19,6 +19,7 @@ from crossohm.layers.hardware import Hardware, MatrixHardware
 from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.arrays.saved import pack_chip, unpack_chip
+from crossohm.torch.arrays.witness import token
 from crossohm.torch.tracing import tracing_by
 
 #: For parameters that were moved to another dtype or device: fingerprints before and after. A parameter that several
@@ -48,7 +49,12 @@ class AnalogLayer(ArrayLayer, nn.Module):
 
     def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Parameters, or the expressions that stand for them, by name."""
-        return {name: _getter(name)(self) for name in names}
+        own: dict[str, Any] = self._parameters
+        return {name: _getter(name)(self) if (value := own.get(name)) is None else value for name in names}
+
+    def parameter_tokens(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Numbers that are the same in two calls only if these parameters cannot have changed in between."""
+        return tuple([token(value) for value in self.parameter_values(names).values()])
 
     def _configure(self) -> None:
         """Take the choices that only some kinds have, as keywords; called before `install`."""
@@ -241,7 +247,8 @@ def _stand_alone(layer: nn.Module, args: Any) -> None:
     Raises:
         UnsupportedError: the layer is being traced, which cannot record what arrays do.
     """
-    refuse_recording(f"{type(layer).__name__} {layer.name!r}", args)
+    if tracing_by(args):
+        refuse_recording(f"{type(layer).__name__} {layer.name!r}", args)
 
 
 def refuse_recording(what: str, args: Any) -> None:

@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from crossohm.chain import Dense
+from crossohm.chain import Dense, dense_map
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
@@ -60,6 +60,8 @@ class AnalogLinear(WeightedLayer, nn.Linear):
                 f"input of shape {tuple(input.shape)} does not fit AnalogLinear(in_features={self.in_features}); "
                 f"expected (*, {self.in_features})"
             )
+        if input.ndim == 2:
+            return self._through_arrays(input)
         y = self._through_arrays(input.reshape(input.shape[:-1].numel(), self.in_features))
         return reshaped(y, (*input.shape[:-1], self.out_features))
 
@@ -68,7 +70,8 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         return self._bias_columns
 
     def _contraction(self) -> Dense:
-        return Dense(self.in_features + self._bias_columns, self._bias_columns)
+        ones = self._bias_columns
+        return dense_map(self.in_features + ones, ones)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""
