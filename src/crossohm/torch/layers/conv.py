@@ -16,15 +16,10 @@ from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_outputs
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, torch_margins
-from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, stored_as
+from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, convolution_map
 from crossohm.torch.layers.weighted import WeightedLayer
 
 Size = int | tuple[int, ...]
-
-
-@cache  # asked for in every product
-def _convolution_map(grouping: str, *shape: Any) -> Convolution | GroupedConvolution:
-    return stored_as(grouping, Convolution(*shape))
 
 
 class _Padding(NamedTuple):
@@ -112,7 +107,7 @@ class ConvolutionLayer(WeightedLayer):
 
     def _contraction(self) -> Convolution | GroupedConvolution:
         shape = (self.in_channels, tuple(self.kernel_size), self._kernel_stride, tuple(self.dilation))
-        return _convolution_map(self._grouping, *shape, self._bias_columns, self.groups, self._native_padding)
+        return convolution_map(self._grouping, *shape, self._bias_columns, self.groups, self._native_padding)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from crossohm.torch.products.calls import PRODUCTS
@@ -56,26 +57,35 @@ class Unknown(Exception):
     """There are no words for an argument."""
 
 
-def words_of(value: Any, tensor: Callable[[Tensor], Hashable]) -> Hashable:
-    """Words for the arguments of a call, the same only for the same arguments.
+#: Types of constants that tell themselves apart.
+_PLAIN = frozenset((int, bool, str, type(None), torch.dtype, torch.device))
+
+
+def words_of(values: Iterable[Any], tensor: Callable[[Tensor], Hashable]) -> tuple[Hashable, ...]:
+    """Words for arguments of a call, the same only for the same arguments.
 
     Args:
-        value: An argument, or a tuple, list or dictionary of them.
+        values: The arguments, and maybe lists and tuples of them.
         tensor: The word for a tensor.
 
     Raises:
         Unknown: there are none.
     """
-    if isinstance(value, Tensor):
-        return tensor(value)
-    if isinstance(value, float):
-        return float, value.hex()  # zeros of different sign are different
-    if isinstance(value, tuple | list):
-        return (tuple, *[words_of(item, tensor) for item in value])
-    if isinstance(value, dict):
-        return (dict, *[(key, words_of(item, tensor)) for key, item in value.items()])
-    if isinstance(value, slice):
-        return (slice, *[words_of(item, tensor) for item in (value.start, value.stop, value.step)])
-    if value.__hash__ is None:
-        raise Unknown
-    return type(value), value
+    words: list[Any] = []
+    for value in values:
+        kind = type(value)
+        if kind in _PLAIN:
+            words += (kind, value)
+        elif isinstance(value, Tensor):
+            words.append(tensor(value))
+        elif kind is float:
+            words += float, value.hex()  # zeros of different sign are different
+        elif isinstance(value, tuple | list):
+            words.append(words_of(value, tensor))
+        elif kind is slice:
+            words += slice, words_of((value.start, value.stop, value.step), tensor)
+        elif value is Ellipsis:
+            words.append(value)
+        else:
+            raise Unknown
+    return tuple(words)

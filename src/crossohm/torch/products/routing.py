@@ -231,13 +231,15 @@ class _Routing(TorchFunctionMode):
         """A call whose results have the same numbers wherever its words are the same; None: that is not known."""
         if self._tokens is None or all(mark.sources is None for _, mark in marks):
             return None
-        if torch._C._is_any_autocast_enabled():
-            return None
         if not is_repeatable(name, args, kwargs):
             self._tokens = None  # it may have changed what it was given
             return None
+        if torch._C._is_any_autocast_enabled():  # which has a part in the numbers
+            return None
         try:
-            words = words_of((func, args, kwargs), self._source)
+            words = (func, *words_of(args, self._source))
+            if kwargs:
+                words += (*kwargs, *words_of(kwargs.values(), self._source))
         except Unknown:
             return None
         for rank in {rank for _, mark in marks for rank in mark.sources or ()} - self._tokens.keys():
