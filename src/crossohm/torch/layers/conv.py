@@ -18,6 +18,7 @@ from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, torch_margins
 from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, convolution_map
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 Size = int | tuple[int, ...]
 
@@ -165,6 +166,7 @@ class AnalogConvolution(ConvolutionLayer):
         self._configure(grouping)
         self.install(params, bias_rows, seed, name)
 
+    @untraced
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
         return self._convolve(input, self._padded)

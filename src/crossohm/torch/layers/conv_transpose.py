@@ -15,6 +15,7 @@ from crossohm.layers.layouts import kernel_of_inputs
 from crossohm.layers.maps.geometry import spread, transposed_margins
 from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.layers.conv import ConvolutionLayer, Size
+from crossohm.torch.tracing import untraced
 
 
 class AnalogTransposedConvolution(ConvolutionLayer):
@@ -81,6 +82,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         """None: the margin is inserted together with the zeros between the pixels."""
         return ()
 
+    @untraced
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Insert zeros digitally, then convolve in the arrays.
 

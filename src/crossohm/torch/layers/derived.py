@@ -13,6 +13,7 @@ from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import AnalogLayer, reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 #: What a subclass may say anew of its base without computing anything else.
 _HARMLESS = frozenset(
@@ -84,6 +85,7 @@ class ForeignLinear(WeightedLayer):
         first, second = self.weight.shape
         return (second, first) if self.inputs_first else (first, second)
 
+    @untraced
     def forward(self, x: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""
         outputs, inputs = self._sizes

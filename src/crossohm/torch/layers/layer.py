@@ -43,6 +43,9 @@ class AnalogLayer(ArrayLayer, nn.Module):
     #: What must hold of a layer of that type so that it can be converted.
     convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda module: True)
 
+    #: It is a place of its own in a network, which torch may pass by or record.
+    _stands_alone: ClassVar[bool] = True
+
     _matrices: tuple[HeldMatrix, ...]
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
@@ -147,7 +150,7 @@ class AnalogLayer(ArrayLayer, nn.Module):
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         super().install(params, rows, seed, name)
-        if _stand_alone not in self._forward_pre_hooks.values():
+        if self._stands_alone and _stand_alone not in self._forward_pre_hooks.values():
             self.register_forward_pre_hook(_stand_alone)
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:

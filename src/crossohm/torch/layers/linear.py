@@ -14,6 +14,7 @@ from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 
 @final
@@ -53,6 +54,7 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         nn.Linear.__init__(self, in_features, out_features, bias=bias, device=device, dtype=dtype)
         self.install(params, bias_rows, seed, name)
 
+    @untraced
     def forward(self, input: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""
         if input.ndim == 0 or input.shape[-1] != self.in_features:

@@ -77,6 +77,8 @@ class AnalogProduct(AnalogLayer):
     _own = (*AnalogLayer._own, "_expression", "_kernels", "_present", "_grouping", "_computed", "_settling")
     digital_type = nn.Module
     kernel: Tensor | None
+    #: It is called inside of a module that refuses to be recorded, and by no kernel of torch's.
+    _stands_alone = False
     #: The products have no bias: what is added is added digitally.
     bias = None
     analog_bias = False
@@ -163,11 +165,13 @@ class AnalogProduct(AnalogLayer):
         kept = self._buffers["kernel"]
         if is_transforming():
             return value, new_token()
+        if kept is None and numbers is None:
+            return value, token(value)
         if numbers is None or not self._settling.holds(numbers, kept):
             kept = self._settle_anew(value, kept)
             self._settling = _Settling.of(numbers, kept)
         if kept is None:
-            return value, token(value) if numbers is None else self._settling.token
+            return value, self._settling.token
         return _Kept.apply(value, kept) if value.requires_grad else kept, self._settling.token
 
     def _settle_anew(self, value: Tensor, kept: Tensor | None) -> Tensor | None:

@@ -176,10 +176,12 @@ class _Routing(TorchFunctionMode):
         """What is known of the tensors among arguments, and in lists and tuples among them."""
         found = []
         for value in values:
-            if isinstance(value, list | tuple):
+            known = self._marks.get(id(value))
+            if known is not None:
+                if known[0]() is value:
+                    found.append((value, known[1]))
+            elif isinstance(value, (list, tuple)):
                 found += [(item, mark) for item in value if (mark := self._mark(item)) is not None]
-            elif (mark := self._mark(value)) is not None:
-                found.append((value, mark))
         return found
 
     def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
