@@ -329,7 +329,14 @@ class AnalogCore(MatrixFace):
             self._remember_direct(x)
         return y
 
-    def apply(self, x: Array, contraction: Contraction, rng: Any = None, amend: Amend | None = None) -> Array:
+    def apply(
+        self,
+        x: Array,
+        contraction: Contraction,
+        rng: Any = None,
+        amend: Amend | None = None,
+        plan: CorePlan | None = None,
+    ) -> Array:
         """The MVM of a front end: any linear map of the stored matrix.
 
         Args:
@@ -337,11 +344,12 @@ class AnalogCore(MatrixFace):
             contraction: How inputs meet the matrix.
             rng: Generator of the inputs' library for noise drawn per operation.
             amend: Changes the plan of each block before it runs (gradients by the matrix).
+            plan: What `plan` says of such inputs, while `lowered` is the same; by default it is looked up.
 
         Returns:
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
-        return self._run(Operation.MVM, x, contraction, rng, amend)
+        return self._run(Operation.MVM, x, contraction, rng, amend, plan=plan)
 
     def plan(self, like: Any, operation: str = "mvm", contraction: Contraction | None = None) -> CorePlan:
         """What a product does, every number worked out: a function of arrays that other frameworks may trace.
@@ -396,8 +404,10 @@ class AnalogCore(MatrixFace):
         rng: Any,
         amend: Amend | None = None,
         solves: bool = False,
+        plan: CorePlan | None = None,
     ) -> Array:
-        plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
+        if plan is None:
+            plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
         if amend is not None:
             amended = tuple(amend(own, block) for own, block in zip(plan.plans, self.blocks, strict=True))
             plan = replace(plan, plans=amended)

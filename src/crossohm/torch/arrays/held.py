@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, NamedTuple, Protocol, TypeVar, final
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossohm.backends import backend_of
 from crossohm.backends.torch_gradient import is_transforming
-from crossohm.chain import AnalogCore, Dense
+from crossohm.chain import AnalogCore, CorePlan, Dense
 from crossohm.chain.dtypes import output_dtype
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.maps.convolution import Convolution, with_all_cells
@@ -24,8 +24,22 @@ from crossohm.torch.transforms import refuse_transforms
 
 Form = TypeVar("Form")
 
+
+class _Way(NamedTuple):
+    """How inputs without gradient, of one dtype with the parameters and the result, meet the arrays.
+
+    Attributes:
+        kernel: What they meet if nothing but the matrix acts; None: more has to happen.
+        plan: What the core does with them; None: that depends on more.
+    """
+
+    kernel: Any
+    plan: CorePlan | None
+
+
+_ROUND_ABOUT = _Way(None, None)
 #: Of a matrix from which nothing has been made.
-_NOTHING_FORMED = {"_formed": (None, None), "_direct": (None, None)}
+_NOTHING_FORMED = {"_formed": (None, None), "_direct": (None, _ROUND_ABOUT)}
 #: Of a matrix whose parameters have not been looked at. No parameters have these tokens: there are some.
 _NO_LOOK: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
 
@@ -55,8 +69,8 @@ class HeldMatrix(HeldArrays):
     #: A kernel, and what was made of it.
     _formed: tuple[Any, Any] = (None, None)
 
-    #: What the last plain call depended on, and the kernel it was found to have.
-    _direct: tuple[Any, Any] = (None, None)
+    #: A kind of inputs without gradient, and the way they take.
+    _direct: tuple[Any, _Way] = (None, _ROUND_ABOUT)
 
     def looked_at(self) -> list[Tensor]:
         """What fingerprints are taken of: what the matrix holds of each parameter, with actual values."""
@@ -85,7 +99,7 @@ class HeldMatrix(HeldArrays):
     def mark_written(self) -> None:
         """Take the present values of the parameters for what the arrays hold."""
         super().mark_written()
-        self._direct = None, None
+        self._direct = None, _ROUND_ABOUT
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK, **_NOTHING_FORMED}
@@ -106,13 +120,16 @@ class HeldMatrix(HeldArrays):
             ``(batch, outputs, *positions)``.
         """
         core = self.core
-        kernel = self._kernel_alone(core, x, contraction)
-        if kernel is not None and (bias is None or bias.dtype == x.dtype):
+        way = self._way_of(core, x, contraction)
+        if way.kernel is not None and (bias is None or bias.dtype == x.dtype):
             if type(contraction) is Dense:
-                return F.linear(x, kernel.rows, bias)
+                return F.linear(x, way.kernel.rows, bias)
             assert isinstance(contraction, Convolution)  # no other has a kernel that is alone
-            return contraction.contract(x, kernel, bias)
-        y = self._multiplier(core, contraction)(x)
+            return contraction.contract(x, way.kernel, bias)
+        if way.plan is None or self._layer.gradient == "wires":
+            y = self._multiplier(core, contraction)(x)
+        else:
+            y = core.apply(x, contraction, plan=way.plan)
         if bias is None:
             return y
         bias = bias.reshape(-1, *(1,) * (y.ndim - 2))
@@ -125,24 +142,25 @@ class HeldMatrix(HeldArrays):
         Returns:
             The kernel that ``contraction`` takes; None elsewhere.
         """
-        return self._kernel_alone(self.core, x, contraction)
+        return self._way_of(self.core, x, contraction).kernel
 
-    def _kernel_alone(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> Any:
-        """As `plain_kernel`, of arrays that follow the parameters."""
+    def _way_of(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> _Way:
+        """How ``x`` meets arrays that follow the parameters; it is found once for inputs of a kind."""
         if torch.is_grad_enabled() or self.vectors is not None or is_transforming() or _is_autocast(x):
-            return None
-        way = core.lowered, contraction, x.dtype, x.device, self._like.dtype
-        if self._direct[0] != way:
-            self._direct = way, self._found_alone(core, x, contraction)
+            return _ROUND_ABOUT
+        kind = core.lowered, contraction, x.dtype, x.device, self._like.dtype
+        if self._direct[0] != kind:
+            self._direct = kind, self._found_way(core, x, contraction)
         return self._direct[1]
 
-    def _found_alone(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> Any:
-        if not isinstance(contraction, Convolution | Dense) or x.dtype != self._like.dtype:
-            return None
-        if not _keeps_dtype(core.params.core.output_dtype, x.dtype):
-            return None
-        kernel = core.direct_kernel(x, contraction)
-        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+    def _found_way(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> _Way:
+        if x.dtype != self._like.dtype or not _keeps_dtype(core.params.core.output_dtype, x.dtype):
+            return _ROUND_ABOUT
+        computed = x.dtype in (torch.float32, torch.float64) and not (core.is_tapped or core.complex_valued)
+        plan = core.plan(x, contraction=contraction) if computed else None
+        kernel = core.direct_kernel(x, contraction) if isinstance(contraction, Convolution | Dense) else None
+        alone = isinstance(contraction, Convolution) or kernel is None or kernel.features is None
+        return _Way(kernel if alone else None, plan)
 
     def plain_form(self, x: Tensor, ones: int, form: Callable[[Tensor], Form]) -> Form | None:
         """What ``form`` makes of the weights ``(outputs, features)`` where vectors ``x`` meet nothing else.
