@@ -3,7 +3,7 @@
 `program` writes, `lower` chooses the stages, `multiply` runs them; `AnalogCore` is the NumPy-like face of the three.
 """
 
-from crossohm.chain.contraction.contraction import Contraction, Dense
+from crossohm.chain.contraction.contraction import Contraction, Dense, dense_map
 from crossohm.chain.core import AnalogCore
 from crossohm.chain.face import MatrixFace, View
 from crossohm.chain.inspection.explain import Explanation
@@ -34,6 +34,7 @@ __all__ = [
     "Programmed",
     "Tap",
     "View",
+    "dense_map",
     "join",
     "lower",
     "multiply",

@@ -330,7 +330,14 @@ class AnalogCore(MatrixFace):
             self._remember_direct(x)
         return y
 
-    def apply(self, x: Array, contraction: Contraction, rng: Any = None, amend: Amend | None = None) -> Array:
+    def apply(
+        self,
+        x: Array,
+        contraction: Contraction,
+        rng: Any = None,
+        amend: Amend | None = None,
+        plan: CorePlan | None = None,
+    ) -> Array:
         """The MVM of a front end: any linear map of the stored matrix.
 
         Args:
@@ -338,11 +345,12 @@ class AnalogCore(MatrixFace):
             contraction: How inputs meet the matrix.
             rng: Generator of the inputs' library for noise drawn per operation.
             amend: Changes the plan of each block before it runs (gradients by the matrix).
+            plan: What `plan` says of such inputs, while `lowered` is the same; by default it is looked up.
 
         Returns:
             ``(batch, outputs, *positions)``, in the user's units and the dtype of ``x``.
         """
-        return self._run(Operation.MVM, x, contraction, rng, amend)
+        return self._run(Operation.MVM, x, contraction, rng, amend, plan=plan)
 
     def sequence(
         self, early: Array, contraction: Dense, late: slice, sizes: Sequence[int], rng: Any = None
@@ -396,6 +404,11 @@ class AnalogCore(MatrixFace):
         map_ = contraction or Dense(self.state.stored_shape[1 - which.axis])
         return self._lowered.plan(which, x, map_, self._tap is not None)
 
+    @property
+    def lowered(self) -> Lowered | None:
+        """What is worked out for the present state: another object after each write. None while somebody looks on."""
+        return self._lowered if self._tap is None else None
+
     def direct_kernel(self, x: Array, contraction: Contraction) -> Kernel | None:
         """The kernel with which ``contraction`` by itself does all of `apply`, or None if more has to happen."""
         if self._tap is not None:
@@ -420,8 +433,10 @@ class AnalogCore(MatrixFace):
         rng: Any,
         amend: Amend | None = None,
         solves: bool = False,
+        plan: CorePlan | None = None,
     ) -> Array:
-        plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
+        if plan is None:
+            plan = self._lowered.plan(operation, x, contraction, self._tap is not None, solves)
         if amend is not None:
             amended = tuple(amend(own, block) for own, block in zip(plan.plans, self.blocks, strict=True))
             plan = replace(plan, plans=amended)

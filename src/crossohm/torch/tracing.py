@@ -53,6 +53,7 @@ def tracing_by(inputs: tuple[Any, ...]) -> str:
         return "torch.jit.trace"
     if torch.compiler.is_exporting():
         return "torch.export"
-    if any(not isinstance(value, Tensor) and isinstance(value, fx.Proxy) for value in inputs):
-        return "torch.fx.symbolic_trace (a tracer for which analog layers are leaves works)"
+    for value in inputs:
+        if not isinstance(value, Tensor) and isinstance(value, fx.Proxy):
+            return "torch.fx.symbolic_trace (a tracer for which analog layers are leaves works)"
     return ""

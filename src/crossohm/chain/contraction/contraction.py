@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Protocol, final
 
 from crossohm.backends import Array, backend_of
@@ -56,6 +57,11 @@ class DensePiece:
         """Outputs ``(batch, outputs)`` of the piece for inputs ``(batch, features)``."""
         return (x if self.features is None else x[:, self.features]) @ self.weights
 
+    @cached_property
+    def rows(self) -> Array:
+        """The piece as it was, ``(outputs, n)``."""
+        return backend_of(self.weights).transposed(self.weights)
+
 
 @final
 @dataclass(frozen=True)
@@ -99,3 +105,7 @@ class Dense:
     def matrix_gradient(self, grad: Array, x: Array) -> Array:
         """Gradient of the matrix for that of the outputs, ``(batch, outputs)``, of the ideal product."""
         return backend_of(grad).transposed(grad) @ x
+
+
+#: The same object for the same map: what is found by it is found at once.
+dense_map = cache(Dense)

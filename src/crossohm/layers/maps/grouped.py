@@ -7,8 +7,8 @@ own group. `AnalogCore` keeps rows of different groups in different arrays (``ro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import final
+from functools import cache, cached_property
+from typing import Any, final
 
 from crossohm.backends import Array, backend_of
 from crossohm.errors import ParameterError
@@ -30,6 +30,12 @@ def checked_grouping(grouping: str) -> str:
 def stored_as(grouping: str, whole: Convolution) -> Convolution | GroupedConvolution:
     """A convolution with its groups in arrays as ``grouping`` says."""
     return GroupedConvolution(whole) if grouping == "per_group" and whole.groups > 1 else whole
+
+
+@cache  # asked for in every product
+def convolution_map(grouping: str, *shape: Any) -> Convolution | GroupedConvolution:
+    """A convolution of this shape, see `Convolution`, as `stored_as` has it: the same object for the same shape."""
+    return stored_as(grouping, Convolution(*shape))
 
 
 @final

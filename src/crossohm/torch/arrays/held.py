@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, TypeVar, final
+from typing import Any, NamedTuple, Protocol, TypeVar, final
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from crossohm.backends import backend_of
 from crossohm.backends.torch_gradient import is_transforming
-from crossohm.chain import AnalogCore, Dense
+from crossohm.chain import AnalogCore, CorePlan, Dense
 from crossohm.chain.dtypes import output_dtype
-from crossohm.layers.held_matrix import HeldArrays
+from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.maps.convolution import Convolution, with_all_cells
 from crossohm.layers.product import (
     DifferentiableContraction,
@@ -25,14 +25,36 @@ from crossohm.layers.product import (
 )
 from crossohm.layers.wires import through_wires
 from crossohm.params import OutputDType
-from crossohm.torch.arrays.witness import token
 from crossohm.torch.tracing import untraced
 from crossohm.torch.transforms import refuse_transforms
 
 Form = TypeVar("Form")
 
+
+class _Way(NamedTuple):
+    """How inputs without gradient, of one dtype with the parameters and the result, meet the arrays.
+
+    Attributes:
+        kernel: What they meet if nothing but the matrix acts; None: more has to happen.
+        plan: What the core does with them; None: that depends on more.
+    """
+
+    kernel: Any
+    plan: CorePlan | None
+
+
+_ROUND_ABOUT = _Way(None, None)
+#: Of a matrix from which nothing has been made.
+_NOTHING_FORMED = {"_formed": (None, None), "_direct": (None, _ROUND_ABOUT)}
 #: Of a matrix whose parameters have not been looked at. No parameters have these tokens: there are some.
 _NO_LOOK: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
+
+
+class _Owner(Owner, Protocol):
+    """A layer of torch that has a matrix."""
+
+    def parameter_tokens(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Numbers that are the same in two calls only if these parameters cannot have changed in between."""
 
 
 @final
@@ -42,6 +64,8 @@ class HeldMatrix(HeldArrays):
     Products have the gradients that `AnalogLayer.gradient` asks for.
     """
 
+    _layer: _Owner
+
     #: Parameters as they were looked at with those of the whole model: each with its version then, and fingerprint.
     glance: list[tuple[Tensor, int, int]] | None = None
 
@@ -50,6 +74,9 @@ class HeldMatrix(HeldArrays):
 
     #: A kernel, and what was made of it.
     _formed: tuple[Any, Any] = (None, None)
+
+    #: A kind of inputs without gradient, and the way they take.
+    _direct: tuple[Any, _Way] = (None, _ROUND_ABOUT)
 
     def looked_at(self) -> list[Tensor]:
         """What fingerprints are taken of: what the matrix holds of each parameter, with actual values."""
@@ -70,42 +97,49 @@ class HeldMatrix(HeldArrays):
         return tuple(stamp for *_, stamp in self.glance) if same else super()._stamps()
 
     def _looked_at_if_changed(self) -> tuple[int, ...]:
-        tokens = tuple(token(value) for value in self._values().values())
+        tokens = self._layer.parameter_tokens(self.layout.parameters)
         if tokens != self._last_look[0]:
             self._last_look = tokens, super()._stamps()
         return self._last_look[1]
 
+    def mark_written(self) -> None:
+        """Take the present values of the parameters for what the arrays hold."""
+        super().mark_written()
+        self._direct = None, _ROUND_ABOUT
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK, "_formed": (None, None)}
+        return {**super().__getstate__(), "glance": None, "_last_look": _NO_LOOK, **_NOTHING_FORMED}
 
     @untraced
-    def product(self, x: Tensor, contraction: DifferentiableContraction) -> Tensor:
-        """The analog product, with gradients as `AnalogLayer.gradient` says.
+    def product(self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor | None = None) -> Tensor:
+        """The analog product plus a digital bias, with gradients as `AnalogLayer.gradient` says.
 
-        The gradient of the matrix goes on through `form`.
+        The gradient of the matrix goes on through `form`. Without gradient, where nothing but the matrix acts, all is
+        one call of torch's own.
 
         Args:
             x: ``(batch, features, *positions)``, with ones for the bias columns.
             contraction: How inputs meet the matrix.
+            bias: ``(outputs,)``, or None.
 
         Returns:
             ``(batch, outputs, *positions)``.
         """
-        return self.multiplier(contraction)(x)
-
-    @untraced
-    def plain_product(
-        self, x: Tensor, contraction: DifferentiableContraction, bias: Tensor | None = None
-    ) -> Tensor | None:
-        """The product and a digital bias as one call of torch's own, without gradient; None if that is not the same."""
-        if bias is not None and bias.dtype != x.dtype:
-            return None
-        kernel = self.plain_kernel(x, contraction)
-        if kernel is None:
-            return None
-        if isinstance(contraction, Convolution):
-            return contraction.contract(x, kernel, bias)
-        return F.linear(x, kernel.weights.T, bias)
+        core = self.core
+        way = self._way_of(core, x, contraction)
+        if way.kernel is not None and (bias is None or bias.dtype == x.dtype):
+            if type(contraction) is Dense:
+                return F.linear(x, way.kernel.rows, bias)
+            assert isinstance(contraction, Convolution)  # no other has a kernel that is alone
+            return contraction.contract(x, way.kernel, bias)
+        if way.plan is None or self._layer.gradient == "wires":
+            y = self._multiplier(core, contraction)(x)
+        else:
+            y = core.apply(x, contraction, plan=way.plan)
+        if bias is None:
+            return y
+        bias = bias.reshape(-1, *(1,) * (y.ndim - 2))
+        return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
 
     @untraced
     def plain_kernel(self, x: Tensor, contraction: DifferentiableContraction) -> Any:
@@ -114,20 +148,32 @@ class HeldMatrix(HeldArrays):
         Returns:
             The kernel that ``contraction`` takes; None elsewhere.
         """
-        if not isinstance(contraction, Convolution | Dense):
-            return None
-        core = self._plain_core(x)
-        kernel = None if core is None else core.direct_kernel(x, contraction)
-        return kernel if isinstance(contraction, Convolution) or kernel is None or kernel.features is None else None
+        return self._way_of(self.core, x, contraction).kernel
 
-    def _plain_core(self, x: Tensor) -> AnalogCore | None:
-        """The arrays, if products with ``x`` are theirs: without gradient, in one dtype, and not counted."""
-        plain_call = not (torch.is_grad_enabled() or is_transforming() or torch.is_autocast_enabled(x.device.type))
-        if not plain_call or self.vectors is not None:
-            return None
-        core = self.core
-        same = x.dtype == self._like.dtype and _keeps_dtype(core.params.core.output_dtype, x.dtype)
-        return core if same else None
+    def _way_of(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> _Way:
+        """How ``x`` meets arrays that follow the parameters; it is found once for inputs of a kind."""
+        if not self._is_plain(x):
+            return _ROUND_ABOUT
+        kind = core.lowered, contraction, x.dtype, x.device, self._like.dtype
+        if self._direct[0] != kind:
+            self._direct = kind, self._found_way(core, x, contraction)
+        return self._direct[1]
+
+    def _found_way(self, core: AnalogCore, x: Tensor, contraction: DifferentiableContraction) -> _Way:
+        if not self._is_one_dtype(core, x):
+            return _ROUND_ABOUT
+        computed = x.dtype in (torch.float32, torch.float64) and not (core.is_tapped or core.complex_valued)
+        plan = core.plan(x, contraction=contraction) if computed else None
+        kernel = core.direct_kernel(x, contraction) if isinstance(contraction, Convolution | Dense) else None
+        alone = isinstance(contraction, Convolution) or kernel is None or kernel.features is None
+        return _Way(kernel if alone else None, plan)
+
+    def _is_plain(self, x: Tensor) -> bool:
+        """Whether products with ``x`` are without gradient and not counted."""
+        return not (torch.is_grad_enabled() or self.vectors is not None or is_transforming() or _is_autocast(x))
+
+    def _is_one_dtype(self, core: AnalogCore, x: Tensor) -> bool:
+        return x.dtype == self._like.dtype and _keeps_dtype(core.params.core.output_dtype, x.dtype)
 
     @untraced
     def sequence(self, inputs: Sequence[Tensor], ones: int, late: slice) -> Callable[[Tensor], Tensor] | None:
@@ -141,8 +187,8 @@ class HeldMatrix(HeldArrays):
         Returns:
             A function that takes the late features of the next product; None where that is not the same as `product`.
         """
-        core = self._plain_core(inputs[0])
-        if core is None:
+        core = self.core
+        if not (self._is_plain(inputs[0]) and self._is_one_dtype(core, inputs[0])):
             return None
         early, sizes = with_ones(torch.cat(list(inputs)), ones), [len(x) for x in inputs]
         found = core.sequence(early, Dense(self.built.shape[1], ones), late, sizes)
@@ -172,7 +218,10 @@ class HeldMatrix(HeldArrays):
     @untraced
     def multiplier(self, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
         """`product` for several inputs in a row: parameters are looked at, and the matrix formed, only once."""
-        core = self.core
+        return self._multiplier(self.core, contraction)
+
+    def _multiplier(self, core: AnalogCore, contraction: DifferentiableContraction) -> Callable[[Tensor], Tensor]:
+        """As `multiplier`, of arrays that follow the parameters."""
         trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._stored())
         matrix = self.form() if trained else None
         if self._layer.gradient == "wires":
@@ -209,6 +258,11 @@ class HeldMatrix(HeldArrays):
         return self._converted(core, x, _exactly(lambda working: chain_product(core, contraction, matrix, working)))
 
 
+def _is_autocast(x: Tensor) -> bool:
+    """True if autocast may choose the dtype of a product with ``x``."""
+    return torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled(x.device.type)
+
+
 @cache  # asked for in every product
 def _keeps_dtype(output: OutputDType, dtype: torch.dtype) -> bool:
     name = str(dtype).removeprefix("torch.")
@@ -224,7 +278,7 @@ def _exactly(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """``product`` in the dtype of its inputs, whatever autocast wants."""
 
     def call(x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        if not _is_autocast(x):
             return product(x)
         with torch.autocast(x.device.type, enabled=False):
             return product(x)

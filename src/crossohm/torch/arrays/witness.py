@@ -24,6 +24,11 @@ _steps = count()
 _step = next(_steps)
 
 
+def new_token() -> int:
+    """A number that `token` has not said and will not say."""
+    return next(_tokens)
+
+
 def token(value: Tensor) -> int:
     """A number that is the same in two calls only if ``value`` cannot have changed in between."""
     if type(value) is not nn.Parameter or value.is_inference():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, final
+from functools import cache
+from typing import Any, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +16,33 @@ from crossohm.layers.layout import Layout, View
 from crossohm.layers.layouts import convolutional, kernel_of_outputs
 from crossohm.layers.maps.convolution import Convolution
 from crossohm.layers.maps.geometry import Margins, torch_margins
-from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, stored_as
+from crossohm.layers.maps.grouped import USUAL_GROUPING, GroupedConvolution, checked_grouping, convolution_map
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 Size = int | tuple[int, ...]
+
+
+class _Padding(NamedTuple):
+    """What surrounds the inputs of a convolution.
+
+    Attributes:
+        margins: Before and after, along each axis.
+        sides: As `torch.nn.functional.pad` takes it; empty if there is none.
+        symmetric: Along each axis, if it is the same on both sides everywhere; empty elsewhere.
+    """
+
+    margins: Margins
+    sides: list[int]
+    symmetric: tuple[int, ...]
+
+
+@cache  # asked for in every product
+def _padding_of(padding: str | tuple[int, ...], taps: tuple[int, ...], dilation: tuple[int, ...]) -> _Padding:
+    margins = torch_margins(padding, taps, dilation)
+    sides = [side for pair in reversed(margins) for side in pair]
+    symmetric = all(before == after for before, after in margins)
+    return _Padding(margins, sides if any(sides) else [], tuple(before for before, _ in margins) if symmetric else ())
 
 
 class ConvolutionLayer(WeightedLayer):
@@ -76,15 +100,15 @@ class ConvolutionLayer(WeightedLayer):
         y = self._through_arrays(prepare(x if batched else x[None], *arguments))
         return y if batched else y[0]
 
-    def _margins(self) -> Margins:
+    @property
+    def _margins(self) -> _Padding:
         """Padding before and after, along each axis."""
-        return torch_margins(self.padding, self.kernel_size, self.dilation)
+        padding = self.padding if isinstance(self.padding, str) else tuple(self.padding)
+        return _padding_of(padding, tuple(self.kernel_size), tuple(self.dilation))
 
     def _contraction(self) -> Convolution | GroupedConvolution:
-        taps, dilation = tuple(self.kernel_size), tuple(self.dilation)
-        shape = (self.in_channels, taps, self._kernel_stride, dilation)
-        whole = Convolution(*shape, self._bias_columns, self.groups, self._native_padding)
-        return stored_as(self._grouping, whole)
+        shape = (self.in_channels, tuple(self.kernel_size), self._kernel_stride, tuple(self.dilation))
+        return convolution_map(self._grouping, *shape, self._bias_columns, self.groups, self._native_padding)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""
@@ -142,24 +166,23 @@ class AnalogConvolution(ConvolutionLayer):
         self._configure(grouping)
         self.install(params, bias_rows, seed, name)
 
+    @untraced
     def forward(self, input: Tensor) -> Tensor:
         """Pad digitally, then convolve in the arrays."""
         return self._convolve(input, self._padded)
 
     def _padded(self, x: Tensor) -> Tensor:
-        sides = [side for pair in reversed(self._margins()) for side in pair]
-        if not any(sides) or self._native_padding:
+        sides = self._margins.sides
+        if not sides or self._native_padding:
             return x
         return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
 
     @property
     def _native_padding(self) -> tuple[int, ...]:
         """The margin, if it is the same on both sides, of zeros that drive nothing."""
-        margins = self._margins()
-        symmetric = self.padding_mode == "zeros" and all(before == after for before, after in margins)
-        if not symmetric or self._bias_columns or not self._matrices[0].built.ignores_zeros:
+        if self.padding_mode != "zeros" or self._bias_columns or not self._matrices[0].built.ignores_zeros:
             return ()
-        return tuple(before for before, _ in margins)
+        return self._margins.symmetric
 
     @property
     def _kernel_stride(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from crossohm.layers.layouts import kernel_of_inputs
 from crossohm.layers.maps.geometry import spread, transposed_margins
 from crossohm.layers.maps.grouped import USUAL_GROUPING
 from crossohm.torch.layers.conv import ConvolutionLayer, Size
+from crossohm.torch.tracing import untraced
 
 
 class AnalogTransposedConvolution(ConvolutionLayer):
@@ -81,6 +82,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         """None: the margin is inserted together with the zeros between the pixels."""
         return ()
 
+    @untraced
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Insert zeros digitally, then convolve in the arrays.
 
@@ -94,7 +96,7 @@ class AnalogTransposedConvolution(ConvolutionLayer):
         """Inputs ``(batch, channels, *size)`` with the zeros between them and around them."""
         rank = len(self.kernel_size)
         extra = self._output_padding(x, output_size, self.stride, self.padding, self.kernel_size, rank, self.dilation)
-        margins = transposed_margins(self._margins(), extra, self.kernel_size, self.dilation)
+        margins = transposed_margins(self._margins.margins, extra, self.kernel_size, self.dilation)
         return F.pad(spread(x, self.stride), [side for pair in reversed(margins) for side in pair])
 
     @property

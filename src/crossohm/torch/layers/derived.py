@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from crossohm.chain import Dense
+from crossohm.chain import Dense, dense_map
 from crossohm.errors import ShapeError
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import AnalogLayer, reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 #: What a subclass may say anew of its base without computing anything else.
 _HARMLESS = frozenset(
@@ -84,6 +85,7 @@ class ForeignLinear(WeightedLayer):
         first, second = self.weight.shape
         return (second, first) if self.inputs_first else (first, second)
 
+    @untraced
     def forward(self, x: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""
         outputs, inputs = self._sizes
@@ -99,7 +101,8 @@ class ForeignLinear(WeightedLayer):
         return self._bias_columns
 
     def _contraction(self) -> Dense:
-        return Dense(self._sizes[1] + self._bias_columns, self._bias_columns)
+        ones = self._bias_columns
+        return dense_map(self._sizes[1] + ones, ones)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""

@@ -19,6 +19,7 @@ from crossohm.layers.hardware import Hardware, MatrixHardware
 from crossohm.layers.layout import Layout
 from crossohm.torch.arrays.held import HeldMatrix
 from crossohm.torch.arrays.saved import pack_chip, unpack_chip
+from crossohm.torch.arrays.witness import token
 from crossohm.torch.tracing import tracing_by
 
 #: For parameters that were moved to another dtype or device: fingerprints before and after. A parameter that several
@@ -42,13 +43,21 @@ class AnalogLayer(ArrayLayer, nn.Module):
     #: What must hold of a layer of that type so that it can be converted.
     convertible: ClassVar[staticmethod[[Any], bool]] = staticmethod(lambda module: True)
 
+    #: It is a place of its own in a network, which torch may pass by or record.
+    _stands_alone: ClassVar[bool] = True
+
     _matrices: tuple[HeldMatrix, ...]
 
     # --- what a kind supplies -----------------------------------------------------------------------------------------
 
     def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Parameters, or the expressions that stand for them, by name."""
-        return {name: _getter(name)(self) for name in names}
+        own: dict[str, Any] = self._parameters
+        return {name: _getter(name)(self) if (value := own.get(name)) is None else value for name in names}
+
+    def parameter_tokens(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Numbers that are the same in two calls only if these parameters cannot have changed in between."""
+        return tuple([token(value) for value in self.parameter_values(names).values()])
 
     def _configure(self) -> None:
         """Take the choices that only some kinds have, as keywords; called before `install`."""
@@ -141,7 +150,7 @@ class AnalogLayer(ArrayLayer, nn.Module):
     def install(self, params: Hardware, rows: Any, seed: int | None, name: str) -> None:
         """Write the parameters into new arrays. Nothing changes if the hardware is impossible."""
         super().install(params, rows, seed, name)
-        if _stand_alone not in self._forward_pre_hooks.values():
+        if self._stands_alone and _stand_alone not in self._forward_pre_hooks.values():
             self.register_forward_pre_hook(_stand_alone)
 
     def get_core_weights(self) -> tuple[Tensor | None, ...]:
@@ -241,7 +250,8 @@ def _stand_alone(layer: nn.Module, args: Any) -> None:
     Raises:
         UnsupportedError: the layer is being traced, which cannot record what arrays do.
     """
-    refuse_recording(f"{type(layer).__name__} {layer.name!r}", args)
+    if tracing_by(args):
+        refuse_recording(f"{type(layer).__name__} {layer.name!r}", args)
 
 
 def refuse_recording(what: str, args: Any) -> None:

@@ -7,13 +7,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from crossohm.chain import Dense
+from crossohm.chain import Dense, dense_map
 from crossohm.errors import ShapeError
 from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.layouts import dense
 from crossohm.torch.layers.layer import reshaped
 from crossohm.torch.layers.weighted import WeightedLayer
+from crossohm.torch.tracing import untraced
 
 
 @final
@@ -53,6 +54,7 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         nn.Linear.__init__(self, in_features, out_features, bias=bias, device=device, dtype=dtype)
         self.install(params, bias_rows, seed, name)
 
+    @untraced
     def forward(self, input: Tensor) -> Tensor:
         """Multiply all vectors along the last axis."""
         if input.ndim == 0 or input.shape[-1] != self.in_features:
@@ -60,6 +62,8 @@ class AnalogLinear(WeightedLayer, nn.Linear):
                 f"input of shape {tuple(input.shape)} does not fit AnalogLinear(in_features={self.in_features}); "
                 f"expected (*, {self.in_features})"
             )
+        if input.ndim == 2:
+            return self._through_arrays(input)
         y = self._through_arrays(input.reshape(input.shape[:-1].numel(), self.in_features))
         return reshaped(y, (*input.shape[:-1], self.out_features))
 
@@ -68,7 +72,8 @@ class AnalogLinear(WeightedLayer, nn.Linear):
         return self._bias_columns
 
     def _contraction(self) -> Dense:
-        return Dense(self.in_features + self._bias_columns, self._bias_columns)
+        ones = self._bias_columns
+        return dense_map(self.in_features + ones, ones)
 
     def layout(self, bias_columns: int) -> Layout:
         """Where weight and bias lie in the matrix, with so many columns for the bias."""

@@ -38,19 +38,11 @@ class WeightedLayer(BiasRows, AnalogLayer):
 
     def _through_arrays(self, x: Tensor) -> Tensor:
         """Outputs ``(batch, outputs, *positions)`` for inputs ``(batch, features, *positions)``, bias included."""
-        if self._bias_columns:
+        bias = self.bias
+        if self._rows and bias is not None:
             ones = x.new_ones(()).expand(x.shape[0], self._bias_lines, *x.shape[2:])
-            x = torch.cat([x, ones], dim=1)
-        held, contraction = self._matrices[0], self._contraction()
-        digital = None if self.analog_bias else self.bias
-        plain = held.plain_product(x, contraction, digital)
-        if plain is not None:
-            return plain
-        y = held.product(x, contraction)
-        if digital is None:
-            return y
-        bias = digital.reshape(-1, *(1,) * (y.ndim - 2))
-        return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
+            x, bias = torch.cat([x, ones], dim=1), None
+        return self._matrices[0].product(x, self._contraction(), bias)
 
     @property
     def _bias_lines(self) -> int:

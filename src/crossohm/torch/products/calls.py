@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from itertools import pairwise, product
 from math import prod
 from string import ascii_letters
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from crossohm.chain import Dense
+from crossohm.chain import dense_map
 from crossohm.layers.layout import Layout, Placement, View
 from crossohm.layers.maps.einsum import ProductEquation
 from crossohm.layers.product import DifferentiableContraction
@@ -88,13 +88,10 @@ class Product:
     index: tuple[Any, ...]
     finish: Callable[[Tensor], Tensor]
 
-    @cached_property
+    @property
     def matrices(self) -> Matrices:
         """The kernel as matrices."""
-        stack = tuple(axis for axis in self.kernel if axis in self.inputs and axis in self.outputs)
-        rows = (axis for axis in self.outputs if axis in self.kernel and axis not in stack)
-        columns = (axis for axis in self.inputs if axis in self.kernel and axis not in stack)
-        return Matrices(self.shape, *(tuple(map(self.kernel.index, axes)) for axes in (stack, rows, columns)))
+        return _matrices_of(self.inputs, self.kernel, self.outputs, self.shape)
 
     @property
     def multiplications(self) -> int:
@@ -111,9 +108,10 @@ class Product:
     def through(self, multiply: Multiply, grouping: str, ignores_zeros: bool) -> Tensor:
         """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
         if self._is_dense:
-            x = self.signal.reshape(self.signal.shape[:-1].numel(), self.signal.shape[-1])
-            y = multiply(0, x, Dense(x.shape[1]))
-            return self.finish(y.reshape(*self.signal.shape[:-1], y.shape[1]))
+            *positions, width = self.signal.shape
+            x = self.signal if len(positions) == 1 else self.signal.reshape(prod(positions), width)
+            y = multiply(0, x, dense_map(width))
+            return self.finish(y if len(positions) == 1 else y.reshape(*positions, y.shape[1]))
         stack = [self.kernel[axis] for axis in self.matrices.stack]
         left = {ord(axis): None for axis in stack}
         equation = ProductEquation(*(axes.translate(left) for axes in (self.inputs, self.kernel, self.outputs)))
@@ -124,7 +122,7 @@ class Product:
         for index, entry in enumerate(product(*map(range, sizes))):
             x = signal[entry]
             vectors = equation.vectors(x)
-            y = multiply(index, vectors, Dense(vectors.shape[1]))
+            y = multiply(index, vectors, dense_map(vectors.shape[1]))
             found.append(equation.outputs_of(y, x.shape, kernel))
         if not stack:
             return self.finish(found[0])
@@ -161,7 +159,7 @@ class GroupedProduct:
         """The result, with products of vectors and matrices as ``multiply`` computes them, whatever the arrays are."""
         ends = self.ends.tolist()
         runs = [(index, self.signal[start:end]) for index, (start, end) in enumerate(pairwise([0, *ends]))]
-        found = [multiply(index, x, Dense(x.shape[1])) for index, x in runs if len(x)]
+        found = [multiply(index, x, dense_map(x.shape[1])) for index, x in runs if len(x)]
         rest = self.signal.new_zeros(len(self.signal) - ends[-1], self.matrices.shape[2])  # vectors of no matrix
         return self.finish(torch.cat([*found, rest]))
 
@@ -249,20 +247,59 @@ def _arranged(
     signal: Tensor, inputs: str, kernel: Tensor, own: str, outputs: str, finish: Callable[[Tensor], Tensor]
 ) -> Product | None:
     """The product without axes of size one along which the other operand is repeated; None if it is none."""
-    sizes = dict(zip(own, kernel.shape, strict=True))
-    once = {axis for axis, size in zip(inputs, signal.shape, strict=True) if size == 1 and sizes.get(axis, 1) != 1}
-    signal = _taken(signal, _index(inputs, once))
-    inputs = _left(inputs, once)
+    strides = kernel.stride()
+    found = _arrangement(inputs, signal.shape, own, kernel.shape, strides if 0 in strides else (), outputs)
+    if found is None:
+        return None
+    return Product(found.inputs, found.kernel, outputs, _taken(signal, found.once), found.shape, found.repeated, finish)
+
+
+class _Arrangement(NamedTuple):
+    """What is left of a product without axes along which an operand is repeated.
+
+    Attributes:
+        inputs: Axes of the signal.
+        once: What takes them from the operand; empty: nothing.
+        kernel: Axes of the kernel.
+        repeated: What takes them from the operand; empty: nothing.
+        shape: Of the kernel.
+    """
+
+    inputs: str
+    once: tuple[Any, ...]
+    kernel: str
+    repeated: tuple[Any, ...]
+    shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)  # asked for in every product
+def _arrangement(
+    inputs: str, signal: tuple[int, ...], own: str, kernel: tuple[int, ...], strides: tuple[int, ...], outputs: str
+) -> _Arrangement | None:
+    """How a signal and a kernel of these shapes, and strides if one of them is zero, meet; None if they do not."""
+    sizes = dict(zip(own, kernel, strict=True))
+    once = {axis for axis, size in zip(inputs, signal, strict=True) if size == 1 and sizes.get(axis, 1) != 1}
+    taken, inputs = _index(inputs, once), _left(inputs, once)
     shared = set(inputs) & set(own) & set(outputs)
-    repeated = {axis for axis in shared if kernel.shape[own.index(axis)] == 1 or not kernel.stride(own.index(axis))}
+    places = {axis: own.index(axis) for axis in shared}
+    repeated = {axis for axis, at in places.items() if kernel[at] == 1 or (strides and not strides[at])}
     index = _index(own, repeated)
-    shape, own = tuple(_taken(kernel, index).shape), _left(own, repeated)
+    shape = tuple(size for axis, size in zip(own, kernel, strict=True) if axis not in repeated)
+    own = _left(own, repeated)
     summed = (set(inputs) & set(own)) - set(outputs)
     lost = (set(inputs) ^ set(own)) - set(outputs)
     twice = any(len(set(axes)) < len(axes) for axes in (inputs, own, outputs))
     if lost or twice or not summed or not set(outputs) <= set(inputs) | set(own):
         return None
-    return Product(inputs, own, outputs, signal, shape, index, finish)
+    return _Arrangement(inputs, taken, own, index, shape)
+
+
+@lru_cache(maxsize=4096)  # asked for in every product
+def _matrices_of(inputs: str, kernel: str, outputs: str, shape: tuple[int, ...]) -> Matrices:
+    stack = tuple(axis for axis in kernel if axis in inputs and axis in outputs)
+    rows = (axis for axis in outputs if axis in kernel and axis not in stack)
+    columns = (axis for axis in inputs if axis in kernel and axis not in stack)
+    return Matrices(shape, *(tuple(map(kernel.index, axes)) for axes in (stack, rows, columns)))
 
 
 def _index(axes: str, dropped: set[str]) -> tuple[Any, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
-from typing import Any, Self, final
+from typing import Any, NamedTuple, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +15,45 @@ from crossohm.layers.hardware import Hardware
 from crossohm.layers.layout import Layout
 from crossohm.layers.maps.grouped import USUAL_GROUPING, checked_grouping
 from crossohm.layers.product import DifferentiableContraction
+from crossohm.torch.arrays.witness import new_token, token
 from crossohm.torch.layers.layer import AnalogLayer
 from crossohm.torch.products.calls import Call, Form
 from crossohm.torch.products.derivation import Expression
+from crossohm.torch.tracing import untraced
 
 #: Name of the kernel in the layouts of its matrices.
 _KERNEL = "kernel"
 #: Difference of kernels, in units of the last place of their largest number, that rounding alone can make.
 _ROUNDING = 32
+
+
+class _Settling(NamedTuple):
+    """What a kernel was settled from.
+
+    Attributes:
+        numbers: Of the kernel as it was computed, see `AnalogProduct.forward`.
+        kept: The kernel as it is kept; None: as it was computed.
+        version: Of that, as torch counts its changes.
+        token: As of parameters, see `crossohm.torch.arrays.witness`.
+    """
+
+    numbers: Hashable
+    kept: Tensor | None
+    version: int
+    token: int
+
+    @classmethod
+    def of(cls, numbers: Hashable, kept: Tensor | None) -> _Settling:
+        """Of a kernel that is settled now."""
+        counted = kept is None or not kept.is_inference()
+        return cls(numbers if counted else None, kept, 0 if kept is None or not counted else kept._version, new_token())
+
+    def holds(self, numbers: Hashable, kept: Tensor | None) -> bool:
+        """True if a kernel with these numbers needs no look."""
+        return numbers == self.numbers and kept is self.kept and (kept is None or kept._version == self.version)
+
+
+_NEVER = _Settling(None, None, 0, 0)
 
 
 @final
@@ -43,9 +74,11 @@ class AnalogProduct(AnalogLayer):
         name: Name of the core.
     """
 
-    _own = (*AnalogLayer._own, "_expression", "_kernels", "_present", "_grouping", "_computed")
+    _own = (*AnalogLayer._own, "_expression", "_kernels", "_present", "_grouping", "_computed", "_settling")
     digital_type = nn.Module
     kernel: Tensor | None
+    #: It is called inside of a module that refuses to be recorded, and by no kernel of torch's.
+    _stands_alone = False
     #: The products have no bias: what is added is added digitally.
     bias = None
     analog_bias = False
@@ -64,7 +97,8 @@ class AnalogProduct(AnalogLayer):
         self._grouping = checked_grouping(grouping)
         self._expression = expression
         self._kernels = matrices
-        self._present: list[Tensor] = []  # in a list: a parameter would be registered
+        self._present: list[tuple[Tensor, int]] = []
+        self._settling = _NEVER
         value = expression.value().detach()
         exact = any(shares_memory(value, leaf.value()) for leaf in expression.leaves())
         self.register_buffer("kernel", None if exact else value.clone())
@@ -86,7 +120,15 @@ class AnalogProduct(AnalogLayer):
         """What the kernel is."""
         return self._kernels
 
-    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
+    @untraced
+    def forward(
+        self,
+        product: Call,
+        kernel: Tensor,
+        entry: int | None,
+        plain: Callable[[], Tensor],
+        numbers: Hashable = None,
+    ) -> Tensor:
         """A product of the module's code.
 
         Args:
@@ -94,14 +136,14 @@ class AnalogProduct(AnalogLayer):
             kernel: All that the arrays hold.
             entry: The matrix of the stack that is meant; None: all of them.
             plain: What computes it digitally; not used.
+            numbers: The same for two kernels only if they have the same numbers; None: that is not known.
         """
 
         def multiply(index: int, vectors: Tensor, contraction: DifferentiableContraction) -> Tensor:
-            matrix = self.matrices[index if entry is None else entry]
-            plain = matrix.plain_product(vectors, contraction)
-            return matrix.product(vectors, contraction) if plain is None else plain
+            product: Tensor = self._matrices[index if entry is None else entry].product(vectors, contraction)
+            return product
 
-        self._present.append(self._settled(kernel))
+        self._present.append(self._settled(kernel, numbers))
         try:
             return product.through(multiply, self._grouping, self._matrices[0].built.ignores_zeros)
         finally:
@@ -115,17 +157,36 @@ class AnalogProduct(AnalogLayer):
     def parameter_values(self, names: Sequence[str]) -> dict[str, Tensor]:
         """The kernel that the module multiplies with, or as the parameters make it now."""
         if self._present:
-            return {_KERNEL: self._present[-1]}
+            return {_KERNEL: self._present[-1][0]}
         value = self._expression.value()
         return {_KERNEL: self.kernel if self._is_kept(value) else value}
 
-    def _settled(self, value: Tensor) -> Tensor:
-        """The kernel computed anew, or as it was before if nothing but rounding makes a difference."""
-        if self.kernel is None or is_transforming():
-            return value
-        if not self._is_kept(value):
-            self.kernel, self._computed = value.detach().clone(), value.dtype
-        return _Kept.apply(value, self.kernel) if value.requires_grad else self.kernel
+    def parameter_tokens(self, names: Sequence[str]) -> tuple[int, ...]:
+        """As for all layers; a kernel that was settled has the token of this."""
+        return (self._present[-1][1],) if self._present else super().parameter_tokens(names)
+
+    def _settled(self, value: Tensor, numbers: Hashable = None) -> tuple[Tensor, int]:
+        """The kernel computed anew, or as it was before if nothing but rounding makes a difference; and its token."""
+        kept = self._buffers["kernel"]
+        if is_transforming():
+            return value, new_token()
+        if kept is None and numbers is None:
+            return value, token(value)
+        if numbers is None or not self._settling.holds(numbers, kept):
+            kept = self._settle_anew(value, kept)
+            self._settling = _Settling.of(numbers, kept)
+        if kept is None:
+            return value, self._settling.token
+        return _Kept.apply(value, kept) if value.requires_grad else kept, self._settling.token
+
+    def _settle_anew(self, value: Tensor, kept: Tensor | None) -> Tensor | None:
+        """The kernel that is kept from now on."""
+        if kept is None or self._is_kept(value):
+            return kept
+        with torch.inference_mode(False), torch.no_grad():  # its changes are counted
+            kept = self.kernel = value.detach().clone()
+        self._computed = value.dtype
+        return kept
 
     def _is_kept(self, value: Tensor) -> bool:
         """True if nothing but rounding makes the kernel different from that which is kept; both may have been moved."""
@@ -136,6 +197,9 @@ class AnalogProduct(AnalogLayer):
         now, then = value.detach().to(coarse), kept.to(value.device, coarse)
         largest = torch.linalg.vector_norm(then, inf)
         return bool(torch.dist(now, then, inf) <= _ROUNDING * torch.finfo(coarse).eps * largest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_settling": _NEVER}
 
     def _settle(self) -> None:
         self._settled(self._expression.value().detach())
@@ -155,7 +219,7 @@ class AnalogProduct(AnalogLayer):
         written = [matrix for matrix in self._matrices if matrix.is_written()]
         value = self._expression.value().detach()
         super()._apply(fn, recurse)
-        self._present.append(fn(value) if self.kernel is None else self.kernel)
+        self._present.append((fn(value) if self.kernel is None else self.kernel, new_token()))
         for matrix in written:
             matrix.mark_written()
         self._present.pop()
@@ -206,7 +270,14 @@ class AnalogProduct(AnalogLayer):
 class DigitalProduct(nn.Module):
     """Products of a module's own code, computed as there; hooks see them under the name their arrays would have."""
 
-    def forward(self, product: Call, kernel: Tensor, entry: int | None, plain: Callable[[], Tensor]) -> Tensor:
+    def forward(
+        self,
+        product: Call,
+        kernel: Tensor,
+        entry: int | None,
+        plain: Callable[[], Tensor],
+        numbers: Hashable = None,
+    ) -> Tensor:
         """As `AnalogProduct.forward`, without arrays."""
         return plain()
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, final
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.layers.given import users_level
+from crossohm.torch.arrays.witness import token
 from crossohm.torch.layers.layer import refuse_recording
 from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
 from crossohm.torch.products.derivation import (
@@ -35,11 +36,14 @@ from crossohm.torch.products.derivation import (
     results_of,
     step,
 )
+from crossohm.torch.products.known import READS, Unknown, is_repeatable, words_of
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
-from crossohm.torch.tracing import leading, untraced
+from crossohm.torch.tracing import leading, tracing_by, untraced
 
 #: Attribute of modules: the products that are led to arrays while they run.
 _ROUTES = "_crossohm_products"
+#: Calls of functions whose results are known at a time.
+_MOST_CALLS = 1000
 
 
 @final
@@ -52,12 +56,32 @@ class Routes:
         steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
         table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
         told: Parts that have no arrays though others of their parameter have; a warning has told of them.
+        leaf_marks: What is known of the parameters, by their rank.
+        marks: What is known of results, by the call that computes them from parameters alone.
     """
 
     leaves: dict[int, Leaf]
     steps: set[Step]
     table: dict[Key, AnalogProduct | DigitalProduct]
     told: set[Key] = field(default_factory=set)
+    leaf_marks: dict[int, _Mark] = field(default_factory=dict)
+    marks: dict[Hashable, tuple[tuple[tuple[int, ...], _Mark], ...]] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "leaf_marks": {}, "marks": {}}
+
+    def leaf_mark(self, rank: int) -> _Mark:
+        """What is known of a parameter; the same object in every pass."""
+        mark = self.leaf_marks.get(rank)
+        if mark is None:
+            mark = self.leaf_marks[rank] = _Mark(Origin(rank), True, frozenset([rank]))
+        return mark
+
+    def remember(self, call: Hashable, results: tuple[tuple[tuple[int, ...], _Mark], ...]) -> None:
+        """Keep what is known of the results of a call; if constants of calls change all the time, not for ever."""
+        if len(self.marks) >= _MOST_CALLS:
+            self.marks.clear()
+        self.marks[call] = results
 
     def tell(self, key: Key, function: str) -> None:
         """Warn once of a digital product with a part of a parameter other parts of which are on arrays.
@@ -99,46 +123,66 @@ def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None
                 module._forward_hooks_always_called.pop(key, None)
 
 
-class _Mark(NamedTuple):
-    """What is known of a tensor: its origin, and whether it is computed from parameters alone for certain."""
+@final
+@dataclass(frozen=True, eq=False)  # by identity: a mark that is found again stands for the same computation
+class _Mark:
+    """What is known of a tensor.
+
+    Attributes:
+        origin: Where it comes from.
+        alone: It is computed from parameters alone for certain.
+        sources: Ranks of these parameters, if the mark stands for numbers that nothing else has a part in; None: not.
+    """
 
     origin: Origin
     alone: bool
+    sources: frozenset[int] | None = None
 
 
 @final
 class _Routing(TorchFunctionMode):
     """Leads the products of one pass of a module to arrays."""
 
-    def __init__(self, routes: Routes, frame: FrameType) -> None:
+    def __init__(self, routes: Routes) -> None:
         super().__init__()
         self._routes = routes
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
-        self._leaves = {id(value): _Mark(Origin(rank), True) for rank, value in self._values.items()}
-        self._marks: Any = WeakIdKeyDictionary()
-        self._follows = False
-        self.frame = frame
+        #: By the identity of tensors; those that live no more are told by their reference.
+        self._marks = {id(value): (ref(value), routes.leaf_mark(rank)) for rank, value in self._values.items()}
+        self._leaves = frozenset(self._marks)
+        self._tokens: dict[int, int] | None = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
+        marks = self._marks_among((*args, *kwargs.values()) if kwargs else args)
         kwargs = kwargs or {}
-        tensors = tensors_among(args, kwargs)
-        marks = [(tensor, mark) for tensor in tensors if (mark := self._mark(tensor)) is not None]
         if not marks:
             return func(*args, **kwargs)
         name = name_of(func)
+        if name in READS:
+            return func(*args, **kwargs)
         if name in PRODUCTS:
             for tensor, mark in marks:
                 found = self._through_arrays(func, args, kwargs, tensor, mark)
                 if found is not None:
                     return found
-        result = func(*args, **kwargs)
-        self._follow(name, args, kwargs, marks, len(tensors), result)
-        return result
+        return self._followed(func, name, args, kwargs, marks)
 
-    def _mark(self, tensor: Tensor) -> _Mark | None:
-        leaf = self._leaves.get(id(tensor))
-        return leaf if leaf is not None or not self._follows else self._marks.get(tensor)
+    def _mark(self, value: Any) -> _Mark | None:
+        known = self._marks.get(id(value))
+        return known[1] if known is not None and known[0]() is value else None
+
+    def _marks_among(self, values: Sequence[Any]) -> list[tuple[Tensor, _Mark]]:
+        """What is known of the tensors among arguments, and in lists and tuples among them."""
+        found = []
+        for value in values:
+            known = self._marks.get(id(value))
+            if known is not None:
+                if known[0]() is value:
+                    found.append((value, known[1]))
+            elif isinstance(value, (list, tuple)):
+                found += [(item, mark) for item in value if (mark := self._mark(item)) is not None]
+        return found
 
     def _through_arrays(self, func: Any, args: Any, kwargs: Any, kernel: Tensor, mark: _Mark) -> Tensor | None:
         call, origin = call_of(name_of(func), args, kwargs, kernel), mark.origin
@@ -154,36 +198,119 @@ class _Routing(TorchFunctionMode):
                 self._routes.tell(key, name_of(func))
             return None
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
-        return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
+        numbers = None if held is not kernel else self._numbers(mark)
+        return arrays(call, held, origin.entry, partial(func, *args, **kwargs), numbers)
 
     def _is_kernel(self, signal: Tensor) -> bool:
         """True for what is computed from parameters as well: kernels are computed by products, too."""
         mark = self._mark(signal)
         return mark is not None and mark.alone
 
-    def _follow(
-        self, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]], count: int, result: Any
-    ) -> None:
-        tensor, mark = min(marks, key=lambda one: one[1].origin.leaf)
-        alone = len(marks) == count and all(one.alone for _, one in marks)
-        for pick, found in results_of(result):
+    def _numbers(self, mark: _Mark) -> Hashable:
+        """The same in two passes only if a tensor with this mark has the same numbers; None if that is not known."""
+        if self._tokens is None or not mark.sources or mark is self._routes.leaf_mark(mark.origin.leaf):
+            return None
+        return mark, *(self._tokens[rank] for rank in sorted(mark.sources))
+
+    def _followed(self, func: Any, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]]) -> Any:
+        """Compute, and mark the results."""
+        call = self._call(func, name, args, kwargs, marks)
+        known = None if call is None else self._routes.marks.get(call)
+        result = func(*args, **kwargs)
+        if known is None:
+            known = self._results(name, args, kwargs, marks, result, call is not None)
+            if call is not None:
+                self._routes.remember(call, known)
+        for pick, mark in known:
+            found = result
+            for index in pick:
+                found = found[index]
+            if id(found) not in self._leaves:
+                self._marks[id(found)] = ref(found), mark
+        return result
+
+    def _call(self, func: Any, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]]) -> Hashable | None:
+        """A call whose results have the same numbers wherever its words are the same; None: that is not known."""
+        if self._tokens is None or all(mark.sources is None for _, mark in marks):
+            return None
+        if not is_repeatable(name, args, kwargs):
+            self._tokens = None  # it may have changed what it was given
+            return None
+        if torch._C._is_any_autocast_enabled():  # which has a part in the numbers
+            return None
+        try:
+            words = (func, *words_of(args, self._source))
+            if kwargs:
+                words += (*kwargs, *words_of(kwargs.values(), self._source))
+        except Unknown:
+            return None
+        for rank in {rank for _, mark in marks for rank in mark.sources or ()} - self._tokens.keys():
+            self._tokens[rank] = token(self._values[rank])  # before there are views, which may change it
+        return words
+
+    def _source(self, value: Tensor) -> Hashable:
+        mark = self._mark(value)
+        if mark is None or mark.sources is None:
+            raise Unknown
+        return mark
+
+    def _results(
+        self, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]], result: Any, repeatable: bool
+    ) -> tuple[tuple[tuple[int, ...], _Mark], ...]:
+        tensor, first = min(marks, key=lambda one: one[1].origin.leaf)
+        alone = all(one.alone for _, one in marks) and len(marks) == len(tensors_among(args, kwargs))
+        sources = frozenset().union(*(mark.sources or () for _, mark in marks)) if repeatable else None
+        is_leaf = first is self._routes.leaf_mark(first.origin.leaf)
+        found = []
+        for pick, value in results_of(result):
             # What was met by other tensors is data, unless it looks like a kernel still.
-            if alone or found.shape == tensor.shape or step(name, mark.origin, found) in self._routes.steps:
-                origin = origin_after(name, args, kwargs, mark.origin, id(tensor) in self._leaves, pick)
-                self._marks[found] = _Mark(origin, alone)
-                self._follows = True
+            if alone or value.shape == tensor.shape or step(name, first.origin, value) in self._routes.steps:
+                origin = origin_after(name, args, kwargs, first.origin, is_leaf, pick)
+                found.append((pick, _Mark(origin, alone, sources)))
+        return tuple(found)
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
 
-#: What runs in a thread, each inside the one before.
-_running = threading.local()
+
+class _Pass(NamedTuple):
+    """A call of a module whose products are led to arrays.
+
+    Attributes:
+        host: The module.
+        frame: The call.
+        routing: What leads them.
+        eager: What keeps compiled parts from running, which would not be watched; None: nothing does.
+    """
+
+    host: nn.Module
+    frame: FrameType
+    routing: _Routing
+    eager: Any
+
+    def close(self) -> None:
+        """End it."""
+        self.routing.__exit__(None, None, None)
+        if self.eager is not None:
+            self.eager.__exit__(None, None, None)
 
 
-def _passes() -> list[tuple[nn.Module, ExitStack, FrameType]]:
-    found: list[tuple[nn.Module, ExitStack, FrameType]] = _running.__dict__.setdefault("passes", [])
-    while found and not _is_running(found[-1][2]):  # left without a word, as by Ctrl-C
-        found.pop()[1].close()
+class _Running(threading.local):
+    """What runs in a thread, each inside the one before."""
+
+    not_led = False
+
+    def __init__(self) -> None:
+        self.passes: list[_Pass] = []
+
+
+_running = _Running()
+
+
+def _passes() -> list[_Pass]:
+    found = _running.passes
+    while found and not _is_running(found[-1].frame):  # left without a word, as by Ctrl-C
+        found.pop().close()
     return found
 
 
@@ -214,20 +341,23 @@ def not_led() -> Iterator[None]:
 
 @untraced
 def _begin(host: nn.Module, args: Any) -> None:
-    if getattr(_running, "not_led", False):
+    if _running.not_led:
         return
-    refuse_recording(f"{type(host).__name__} with products on arrays", args)
-    passes, blocks, frame = _passes(), ExitStack(), _call()
-    if "torch._dynamo" in sys.modules:  # compiled parts would not be watched
-        blocks.enter_context(torch.compiler.set_stance("force_eager"))
-    blocks.enter_context(_Routing(vars(host)[_ROUTES], frame))
-    passes.append((host, blocks, frame))
+    if tracing_by(args):
+        refuse_recording(f"{type(host).__name__} with products on arrays", args)
+    passes, eager = _passes(), None
+    if not passes and "torch._dynamo" in sys.modules:
+        eager = torch.compiler.set_stance("force_eager")
+        eager.__enter__()
+    routing = _Routing(vars(host)[_ROUTES])
+    routing.__enter__()
+    passes.append(_Pass(host, _call(), routing, eager))
     leading.depth = len(passes)
 
 
 @untraced
 def _end(host: nn.Module, args: Any, outputs: Any) -> None:
     passes = _passes()
-    if passes and passes[-1][0] is host:
-        passes.pop()[1].close()
+    if passes and passes[-1].host is host:
+        passes.pop().close()
         leading.depth = len(passes)
