@@ -17,8 +17,6 @@ from crossohm.torch import AnalogLayer, from_torch, to_torch
 from crossohm.torch.conversion.kinds import ANALOG_KINDS
 from crossohm.torch.harness import TorchHarness
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-
 
 @pytest.fixture(params=LAYERS.values(), ids=LAYERS)
 def case(request: pytest.FixtureRequest) -> Case:

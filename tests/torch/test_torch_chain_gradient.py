@@ -71,7 +71,6 @@ def differences(layer: nn.Module, x: Tensor, h: float) -> list[Tensor]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("style", ["digital-subtraction", "unit-column", "sliced"])
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_without_clipping_parameters_have_the_ideal_gradient(case, style):

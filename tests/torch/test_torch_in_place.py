@@ -76,7 +76,6 @@ def assert_changes_are_safe(case: Case, layer: nn.Module, dtype: torch.dtype) ->
             assert torch.equal(ours, theirs)
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize(
     ("kind", "policy", "name", "rows"),
     every_pair(LAYERS, POLICIES, ["ideal", "noise", "quantizers", "cell by cell"], [0, 1]),
@@ -198,7 +197,6 @@ def change_after_product(case: Case, layer: nn.Module) -> list[Tensor] | None:
     return [x.grad for x in leaves] + [p.grad for p in layer.parameters() if p.requires_grad]
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize(
     ("kind", "policy", "trained", "effect"),
     every_pair(LAYERS, ["programmed", "chain"], [True, False], ["ideal", "converters", "clipping", "noise"]),
@@ -260,7 +258,6 @@ def alone(model: nn.Module, step: int) -> nn.Module:
     return model
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize(
     ("kind", "policy", "name"),
     every_pair([kind for kind, case in LAYERS.items() if not case.call], POLICIES, ["ideal", "quantizers"]),

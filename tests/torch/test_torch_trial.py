@@ -233,7 +233,6 @@ def test_no_false_alarms(training):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("gradient", ["programmed", "chain", "wires"])
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_layers_are_silent_however_they_are_called(name, gradient):
     case = LAYERS[name]
 
