@@ -225,6 +225,19 @@ def test_calibrated_hardware_remembers(case):
     assert ours < 0.2
 
 
+def test_what_is_added_is_like_the_kernel():
+    """Of its dtype, and trained if it is; results keep theirs."""
+    torch.manual_seed(2)
+    model, x = randomised(Matmul()).bfloat16(), inputs(VECTORS).bfloat16()
+    model.norm.float()
+    model.kernel.requires_grad_(False)
+    analog = folded(model, x)
+    assert (analog.norm.bias.dtype, analog.norm.bias.requires_grad) == (torch.bfloat16, False)
+    assert analog(x).dtype == model(x).dtype == torch.bfloat16
+    assert relative_error(analog(x), model(x)) < 2e-2
+    assert folded(randomised(Matmul()), x.double()).norm.bias.requires_grad
+
+
 class Tied(Matmul):
     """The matrix is used once more."""
 

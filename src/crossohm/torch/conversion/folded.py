@@ -130,11 +130,11 @@ class ShiftingNorm(nn.Module):
 
     bias: nn.Parameter | None
 
-    def __init__(self, norm: Any, name: str, axes: int, bias: Tensor | None) -> None:
+    def __init__(self, norm: Any, name: str, axes: int, bias: nn.Parameter | None) -> None:
         super().__init__()
         self.train(norm.training)
         self.name, self.axes, self.channels = name, axes, len(norm.running_var)
-        self.register_parameter("bias", None if bias is None else nn.Parameter(bias.to(norm.running_var)))
+        self.register_parameter("bias", bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """``input``, the folded outputs, plus the bias.
@@ -147,7 +147,7 @@ class ShiftingNorm(nn.Module):
                 f"BatchNorm {self.name!r} was folded for inputs of {self.axes} axes with {self.channels} channels "
                 f"along axis 1, got shape {tuple(input.shape)}. {_REMEDY}"
             )
-        return input if self.bias is None else input + _along(self.bias, input, 1)
+        return input if self.bias is None else input + _along(self.bias.to(input.dtype), input, 1)
 
     def extra_repr(self) -> str:
         """The normalisation it stands for."""

@@ -60,7 +60,7 @@ class Receiver(Protocol):
         """Why it cannot be multiplied by ``scale``, ``(channels,)``; empty: it can."""
         ...
 
-    def take(self, scale: Tensor, shift: Tensor) -> Tensor | None:
+    def take(self, scale: Tensor, shift: Tensor) -> nn.Parameter | None:
         """Multiply each output by ``scale`` and add ``shift``; what of this is left to be added behind."""
         ...
 
@@ -167,15 +167,16 @@ class ProductReceiver:
         return f"the weights of {self.name} are computed, and no parameter multiplies what is computed for a channel"
 
     @torch.no_grad()
-    def take(self, scale: Tensor, shift: Tensor) -> Tensor | None:
+    def take(self, scale: Tensor, shift: Tensor) -> nn.Parameter | None:
         """Scale a parameter of the kernel, and the bias that the product has."""
         handle = self._handle(scale)
         assert handle is not None
         leaf, factors = handle
-        leaf.value().copy_(leaf.value().double() * factors)
+        scaled = leaf.value()
+        scaled.copy_(scaled.double() * factors)
         leaf.mark_folded()
         if self.bias is None:
-            return shift
+            return nn.Parameter(shift.to(scaled.dtype), requires_grad=scaled.requires_grad)
         self.bias.copy_(folded_bias(self.bias.double(), scale, shift))
         return None
 
