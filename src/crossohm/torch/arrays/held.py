@@ -13,7 +13,7 @@ from torch import Tensor
 from crossohm.backends import backend_of
 from crossohm.backends.torch_gradient import is_transforming
 from crossohm.chain import AnalogCore, CorePlan, Dense
-from crossohm.chain.dtypes import output_dtype
+from crossohm.chain.dtypes import counts_steps, output_dtype
 from crossohm.layers.held_matrix import HeldArrays, Owner
 from crossohm.layers.maps.convolution import Convolution, with_all_cells
 from crossohm.layers.product import (
@@ -179,6 +179,9 @@ class HeldMatrix(HeldArrays):
     def sequence(self, inputs: Sequence[Tensor], ones: int, late: slice) -> Callable[[Tensor], Tensor] | None:
         """Products one after another without gradient, whose inputs are known beforehand but for late features.
 
+        Only in single precision: sums are rounded otherwise than in whole products, which in double precision may tell
+        on which side of a decision level they lie (`counts_steps`).
+
         Args:
             inputs: The other features of each product but the ones, ``(batch, features)``.
             ones: Features of constant one.
@@ -187,8 +190,9 @@ class HeldMatrix(HeldArrays):
         Returns:
             A function that takes the late features of the next product; None where that is not the same as `product`.
         """
-        core = self.core
-        if not (self._is_plain(inputs[0]) and self._is_one_dtype(core, inputs[0])):
+        core, first = self.core, inputs[0]
+        steps = counts_steps(backend_of(first).dtype_name(first))
+        if not (steps and self._is_plain(first) and self._is_one_dtype(core, first)):
             return None
         early, sizes = with_ones(torch.cat(list(inputs)), ones), [len(x) for x in inputs]
         found = core.sequence(early, Dense(self.built.shape[1], ones), late, sizes)
