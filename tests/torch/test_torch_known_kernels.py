@@ -158,7 +158,15 @@ def test_every_change_of_a_parameter_reaches_the_arrays(kind, change, mode):
         assert not torch.allclose(analog(x), before)
 
 
+@torch.jit.script
+def scaled(kernel: Tensor, number: int) -> Tensor:
+    """In place, where torch's functions are not watched."""
+    return kernel.mul_(1.0 + number)
+
+
 INSIDE = {
+    "script": lambda kernel, number: scaled(kernel, number),
+    "script on the way": lambda kernel, number: 2 * (scaled(kernel, number), kernel)[1],
     "constant": lambda kernel, number: kernel * (1.0 + number),
     "in place": lambda kernel, number: kernel.mul_(1.0 + number),
     "item": lambda kernel, number: kernel.__setitem__((0, 0), float(number)) or kernel,

@@ -139,6 +139,29 @@ class _Mark:
     sources: frozenset[int] | None = None
 
 
+class _Known(NamedTuple):
+    """A tensor with a mark.
+
+    Attributes:
+        tensor: Whether it lives, and is the one that is asked for.
+        mark: What is known of it.
+        version: As torch counted its changes when it was marked; -1: it does not.
+    """
+
+    tensor: ref[Tensor]
+    mark: _Mark
+    version: int
+
+    @classmethod
+    def of(cls, tensor: Tensor, mark: _Mark) -> _Known:
+        """A tensor that is marked now."""
+        return cls(ref(tensor), mark, _version(tensor))
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
 @final
 class _Routing(TorchFunctionMode):
     """Leads the products of one pass of a module to arrays."""
@@ -147,8 +170,8 @@ class _Routing(TorchFunctionMode):
         super().__init__()
         self._routes = routes
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
-        #: By the identity of tensors; those that live no more are told by their reference.
-        self._marks = {id(value): (ref(value), routes.leaf_mark(rank)) for rank, value in self._values.items()}
+        #: By the identity of tensors.
+        self._marks = {id(value): _Known.of(value, routes.leaf_mark(rank)) for rank, value in self._values.items()}
         self._leaves = frozenset(self._marks)
         self._tokens: dict[int, int] | None = {}
 
@@ -170,16 +193,15 @@ class _Routing(TorchFunctionMode):
 
     def _mark(self, value: Any) -> _Mark | None:
         known = self._marks.get(id(value))
-        return known[1] if known is not None and known[0]() is value else None
+        return known.mark if known is not None and known.tensor() is value else None
 
     def _marks_among(self, values: Sequence[Any]) -> list[tuple[Tensor, _Mark]]:
         """What is known of the tensors among arguments, and in lists and tuples among them."""
         found = []
         for value in values:
             known = self._marks.get(id(value))
-            if known is not None:
-                if known[0]() is value:
-                    found.append((value, known[1]))
+            if known is not None and known.tensor() is value:
+                found.append((value, known.mark))
             elif isinstance(value, (list, tuple)):
                 found += [(item, mark) for item in value if (mark := self._mark(item)) is not None]
         return found
@@ -198,7 +220,7 @@ class _Routing(TorchFunctionMode):
                 self._routes.tell(key, name_of(func))
             return None
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
-        numbers = None if held is not kernel else self._numbers(mark)
+        numbers = None if held is not kernel else self._numbers(kernel, mark)
         return arrays(call, held, origin.entry, partial(func, *args, **kwargs), numbers)
 
     def _is_kernel(self, signal: Tensor) -> bool:
@@ -206,17 +228,21 @@ class _Routing(TorchFunctionMode):
         mark = self._mark(signal)
         return mark is not None and mark.alone
 
-    def _numbers(self, mark: _Mark) -> Hashable:
-        """The same in two passes only if a tensor with this mark has the same numbers; None if that is not known."""
-        if self._tokens is None or not mark.sources or mark is self._routes.leaf_mark(mark.origin.leaf):
+    def _numbers(self, kernel: Tensor, mark: _Mark) -> Hashable:
+        """The same in two passes only if a kernel with this mark has the same numbers; None if that is not known."""
+        if self._tokens is None or not mark.sources or id(kernel) in self._leaves or self._is_changed(kernel):
             return None
         return mark, *(self._tokens[rank] for rank in sorted(mark.sources))
+
+    def _is_changed(self, tensor: Tensor) -> bool:
+        """True if it was changed unseen since it was marked: functions of TorchScript are not watched."""
+        return self._marks[id(tensor)].version != _version(tensor)
 
     def _followed(self, func: Any, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]]) -> Any:
         """Compute, and mark the results."""
         call = self._call(func, name, args, kwargs, marks)
         known = None if call is None else self._routes.marks.get(call)
-        result = func(*args, **kwargs)
+        result = func(*args, **kwargs) if call is None else _counted(func, args, kwargs)
         if known is None:
             known = self._results(name, args, kwargs, marks, result, call is not None)
             if call is not None:
@@ -226,7 +252,7 @@ class _Routing(TorchFunctionMode):
             for index in pick:
                 found = found[index]
             if id(found) not in self._leaves:
-                self._marks[id(found)] = ref(found), mark
+                self._marks[id(found)] = _Known.of(found, mark)
         return result
 
     def _call(self, func: Any, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]]) -> Hashable | None:
@@ -250,7 +276,7 @@ class _Routing(TorchFunctionMode):
 
     def _source(self, value: Tensor) -> Hashable:
         mark = self._mark(value)
-        if mark is None or mark.sources is None:
+        if mark is None or mark.sources is None or self._is_changed(value):
             raise Unknown
         return mark
 
@@ -268,6 +294,15 @@ class _Routing(TorchFunctionMode):
                 origin = origin_after(name, args, kwargs, first.origin, is_leaf, pick)
                 found.append((pick, _Mark(origin, alone, sources)))
         return tuple(found)
+
+
+def _counted(func: Any, args: Any, kwargs: Any) -> Any:
+    """The results of a function, whose changes are counted even in `torch.inference_mode`."""
+    if not torch.is_inference_mode_enabled():
+        return func(*args, **kwargs)
+    with torch._C._InferenceMode(False):
+        torch._C._set_grad_enabled(False)
+        return func(*args, **kwargs)
 
 
 # --- the hooks: plain functions, so that models are copied and saved with them ----------------------------------------
