@@ -238,7 +238,10 @@ def _bound(names: tuple[str, ...], args: Sequence[Any], kwargs: Mapping[str, Any
     """Arguments by the names that our readers have for them."""
     if "*" in names[-1]:
         return {names[0]: args[0], "operands": args[1:]} if not kwargs else None
-    found = dict(zip(names, args, strict=False)) | {_ALIASES.get(key, key): value for key, value in kwargs.items()}
+    found = dict(zip(names, args, strict=False))
+    if not kwargs:
+        return found
+    found |= {_ALIASES.get(key, key): value for key, value in kwargs.items()}
     found.pop("out", None)
     return found if found.keys() <= set(names) else None
 
