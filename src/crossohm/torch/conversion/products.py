@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -13,10 +14,11 @@ from torch.nn.utils.parametrize import ParametrizationList
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
 from crossohm.layers.maps.grouped import USUAL_GROUPING
+from crossohm.torch.conversion.obstacles import ONLY_BY_ORDER
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves, try_out
 from crossohm.torch.products.calls import Form
-from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step, key_of
+from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import Routes, lead
 
@@ -106,7 +108,7 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
     """
     groups: dict[Key, list[FoundProduct]] = {}
     for found in trial.products:
-        groups.setdefault(_key(found), []).append(found)
+        groups.setdefault(found.key, []).append(found)
     ranks = {(id(leaf.owner), leaf.key): rank for rank, leaf in enumerate(ranked_leaves(model))}
     names = {id(module): name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     converted = {name for name, _ in sites(model)} - passed_by(model, trial)
@@ -122,6 +124,18 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
         steps = frozenset().union(*(found.made.steps for found in group))
         built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host))
     return built
+
+
+def digital_products(model: nn.Module, trial: Trial) -> Counter[tuple[str, str]]:
+    """Digital multiplications with weights in a trial, by function and module in words, and why arrays hold them not.
+
+    Where there is no reason, a conversion with the example of the trial puts them on arrays.
+    """
+    keys = {site.key for site in product_sites(model, trial)}
+    found: Counter[tuple[str, str]] = Counter()
+    for use, count in trial.digital.items():
+        found[use.where, use.reason if use.key is None or use.key in keys else ONLY_BY_ORDER] += count
+    return found
 
 
 def passed_by(model: nn.Module, trial: Trial) -> set[str]:
@@ -205,16 +219,6 @@ def _put_first(home: nn.Module, key: str, arrays: nn.Module) -> None:
     others = {name: child for name, child in home._modules.items() if name != key}
     home._modules.clear()
     home._modules.update({key: arrays, **others})
-
-
-def _key(found: FoundProduct) -> Key:
-    origin = found.made.origin
-    assert origin is not None and found.made.expression is not None
-    parameter = None
-    if origin.entry is not None:
-        assert isinstance(found.made.expression, Derived)
-        parameter = next(found.made.expression.leaves()).value()
-    return key_of(origin, found.product, parameter)
 
 
 def _expression(found: FoundProduct) -> Expression:

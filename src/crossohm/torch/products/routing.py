@@ -23,7 +23,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from crossohm.layers.given import users_level
 from crossohm.torch.layers.layer import refuse_recording
-from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
+from crossohm.torch.products.calls import PRODUCTS, STEPWISE, call_of, in_steps, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
     Leaf,
@@ -132,6 +132,11 @@ class _Routing(TorchFunctionMode):
                 found = self._through_arrays(func, args, kwargs, tensor, mark)
                 if found is not None:
                     return found
+        if name in STEPWISE:
+            with self:
+                found = in_steps(name, args, kwargs, self._is_kernel)
+            if found is not None:
+                return found
         result = func(*args, **kwargs)
         self._follow(name, args, kwargs, marks, len(tensors), result)
         return result
