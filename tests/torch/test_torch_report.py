@@ -14,6 +14,7 @@ from product_cases import Reader, linear
 from torch import Tensor, nn
 
 from crossohm.torch import analog_modules, conversion_report, from_torch
+from crossohm.torch.conversion.operations import OperationWatch
 
 
 def converted(model: nn.Module, example: Any) -> tuple[nn.Module, str]:
@@ -213,3 +214,8 @@ def test_products_in_a_layer_that_is_passed_are_listed():
     for net in (model, analog):
         assert {layer.name for layer in conversion_report(net, x).layers} == names
     assert conversion_report(analog, x).share == 1
+
+
+def test_a_trial_does_not_import_torchs_compiler():
+    """Which takes seconds, and costs later passes time: torch wraps what watches its dispatcher, if it is not told."""
+    assert not hasattr(OperationWatch.__torch_dispatch__, "__wrapped__")

@@ -65,6 +65,11 @@ class OperationWatch(TorchDispatchMode):
         self._found = found
         self._is_off = is_off
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to keep torch's compiler out would import it, which takes seconds; a trial runs nothing compiled."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, and look at what was computed from what."""
         kwargs = kwargs or {}

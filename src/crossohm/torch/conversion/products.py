@@ -46,6 +46,7 @@ class ProductSite:
         leaves: The parameters and buffers that takes, by rank.
         steps: What calls the kernel so; see `Step`.
         host: The module inside of whose calls kernel and products are computed.
+        methods: Names of its methods that do so, for which no other is needed.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ProductSite:
     leaves: dict[int, Leaf]
     steps: frozenset[Step]
     host: nn.Module
+    methods: frozenset[str]
 
 
 @final
@@ -122,7 +124,8 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
         name = _free(_name(leaves[key[0]], names, model, converted), taken)
         host = common_beginning([found.within for found in group])[-1]
         steps = frozenset().union(*(found.made.steps for found in group))
-        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host))
+        methods = frozenset(name for found in group for module, name in found.methods if module == id(host))
+        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host, methods))
     return built
 
 
@@ -199,6 +202,7 @@ def _lead(
 ) -> None:
     """Put something in the places of products, and lead these there."""
     routes: dict[int, tuple[nn.Module, Routes]] = {}
+    methods: dict[int, frozenset[str]] = {}
     for site in reversed(found):  # each is put in front of the others
         if site.name not in there:
             continue
@@ -209,8 +213,9 @@ def _lead(
         routed.leaves |= {rank: leaf.moved(table) for rank, leaf in site.leaves.items()}
         routed.steps |= site.steps
         routed.table[site.key] = there[site.name]
+        methods[id(host)] = methods.get(id(host), frozenset()) | site.methods
     for host, routed in routes.values():
-        lead(host, routed)
+        lead(host, routed, methods[id(host)])
 
 
 def _put_first(home: nn.Module, key: str, arrays: nn.Module) -> None:

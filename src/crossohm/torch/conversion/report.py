@@ -119,6 +119,8 @@ def _tried(layer: ReportedLayer, model: nn.Module, trial: Trial, is_passed: bool
     driven = layer.name in trial.reached if is_layer(module) else None
     if is_passed:
         layer = replace(layer, reason="no data reach it, its weights are used past it", convertible=False)
+    elif readers and layer.reason and not (is_layer(module) or multiplies(module)):
+        layer = replace(layer, reason="products of code with its parameters are digital, see below")
     return layer.tried(driven, readers, trial.analog.get(layer.name))
 
 

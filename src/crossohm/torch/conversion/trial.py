@@ -83,6 +83,7 @@ class Made:
         origin: What the tensor is called; see `Origin`.
         steps: What calls it so only because a trial saw it; see `Step`.
         within: The modules inside of whose calls all of it was done, from the outermost on; None: everywhere.
+        methods: The methods, by identity of their module and name, in which all of it was done; None: in all.
     """
 
     parameters: frozenset[int]
@@ -90,6 +91,7 @@ class Made:
     origin: Origin | None = None
     steps: frozenset[Step] = frozenset()
     within: tuple[nn.Module, ...] | None = None
+    methods: frozenset[tuple[int, str]] | None = None
 
 
 #: What a tensor was made of; None: of nothing that is watched.
@@ -109,12 +111,14 @@ class FoundProduct:
         kernel: Its operand.
         made: What this was made of.
         within: The modules inside of whose calls kernel and product are computed, from the outermost on.
+        methods: The methods in which they are, see `Made`.
     """
 
     product: Product
     kernel: Tensor
     made: Made
     within: tuple[nn.Module, ...]
+    methods: frozenset[tuple[int, str]]
 
     @cached_property
     def key(self) -> Key:
@@ -518,7 +522,8 @@ class Recorder(TorchFunctionMode):
         origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
         steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
         within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
-        return Made(parameters, expression, origin, steps, within)
+        methods = self._methods().intersection(*(mark.methods for _, mark in named if mark.methods is not None))
+        return Made(parameters, expression, origin, steps, within, methods)
 
     def _find(
         self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], factors: list[Tensor]
@@ -531,7 +536,8 @@ class Recorder(TorchFunctionMode):
             product = call_of(function, args, kwargs, factor)
             if product is not None:
                 calls = [tuple(self._calls), *([made.within] if made.within is not None else [])]
-                found = FoundProduct(product, factor, made, common_beginning(calls))
+                methods = self._methods() if made.methods is None else self._methods() & made.methods
+                found = FoundProduct(product, factor, made, common_beginning(calls), methods)
                 self.trial.products.append(found)
                 return found
         return None
@@ -570,6 +576,9 @@ class Recorder(TorchFunctionMode):
             return False
         self.driven.add(id(layer))
         return True
+
+    def _methods(self) -> frozenset[tuple[int, str]]:
+        return frozenset((id(module), frame.f_code.co_name) for module, frame in self._running())
 
     def _running(self) -> Iterator[tuple[nn.Module, FrameType]]:
         """Modules of the model whose code is running, and where, from the innermost one on."""

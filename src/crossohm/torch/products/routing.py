@@ -6,10 +6,11 @@ the parameters in question is followed by a few words (`Origin`), and products w
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from crossohm.errors import UnsupportedError
 from crossohm.layers.given import users_level
 from crossohm.torch.layers.layer import refuse_recording
 from crossohm.torch.products.calls import PRODUCTS, STEPWISE, call_of, in_steps, tensors_among
@@ -77,9 +79,13 @@ class Routes:
         warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
-def lead(host: nn.Module, routes: Routes) -> None:
-    """Lead products to arrays while ``host`` runs."""
+def lead(host: nn.Module, routes: Routes, methods: Iterable[str] = ()) -> None:
+    """Lead products to arrays while ``host`` runs, and these methods of it, however they are called."""
     vars(host)[_ROUTES] = routes
+    for name in methods:
+        own = name == "forward" or not hasattr(nn.Module, name)
+        if own and inspect.isfunction(getattr(type(host), name, None)) and name not in vars(host):
+            vars(host)[name] = LedMethod(host, name)
     host.register_forward_pre_hook(_begin, prepend=True)
     host.register_forward_hook(_end, always_call=True)
 
@@ -93,6 +99,8 @@ def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None
         if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
             continue
         del vars(module)[_ROUTES]
+        for name in [name for name, value in vars(module).items() if isinstance(value, LedMethod)]:
+            del vars(module)[name]
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
                 del hooks[key]
@@ -118,6 +126,7 @@ class _Routing(TorchFunctionMode):
         self._marks: Any = WeakIdKeyDictionary()
         self._follows = False
         self.frame = frame
+        self._gradient = torch.is_grad_enabled()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
@@ -158,6 +167,8 @@ class _Routing(TorchFunctionMode):
             if mark.alone:
                 self._routes.tell(key, name_of(func))
             return None
+        if torch.is_grad_enabled() is not self._gradient:
+            _refuse_recomputation(arrays.name if isinstance(arrays, AnalogProduct) else "")
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
         return arrays(call, held, origin.entry, partial(func, *args, **kwargs))
 
@@ -202,7 +213,7 @@ def _is_running(frame: FrameType) -> bool:
 def _call() -> FrameType:
     """The call of the module whose hook runs."""
     frame: Any = sys._getframe(1)
-    while frame.f_code is not nn.Module._call_impl.__code__:
+    while frame.f_code not in _CALLS:
         frame = frame.f_back
     return frame
 
@@ -236,3 +247,54 @@ def _end(host: nn.Module, args: Any, outputs: Any) -> None:
     if passes and passes[-1][0] is host:
         passes.pop()[1].close()
         leading.depth = len(passes)
+
+
+@final
+class LedMethod:
+    """A method of a module, in the place of that, which leads products to arrays when it is called past the module.
+
+    Args:
+        host: The module.
+        name: Of the method.
+    """
+
+    def __init__(self, host: nn.Module, name: str) -> None:
+        self._host = host
+        self._name = name
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The method, whose signature this has."""
+        method: Callable[..., Any] = getattr(type(self._host), self._name).__get__(self._host)
+        return method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the method returns."""
+        host, method = self._host, self.__wrapped__
+        if any(one[0] is host for one in _passes()):
+            return method(*args, **kwargs)
+        _begin(host, (*args, *kwargs.values()))
+        try:
+            return method(*args, **kwargs)
+        finally:
+            _end(host, args, None)
+
+
+#: What may begin a pass.
+_CALLS = (nn.Module._call_impl.__code__, LedMethod.__call__.__code__)
+
+
+def _refuse_recomputation(name: str) -> None:
+    """Refuse what backward would compute again past the arrays: what `torch.utils.checkpoint` runs that is no method.
+
+    Raises:
+        UnsupportedError: it is such a function.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not LedMethod.__call__.__code__:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            raise UnsupportedError(
+                f"{name!r} is used in a function that torch.utils.checkpoint computes again in backward, where the "
+                "product would be digital: give checkpoint a method or a module that computes kernel and product"
+            )
+        frame = frame.f_back
