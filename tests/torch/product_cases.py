@@ -41,6 +41,9 @@ PRODUCTS: dict[str, Callable[[Tensor, Any], Tensor]] = {
     "einsum": lambda x, layer: torch.einsum("bi,oi->bo", x, layer.weight),
     "tensordot": lambda x, layer: torch.tensordot(x, layer.weight, 1),
     "multi-dot": lambda x, layer: torch.linalg.multi_dot([x, layer.weight, layer.weight]),
+    "multi-dot-left": lambda x, layer: torch.linalg.multi_dot([layer.weight, layer.weight, x.T, x[:, 0]]),
+    "einsum-three": lambda x, layer: torch.einsum("or,ri,bi", layer.weight, layer.weight, x),
+    "einsum-three-data": lambda x, layer: torch.einsum("bi, oij, bj -> bo", [x, layer.weight.expand(3, 4, 4), x]),
     "inner": lambda x, layer: torch.inner(x, layer.weight),
     "conv1d": lambda x, layer: F.conv1d(x[..., None], layer.weight[..., None]),
     "conv2d": lambda x, layer: F.conv2d(x[..., None, None], layer.weight[..., None, None]),
@@ -64,7 +67,10 @@ PRODUCTS: dict[str, Callable[[Tensor, Any], Tensor]] = {
     "reshaped": lambda x, layer: torch.matmul(x, layer.weight.view(2, 2, 4).flatten(0, 1)),
     "noise": lambda x, layer: F.linear(torch.randn(5, 4), layer.weight),
     "in-place": lambda x, layer: x.clone().addmm_(x, layer.weight),
+    "in-place-scaled": lambda x, layer: x[None].clone().baddbmm_(x[None], layer.weight[None], beta=0.5, alpha=2),
+    "in-place-vector": lambda x, layer: x[0].clone().addmv_(layer.weight, x[1], beta=0),
+    "in-place-sum": lambda x, layer: x.clone().addbmm_(x[None], batch2=layer.weight[None]),
 }
 
-#: Those that no arrays hold: with three operands, in chains, in place, and of single numbers.
-UNHELD = ("bilinear", "multi-dot", "written-out", "in-place")
+#: Those that no arrays hold: with three operands at once, and of single numbers.
+UNHELD = ("bilinear", "written-out")

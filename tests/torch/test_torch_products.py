@@ -231,7 +231,7 @@ def test_calibration_and_studies_see_products_like_layers():
 
 
 class Scaled(nn.Module):
-    """Parameters that meet no product, and products of 15 and 60 weights that no arrays hold."""
+    """Parameters that meet no product, products of 25 and 15 weights, and one of 60 that no arrays hold."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,15 +248,17 @@ def test_the_report_counts_multiplications_on_arrays():
     model, x = Scaled(), torch.rand(7, 5)
     with (
         pytest.warns(RuntimeWarning, match=r"stay digital.*pair \(Bilinear\)"),
-        pytest.warns(RuntimeWarning, match=r"^25 % of the multiplications with weights are on arrays"),
+        pytest.warns(RuntimeWarning, match=r"^40 % of the multiplications with weights are on arrays"),
     ):
         analog = from_torch(model, example=x)
     report = conversion_report(analog, x)
-    assert report.share == 25 / (25 + 60 + 15)
-    assert [layer.name for layer in report.layers] == ["", "layer", "pair"]
-    assert [product.multiplications for product in report.products] == [7 * 60, 7 * 15]
-    assert "25 % of the multiplications with weights on arrays" in str(report)
-    assert conversion_report(model, x).share == 0
+    assert report.share == 40 / (25 + 60 + 15)
+    assert [layer.name for layer in report.layers] == ["chain_product", "layer", "pair"]
+    assert [product.multiplications for product in report.products] == [7 * 60]
+    assert "40 % of the multiplications with weights on arrays" in str(report)
+    before = conversion_report(model, x)
+    assert (before.share, before.convertible_share) == (0, report.share)
+    assert "; 0 % of the multiplications with weights on arrays, 40 % after a conversion with this" in str(before)
     assert conversion_report(model).share is None
     assert conversion_report(*computed()).share == 0
 

@@ -10,6 +10,9 @@ from typing import Any, Self, final
 from crossohm.layers.array_layer import ArrayLayer
 from crossohm.layers.given import users_level
 
+#: Why what a conversion puts on arrays is digital.
+CONVERTIBLE = "it can be converted"
+
 
 @final
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class ReportedLayer:
         driven: Whether data of the example reached it; None without an example, and for modules of unknown kinds.
         readers: Digital products that other code computed with its parameters for the example.
         multiplications: With its weights in arrays, for the example; None without one.
+        also: Other layers that have the same weights in arrays of their own.
     """
 
     name: str
@@ -37,6 +41,7 @@ class ReportedLayer:
     driven: bool | None = None
     readers: tuple[str, ...] = ()
     multiplications: int | None = None
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{rows} x {columns}" for rows, columns in self.shapes)
@@ -46,6 +51,8 @@ class ReportedLayer:
             where.append("not reached by the example")
         if self.readers and (self.driven or not self.shapes):
             where.append(_read_by(self.readers))
+        if self.also:
+            where.append(f"other arrays for the same weights: {', '.join(self.also)}")
         return f"{self.name or '(model)'} ({self.kind}): {'; '.join(where)}"
 
     def tried(self, driven: bool | None, readers: tuple[str, ...], multiplications: int | None = None) -> Self:
@@ -81,10 +88,17 @@ class ReportedProduct:
     Attributes:
         where: Function and module, in words.
         multiplications: How many, for the example.
+        reason: Why they are digital.
+        convertible: True if a conversion with this example puts them on arrays.
     """
 
     where: str
     multiplications: int
+    reason: str
+    convertible: bool
+
+    def __str__(self) -> str:
+        return f"{self.where}, {self.multiplications} multiplications: {self.reason}"
 
 
 def in_percent(share: float) -> str:
@@ -113,9 +127,19 @@ class ConversionReport:
     @property
     def share(self) -> float | None:
         """Of the multiplications with weights in the example, those on arrays; None if none were seen."""
-        analog = sum(layer.multiplications or 0 for layer in self.layers)
-        whole = analog + sum(product.multiplications for product in self.products)
-        return analog / whole if whole else None
+        return self._share_without(self.products)
+
+    @property
+    def convertible_share(self) -> float | None:
+        """The same once all that can be is converted with this example; None if no multiplications were seen."""
+        return self._share_without([product for product in self.products if not product.convertible])
+
+    def _share_without(self, digital: Iterable[ReportedProduct]) -> float | None:
+        """The share of all but these digital products."""
+        left = sum(product.multiplications for product in digital)
+        whole = sum(layer.multiplications or 0 for layer in self.layers)
+        whole += sum(product.multiplications for product in self.products)
+        return (whole - left) / whole if whole else None
 
     @property
     def analog(self) -> tuple[ReportedLayer, ...]:
@@ -128,15 +152,20 @@ class ConversionReport:
         return tuple(layer for layer in self.layers if layer.reason)
 
     def __str__(self) -> str:
-        share = (
-            "" if self.share is None else f"; {in_percent(self.share)} of the multiplications with weights on arrays"
-        )
-        lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital{share}"]
+        lines = [f"{len(self.analog)} layers in arrays, {len(self.digital)} digital{self._shares()}"]
         lines += [f"  {layer}" for layer in self.layers]
         lines += [f"  {norm}" for norm in self.norms]
         lines += [f"  digital, with parameters of no module: {product}" for product in self.others]
-        lines += [f"  digital: {product.where}, {product.multiplications} multiplications" for product in self.products]
+        lines += [f"  digital: {product}" for product in self.products]
         return "\n".join(lines)
+
+    def _shares(self) -> str:
+        if self.share is None or self.convertible_share is None:
+            return ""
+        now = f"; {in_percent(self.share)} of the multiplications with weights on arrays"
+        if not any(product.convertible for product in self.products):
+            return now
+        return f"{now}, {in_percent(self.convertible_share)} after a conversion with this example"
 
 
 def reported(name: str, layer: Any, convertible: bool, obstacle: Callable[[Any], str]) -> Iterator[ReportedLayer]:
@@ -154,7 +183,7 @@ def reported(name: str, layer: Any, convertible: bool, obstacle: Callable[[Any],
         shapes = tuple((core.shape[0], core.shape[1]) for core in cores)
         yield ReportedLayer(name, kind, shapes, sum(core.array_count for core in cores), "", False)
         return
-    reason = "it can be converted" if convertible else obstacle(layer)
+    reason = CONVERTIBLE if convertible else obstacle(layer)
     if reason:
         yield ReportedLayer(name, kind, (), 0, reason, convertible)
 

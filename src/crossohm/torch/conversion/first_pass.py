@@ -15,7 +15,8 @@ from torch import fx, nn
 from crossohm.layers.given import users_level
 from crossohm.layers.report import in_percent
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
-from crossohm.torch.conversion.places import analog_places
+from crossohm.torch.conversion.places import analog_places, is_twin
+from crossohm.torch.conversion.products import digital_products
 from crossohm.torch.conversion.trial import Recorder, Trial, is_watched
 from crossohm.torch.layers.layer import AnalogLayer
 
@@ -24,6 +25,9 @@ _WITH_EXAMPLE = (
     "Give the conversion an example, from_torch(model, example=inputs), and products like these run on arrays, as far "
     "as arrays can hold what they multiply with"
 )
+
+#: So many digital products a warning names, the largest ones.
+_MOST = 4
 
 
 def watch(model: nn.Module) -> None:
@@ -52,7 +56,7 @@ def warn_of(model: nn.Module, trial: Trial, *, of_unreached: bool) -> None:
         of_unreached: Whether the pass was to reach every layer.
     """
     found = [
-        *_digital_share(trial),
+        *(_digital_share(model, trial) if of_unreached else ()),
         *_read(model, trial),
         *_own(model, trial),
         *_strangers(trial),
@@ -64,12 +68,16 @@ def warn_of(model: nn.Module, trial: Trial, *, of_unreached: bool) -> None:
         warnings.warn(". ".join(found), RuntimeWarning, stacklevel=users_level())
 
 
-def _digital_share(trial: Trial) -> list[str]:
-    """How much of a model is digital, where an example has been counted."""
-    if not trial.analog or not trial.digital:
+def _digital_share(model: nn.Module, trial: Trial) -> list[str]:
+    """How much of a model is digital, where an example has been counted, and why what no arrays hold is."""
+    share = trial.share
+    if share is None or share == 1:
         return []
-    share = in_percent(trial.share or 0.0)
-    return [f"{share} of the multiplications with weights are on arrays, the others are digital"]
+    found = f"{in_percent(share)} of the multiplications with weights are on arrays, the others are digital"
+    unheld = [f"{where}: {reason}" for (where, reason), _ in digital_products(model, trial).most_common() if reason]
+    most = unheld[:_MOST]
+    more = f"; and {len(unheld) - _MOST} more, see conversion_report(model, example)" if len(unheld) > _MOST else ""
+    return [f"{found}: {'; '.join(most)}{more}" if most else found]
 
 
 def _read(model: nn.Module, trial: Trial) -> list[str]:
@@ -115,10 +123,14 @@ def _strangers(trial: Trial) -> list[str]:
 
 
 def _unreached(model: nn.Module, trial: Trial) -> list[str]:
+    places = analog_places(model)
+    reached = [layer for name, layer in places.items() if name in trial.reached]
     names = [
         name
-        for name, layer in analog_places(model).items()
-        if name not in trial.reached and not trial.readers_of(name, layer)
+        for name, layer in places.items()
+        if name not in trial.reached
+        and not trial.readers_of(name, layer)
+        and not any(is_twin(layer, other) for other in reached)  # code uses the module under its other name
     ]
     if not names:
         return []

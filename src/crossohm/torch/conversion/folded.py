@@ -25,6 +25,8 @@ def is_norm(module: nn.Module) -> bool:
     """True for BatchNorm, and for modules that hold what it holds in buffers, as torchvision's frozen kind."""
     if isinstance(module, _BatchNorm):
         return True
+    if isinstance(module, torch.jit.ScriptModule):
+        return False
     held = [module._buffers.get(name) for name in ("running_mean", "running_var", "weight", "bias")]
     return hasattr(module, "eps") and all(value is not None and value.ndim == 1 for value in held)
 

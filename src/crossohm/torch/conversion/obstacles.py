@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 from crossohm.errors import ParameterError, UnsupportedError
 from crossohm.torch.conversion.kinds import ANALOG_KINDS, MULTIPLYING, is_convertible, kind_of
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.calls import PRODUCTS
 
 _LOOKUPS = (nn.Embedding, nn.EmbeddingBag, ParametrizationList)
 #: Products as exported graphs have them.
@@ -23,6 +24,28 @@ _EXPORTED = (
     "crossohm.models.load_model('net.pt2'), which makes them layers again"
 )
 _SCRIPTED = "its layers are compiled by torch.jit; convert the Python model it was made from"
+
+#: Why products whose kernels have one name and different values are digital.
+ONLY_BY_ORDER = "only the order of computation tells its kernel from others of the same parameter"
+_CALL = "call the layer that has the weights instead of its function"
+#: Why products of a module's own code are digital, by the function that computes them.
+_FUNCTIONS = {
+    name: why
+    for names, why in (
+        ("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell", _CALL),
+        ("multi_head_attention_forward", _CALL),
+        ("scaled_dot_product_attention", "attention is one step here; its products written with @ run on arrays"),
+        (
+            "bilinear",
+            "it multiplies three operands at once; torch.einsum('bi,oij,bj->bo', x, weight, y) runs on arrays",
+        ),
+        (
+            "mul mul_ multiply multiply_ __mul__ __rmul__ __imul__",
+            "it multiplies number by number; written with linear, @ or einsum it runs on arrays",
+        ),
+    )
+    for name in names.split()
+}
 
 
 def require_layers(model: Any) -> None:
@@ -72,6 +95,27 @@ def obstacle_of(module: nn.Module) -> str:
         ways = "register an analog kind if it multiplies, or convert with an example"
         return f"unknown what it does with its {', '.join(own)}: {ways}"
     return ""
+
+
+def obstacle_of_product(function: str, is_held: bool) -> str:
+    """Why arrays cannot compute a product of a module's own code.
+
+    Args:
+        function: What computes it.
+        is_held: Modules of the model have its parameters.
+    """
+    if not is_held:
+        return "no module of the model has its parameter: keep layers as attributes or in torch.nn.ModuleList"
+    if function in PRODUCTS:
+        return "its operands are not the matrices and vectors that arrays multiply"
+    return _FUNCTIONS.get(function, f"arrays do not know {function}: written with linear, @ or einsum it runs on them")
+
+
+def obstacle_of_operation(function: str, is_held: bool) -> str:
+    """As `obstacle_of_product`, of a product that only torch's dispatcher shows."""
+    if is_held and function in PRODUCTS:
+        return "it is computed past torch's Python functions, as by torch.jit"
+    return obstacle_of_product(function, is_held)
 
 
 def multiplies(module: nn.Module) -> bool:

@@ -81,6 +81,22 @@ def separate(model: nn.Module) -> None:
     visit(model)
 
 
+def separated(model: nn.Module) -> nn.Module:
+    """``model``, or a copy of it that is `separate` if layers have several places."""
+    places = [id(module) for _, module in sites(model)]
+    if len(set(places)) == len(places):
+        return model
+    twin: nn.Module = copy_of(model)
+    separate(twin)
+    return twin
+
+
+def is_twin(layer: nn.Module, other: nn.Module) -> bool:
+    """True if two layers were one module in two places, see `separate`."""
+    origin = vars(layer).get(_ORIGIN)
+    return origin is not None and origin == vars(other).get(_ORIGIN)
+
+
 def _twin(module: nn.Module, model: nn.Module, holding: set[int]) -> nn.Module:
     """A copy of ``module`` in which only what holds something convertible is new."""
     inside = {id(part) for part in module.modules()} & holding

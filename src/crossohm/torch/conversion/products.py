@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -13,10 +14,11 @@ from torch.nn.utils.parametrize import ParametrizationList
 from crossohm.layers.array_layer import Gradient, Sync
 from crossohm.layers.conversion import Conversion
 from crossohm.layers.maps.grouped import USUAL_GROUPING
+from crossohm.torch.conversion.obstacles import ONLY_BY_ORDER
 from crossohm.torch.conversion.places import sites
 from crossohm.torch.conversion.trial import FoundProduct, Trial, common_beginning, ranked_leaves, try_out
 from crossohm.torch.products.calls import Call, Form
-from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step, key_of
+from crossohm.torch.products.derivation import Derived, Expression, Key, Leaf, Step
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.products.routing import Routes, lead
 
@@ -45,6 +47,7 @@ class ProductSite:
         steps: What calls the kernel so; see `Step`.
         host: The module inside of whose calls kernel and products are computed.
         calls: The products of the trial.
+        methods: Names of the host's methods that do so, for which no other is needed.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ProductSite:
     steps: frozenset[Step]
     host: nn.Module
     calls: tuple[Call, ...]
+    methods: frozenset[str]
 
 
 @final
@@ -108,7 +112,7 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
     """
     groups: dict[Key, list[FoundProduct]] = {}
     for found in trial.products:
-        groups.setdefault(_key(found), []).append(found)
+        groups.setdefault(found.key, []).append(found)
     ranks = {(id(leaf.owner), leaf.key): rank for rank, leaf in enumerate(ranked_leaves(model))}
     names = {id(module): name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     converted = {name for name, _ in sites(model)} - passed_by(model, trial)
@@ -123,8 +127,21 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
         host = common_beginning([found.within for found in group])[-1]
         steps = frozenset().union(*(found.made.steps for found in group))
         calls = tuple(found.product for found in group)
-        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host, calls))
+        methods = frozenset(name for found in group for module, name in found.methods if module == id(host))
+        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host, calls, methods))
     return built
+
+
+def digital_products(model: nn.Module, trial: Trial) -> Counter[tuple[str, str]]:
+    """Digital multiplications with weights in a trial, by function and module in words, and why arrays hold them not.
+
+    Where there is no reason, a conversion with the example of the trial puts them on arrays.
+    """
+    keys = {site.key for site in product_sites(model, trial)}
+    found: Counter[tuple[str, str]] = Counter()
+    for use, count in trial.digital.items():
+        found[use.where, use.reason if use.key is None or use.key in keys else ONLY_BY_ORDER] += count
+    return found
 
 
 def passed_by(model: nn.Module, trial: Trial) -> set[str]:
@@ -188,6 +205,7 @@ def _lead(
 ) -> None:
     """Put something in the places of products, and lead these there."""
     routes: dict[int, tuple[nn.Module, Routes]] = {}
+    methods: dict[int, frozenset[str]] = {}
     for site in reversed(found):  # each is put in front of the others
         if site.name not in there:
             continue
@@ -198,8 +216,9 @@ def _lead(
         routed.leaves |= {rank: leaf.moved(table) for rank, leaf in site.leaves.items()}
         routed.steps |= site.steps
         routed.table[site.key] = there[site.name]
+        methods[id(host)] = methods.get(id(host), frozenset()) | site.methods
     for host, routed in routes.values():
-        lead(host, routed)
+        lead(host, routed, methods[id(host)])
 
 
 def _put_first(home: nn.Module, key: str, arrays: nn.Module) -> None:
@@ -208,16 +227,6 @@ def _put_first(home: nn.Module, key: str, arrays: nn.Module) -> None:
     others = {name: child for name, child in home._modules.items() if name != key}
     home._modules.clear()
     home._modules.update({key: arrays, **others})
-
-
-def _key(found: FoundProduct) -> Key:
-    origin = found.made.origin
-    assert origin is not None and found.made.expression is not None
-    parameter = None
-    if origin.entry is not None:
-        assert isinstance(found.made.expression, Derived)
-        parameter = next(found.made.expression.leaves()).value()
-    return key_of(origin, found.product, parameter)
 
 
 def _expression(found: FoundProduct) -> Expression:

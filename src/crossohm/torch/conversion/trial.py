@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from types import FrameType
 from typing import Any, final
@@ -27,15 +27,19 @@ from crossohm.errors import ParameterError
 from crossohm.layers.batches import Call
 from crossohm.torch.conversion.dataflow import evaluating
 from crossohm.torch.conversion.kinds import MULTIPLYING, is_convertible
+from crossohm.torch.conversion.obstacles import obstacle_of_operation, obstacle_of_product
+from crossohm.torch.conversion.operations import Operation, OperationWatch
 from crossohm.torch.layers.layer import AnalogLayer
+from crossohm.torch.products.calls import STEPWISE, call_of, in_steps, multiplications_of, tensors_among
 from crossohm.torch.products.calls import Call as Product
-from crossohm.torch.products.calls import call_of, multiplications_of, tensors_among
 from crossohm.torch.products.derivation import (
     Derived,
     Expression,
+    Key,
     Leaf,
     Origin,
     Step,
+    key_of,
     name_of,
     number_of,
     origin_after,
@@ -50,7 +54,7 @@ _OPERANDS = {
     name: where
     for where, names in (
         (slice(2), "matmul __matmul__ __rmatmul__ __imatmul__ linalg_matmul mm bmm mv dot vdot inner linalg_vecdot"),
-        (slice(2), "grouped_mm _grouped_mm tensordot linear"),
+        (slice(2), "grouped_mm _grouped_mm tensordot linear cdist cosine_similarity"),
         (slice(2), "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
         (slice(1, 3), "addmm addmm_ addmv addmv_ addbmm addbmm_ baddbmm baddbmm_"),
         (slice(3), "bilinear"),
@@ -79,6 +83,7 @@ class Made:
         origin: What the tensor is called; see `Origin`.
         steps: What calls it so only because a trial saw it; see `Step`.
         within: The modules inside of whose calls all of it was done, from the outermost on; None: everywhere.
+        methods: The methods, by identity of their module and name, in which all of it was done; None: in all.
     """
 
     parameters: frozenset[int]
@@ -86,6 +91,7 @@ class Made:
     origin: Origin | None = None
     steps: frozenset[Step] = frozenset()
     within: tuple[nn.Module, ...] | None = None
+    methods: frozenset[tuple[int, str]] | None = None
 
 
 #: What a tensor was made of; None: of nothing that is watched.
@@ -101,18 +107,41 @@ class FoundProduct:
     """A product with a kernel computed from parameters.
 
     Attributes:
-        where: Function and module, in words.
         product: The product.
         kernel: Its operand.
         made: What this was made of.
         within: The modules inside of whose calls kernel and product are computed, from the outermost on.
+        methods: The methods in which they are, see `Made`.
     """
 
-    where: str
     product: Product
     kernel: Tensor
     made: Made
     within: tuple[nn.Module, ...]
+    methods: frozenset[tuple[int, str]]
+
+    @cached_property
+    def key(self) -> Key:
+        """What its arrays are found by."""
+        origin, expression = self.made.origin, self.made.expression
+        assert origin is not None and expression is not None
+        return key_of(origin, self.product, None if origin.entry is None else next(expression.leaves()).value())
+
+
+@final
+@dataclass(frozen=True)
+class DigitalUse:
+    """Digital products with weights of one kind in one place.
+
+    Attributes:
+        where: Function and module, in words.
+        key: What arrays would be found by; None: no products that arrays could hold were found.
+        reason: Why arrays cannot hold them; empty: they can.
+    """
+
+    where: str
+    key: Key | None = None
+    reason: str = ""
 
 
 @final
@@ -127,7 +156,7 @@ class Trial:
         strangers: The same for parameters that no module of the model has, by their shape.
         products: Products with kernels computed from parameters that arrays could hold.
         analog: Multiplications with weights on arrays, by name of the layer.
-        digital: The others, by function and module in words.
+        digital: The others.
     """
 
     reached: set[str] = field(default_factory=set)
@@ -135,7 +164,7 @@ class Trial:
     strangers: dict[tuple[int, ...], set[str]] = field(default_factory=dict)
     products: list[FoundProduct] = field(default_factory=list)
     analog: Counter[str] = field(default_factory=Counter)
-    digital: Counter[str] = field(default_factory=Counter)
+    digital: Counter[DigitalUse] = field(default_factory=Counter)
 
     @property
     def share(self) -> float | None:
@@ -191,11 +220,12 @@ def try_out(model: nn.Module, example: Any) -> Trial:
         ):
             stack.enter_context(block)
         try:
-            with recorder.running((args, kwargs)):
+            with recorder.running((args, kwargs)), recorder.watching_operations():
                 model(*args, **kwargs)
         except Exception as error:
             error.add_note("while the model answered the example")
             raise
+    driven |= recorder.driven
     recorder.trial.reached.update(name for name, module in layers.items() if id(module) in driven)
     return recorder.trial
 
@@ -282,11 +312,13 @@ class Recorder(TorchFunctionMode):
 
     Attributes:
         trial: What was seen; layers that were reached are not noted.
+        driven: Identities of layers whose forward was called past the module's call.
     """
 
     def __init__(self, model: nn.Module, frame: FrameType | None = None) -> None:
         super().__init__()
         self.trial = Trial()
+        self.driven: set[int] = set()
         self._frame = frame
         self._model = model
         self._names: dict[int, list[str]] = {}
@@ -297,8 +329,11 @@ class Recorder(TorchFunctionMode):
         self._marks: Any = WeakIdKeyDictionary()
         self._strangers: dict[int, Tensor] = {}
         self._depth = self._analog_depth = 0
+        self._function: str | None = None  # that is running
+        self._operations: list[Operation] = []  # products inside of it
         for name, parameter in model.named_parameters(remove_duplicate=False):
             self._names.setdefault(id(parameter), []).append(name)
+            self._marks[parameter] = Made(frozenset([id(parameter)]))
         for rank, leaf in enumerate(ranked_leaves(model)):
             value = leaf.value()
             parameters = frozenset([id(value)] if leaf.is_parameter else [])
@@ -322,10 +357,16 @@ class Recorder(TorchFunctionMode):
                 stack.callback(layer.register_forward_pre_hook(self._enter, prepend=True).remove)
                 stack.callback(layer.register_forward_hook(self._leave, always_call=True).remove)
             for module in list(self._model.modules())[1:]:  # the hooks of the first one may be running
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # takes no hooks
                 stack.callback(module.register_forward_pre_hook(self._begin, prepend=True).remove)
                 stack.callback(module.register_forward_hook(self._end, always_call=True).remove)
             stack.enter_context(self)
             yield
+
+    def watching_operations(self) -> OperationWatch:
+        """What also sees products that no torch function tells of, in a ``with`` block inside of `running`."""
+        return OperationWatch(self._parameters_of, self._mark_made, self._meet, lambda: self._analog_depth > 0)
 
     def is_over(self) -> bool:
         """True if the pass was left without a word, as by Ctrl-C, of which hooks are not told."""
@@ -351,37 +392,93 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, and follow parameters through what was computed."""
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        function = name_of(func)
+        if function in STEPWISE and not self._depth:
+            with self:
+                found = in_steps(function, args, kwargs, lambda operand: isinstance(self._mark(operand), Made))
+            if found is not None:
+                return found
+        outer, self._function, self._operations = self._function, function, []
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self._function = outer
+        counted = False
         if not self._depth and not self.is_over():
-            self._follow(func, args, kwargs, result)
-        elif not self._analog_depth and name_of(func) in _OPERANDS:
-            self._count(name_of(func), args, kwargs)
+            counted = self._follow(func, args, kwargs, result)
+        elif not self._analog_depth and function in _OPERANDS:
+            counted = self._count(function, args, kwargs, _factors(function, args, kwargs))
+        for operation in [] if counted else self._operations:
+            self._count_operation(function, operation)
+        self._operations = []
         return result
 
-    def _count(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Count the multiplications of a digital product with weights."""
-        made = [(value, mark) for value in tensors_in((args, kwargs)) if isinstance(mark := self._mark(value), Made)]
-        kernels = [value for value, mark in made if mark.parameters]
-        if kernels:
-            where = self._where(function, self._caller())
-            self.trial.digital[where] += multiplications_of(function, args, kwargs, kernels)
+    # --- what the dispatcher shows ------------------------------------------------------------------------------------
 
-    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Note a product, and mark its result."""
+    def _parameters_of(self, tensor: Tensor) -> frozenset[int] | None:
+        mark = self._mark(tensor)
+        return mark.parameters if isinstance(mark, Made) else None
+
+    def _mark_made(self, tensor: Tensor, parameters: frozenset[int]) -> None:
+        if self._marks.get(tensor) is None:
+            self._marks[tensor] = Made(parameters)
+
+    def _meet(self, operation: Operation) -> None:
+        """Inside of a function that is known, this counts."""
+        if self._function is None:
+            self._count_operation(operation.name, operation)
+        else:
+            self._operations.append(operation)
+
+    def _count_operation(self, function: str, operation: Operation) -> None:
+        inside = self._depth or self._is_forward()
+        reason = "" if inside else obstacle_of_operation(function, self._is_held(operation.parameters))
+        self.trial.digital[DigitalUse(self._where(function, self._caller()), None, reason)] += operation.multiplications
+        if not inside:
+            self._record(function, operation.parameters)
+
+    # --- what functions show ------------------------------------------------------------------------------------------
+
+    def _count(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        factors: list[Tensor],
+        found: FoundProduct | None = None,
+    ) -> bool:
+        """Count the multiplications of a digital product with weights; False if there are none."""
+        kernels = [factor for factor in factors if isinstance(mark := self._mark(factor), Made) and mark.parameters]
+        if not kernels:
+            return False
+        fits = self._depth or found is not None or self._is_forward()
+        held = self._is_held(_parameters([self._mark(kernel) for kernel in kernels]))
+        reason = "" if fits else obstacle_of_product(function, held)
+        use = DigitalUse(self._where(function, self._caller()), found.key if found is not None else None, reason)
+        self.trial.digital[use] += multiplications_of(function, args, kwargs, kernels)
+        return True
+
+    def _is_held(self, parameters: frozenset[int]) -> bool:
+        """True if modules of the model have all of these parameters."""
+        return parameters.isdisjoint(self._strangers)
+
+    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+        """Note a product, and mark its result; True if a product was counted."""
         function = name_of(func)
         marks = [self._mark(operand) for operand in tensors_in((args, kwargs))]
-        is_data, read = _DATA in marks or function in _LOOKUPS, frozenset[int]()
+        is_data, read, counted = _DATA in marks or function in _LOOKUPS, frozenset[int](), False
         if function in _OPERANDS:
-            named = {key: value for key, value in kwargs.items() if "bias" not in key}
-            factors = list(tensors_in((args[_OPERANDS[function]], named)))
+            factors = _factors(function, args, kwargs)
             if not all(isinstance(self._mark(factor), Made) for factor in factors):
                 read = _parameters([self._mark(factor) for factor in factors])
-                self._find(function, args, kwargs, factors)
-                self._count(function, args, kwargs)
+                found = None if self._is_forward() else self._find(function, args, kwargs, factors)
+                counted = self._count(function, args, kwargs, factors, found)
         elif function in _ELEMENTWISE and is_data:
             read = _parameters(marks) & self._matrices
             if read:
-                self.trial.digital[self._where(function, self._caller())] += result.numel()
+                counted = True
+                use = DigitalUse(self._where(function, self._caller()), None, obstacle_of_product(function, True))
+                self.trial.digital[use] += result.numel()
         if read:
             self._record(function, read)
         if is_data and not read and self._is_entry(function, args):
@@ -392,6 +489,7 @@ class Recorder(TorchFunctionMode):
         elif any(isinstance(one, Made) for one in marks):
             for pick, tensor in results_of(result):
                 self._marks[tensor] = self._made(func, args, kwargs, tensor, pick)
+        return counted
 
     def _is_entry(self, function: str, args: tuple[Any, ...]) -> bool:
         """True for an entry of a tensor made of parameters, under a number that is a tensor."""
@@ -424,9 +522,12 @@ class Recorder(TorchFunctionMode):
         origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
         steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
         within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
-        return Made(parameters, expression, origin, steps, within)
+        methods = self._methods().intersection(*(mark.methods for _, mark in named if mark.methods is not None))
+        return Made(parameters, expression, origin, steps, within, methods)
 
-    def _find(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], factors: list[Tensor]) -> None:
+    def _find(
+        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], factors: list[Tensor]
+    ) -> FoundProduct | None:
         """Note a product that arrays could compute."""
         for factor in factors:
             made = self._mark(factor)
@@ -435,8 +536,11 @@ class Recorder(TorchFunctionMode):
             product = call_of(function, args, kwargs, factor)
             if product is not None:
                 calls = [tuple(self._calls), *([made.within] if made.within is not None else [])]
-                where = self._where(function, self._caller())
-                self.trial.products.append(FoundProduct(where, product, factor, made, common_beginning(calls)))
+                methods = self._methods() if made.methods is None else self._methods() & made.methods
+                found = FoundProduct(product, factor, made, common_beginning(calls), methods)
+                self.trial.products.append(found)
+                return found
+        return None
 
     def _mark(self, tensor: Tensor) -> Mark:
         if tensor not in self._marks and isinstance(tensor, nn.Parameter):
@@ -460,11 +564,28 @@ class Recorder(TorchFunctionMode):
 
     def _caller(self) -> nn.Module:
         """The innermost module of the model whose code is running."""
+        return next((module for module, _ in self._running()), self._model)
+
+    def _is_forward(self) -> bool:
+        """True if a layer that can be converted is computing, though it was not called as a module."""
+        layer = self._caller()
+        if not is_convertible(layer):
+            return False
+        own = takewhile(lambda one: one[0] is layer, self._running())
+        if all(frame.f_code.co_name != "forward" for _, frame in own):
+            return False
+        self.driven.add(id(layer))
+        return True
+
+    def _methods(self) -> frozenset[tuple[int, str]]:
+        return frozenset((id(module), frame.f_code.co_name) for module, frame in self._running())
+
+    def _running(self) -> Iterator[tuple[nn.Module, FrameType]]:
+        """Modules of the model whose code is running, and where, from the innermost one on."""
         for frame in _frames():
             module = frame.f_locals.get("self")
             if isinstance(module, nn.Module) and id(module) in self._modules:
-                return module
-        return self._model
+                yield module, frame
 
 
 def _frames() -> Iterator[FrameType]:
@@ -475,6 +596,12 @@ def _frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+def _factors(function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """What a product multiplies."""
+    named = {key: value for key, value in kwargs.items() if "bias" not in key}
+    return list(tensors_in((args[_OPERANDS[function]], named)))
+
+
 def _parameters(marks: list[Mark]) -> frozenset[int]:
     return frozenset().union(*(mark.parameters for mark in marks if isinstance(mark, Made)))
 
@@ -483,6 +610,8 @@ def ranked_leaves(model: nn.Module) -> list[Leaf]:
     """Parameters, the largest ones first, then buffers; each once."""
     found: dict[int, Leaf] = {}
     for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # whose code is not followed
         for key, value in (*module._parameters.items(), *module._buffers.items()):
             if value is not None:
                 found.setdefault(id(value), Leaf(module, key))

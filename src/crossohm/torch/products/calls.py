@@ -223,6 +223,51 @@ def multiplications_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     return signal.numel() // max(1, signal.shape[-1]) * sum(kernel.numel() for kernel in kernels if kernel.ndim > 1)
 
 
+def in_steps(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], is_kernel: Callable[[Tensor], bool]
+) -> Tensor | None:
+    """What a function of many operands computes, as products of two; None if it is no such function.
+
+    Products begin with the first operand that is data, so that every kernel by itself meets data.
+
+    Args:
+        name: Of the function.
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        is_kernel: Whether an operand is computed from parameters alone.
+    """
+    if name not in STEPWISE or kwargs:
+        return None
+    listed = isinstance(args[-1], list | tuple)
+    if name == "einsum":
+        return _einsum_in_steps(args[0], args[1] if listed else args[1:], is_kernel)
+    operands = args[0] if listed else args
+    start = next((index for index, operand in enumerate(operands) if not is_kernel(operand)), 0)
+    found: Tensor = operands[start]
+    for right in operands[start + 1 :]:
+        found = found @ right
+    for left in reversed(operands[:start]):
+        found = left @ found
+    return found
+
+
+def _einsum_in_steps(equation: Any, operands: Sequence[Tensor], is_kernel: Callable[[Tensor], bool]) -> Tensor | None:
+    """Each operand meets the product of those before it; None: the equation has two, or axes without or of one name."""
+    if not isinstance(equation, str) or len(operands) < 3 or "." in equation:
+        return None
+    parts, outputs = _parsed(equation)
+    if any(len(set(part)) < len(part) for part in parts):
+        return None
+    left = list(zip(parts, operands, strict=True))
+    axes, found = left.pop(next((index for index, operand in enumerate(operands) if not is_kernel(operand)), 0))
+    while left:
+        more, other = left.pop(next((index for index, (part, _) in enumerate(left) if set(part) & set(axes)), 0))
+        wanted = set(outputs).union(*(part for part, _ in left))
+        kept = "".join(axis for axis in dict.fromkeys(axes + more) if axis in wanted) if left else outputs
+        axes, found = kept, torch.einsum(f"{axes},{more}->{kept}", found, other)
+    return found
+
+
 def tensors_among(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
     """The tensors among arguments, and in lists and tuples among them."""
     found: list[Tensor] = []
@@ -365,16 +410,21 @@ def _einsum(equation: Any, operands: tuple[Any, ...]) -> _Reading:
         operands = tuple(operands[0])
     if not isinstance(equation, str) or len(operands) != 2:
         return (None, None), ("", "", ""), _same
-    given, _, outputs = equation.replace(" ", "").partition("->")
-    parts = given.split(",")
-    if "->" not in equation:
-        single = sorted(axis for axis in set(given) - set(",.") if given.count(axis) == 1)
-        outputs = "..." * ("..." in given) + "".join(single)
+    parts, outputs = _parsed(equation)
     free = [axis for axis in ascii_letters if axis not in equation]
     more = [operand.ndim - len(part) + 3 if "..." in part else 0 for part, operand in zip(parts, operands, strict=True)]
     elided = free[: max(more)]
     named = [part.replace("...", "".join(elided[len(elided) - n :])) for part, n in zip(parts, more, strict=True)]
     return (operands[0], operands[1]), (named[0], named[1], outputs.replace("...", "".join(elided))), _same
+
+
+def _parsed(equation: str) -> tuple[list[str], str]:
+    """The axes of the operands of an equation, and of its result."""
+    given, arrow, outputs = equation.replace(" ", "").partition("->")
+    if not arrow:
+        single = sorted(axis for axis in set(given) - set(",.") if given.count(axis) == 1)
+        outputs = "..." * ("..." in given) + "".join(single)
+    return given.split(","), outputs
 
 
 def _add(reading: _Reading, input: Tensor, beta: Any, alpha: Any) -> _Reading:
@@ -393,6 +443,16 @@ def _addmm(input: Tensor, left: Tensor, right: Tensor, beta: Any = 1, alpha: Any
 
 def _addbmm(input: Tensor, left: Tensor, right: Tensor, beta: Any = 1, alpha: Any = 1) -> _Reading:
     return _add(((left, right), ("abc", "acd", "bd"), _same), input, beta, alpha)
+
+
+def _written(reader: Callable[..., _Reading]) -> Callable[..., _Reading]:
+    """What reads the function of the same name that changes its input."""
+
+    def read(input: Tensor, *args: Any, **kwargs: Any) -> _Reading:
+        operands, axes, finish = reader(input, *args, **kwargs)
+        return operands, axes, lambda y: input.copy_(finish(y))
+
+    return read
 
 
 def _reversed(right: Tensor, left: Tensor) -> _Reading:
@@ -416,7 +476,11 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[..., _Reading]]] = {
     "tensordot": (("left", "right", "dims"), _tensordot),
     "einsum": (("equation", "*operands"), _einsum),
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), (_SUM, _addmm)),
+    **dict.fromkeys(("addmm_", "addmv_", "baddbmm_"), (_SUM, _written(_addmm))),
     "addbmm": (_SUM, _addbmm),
+    "addbmm_": (_SUM, _written(_addbmm)),
 }
+#: Names of functions of many operands, see `in_steps`.
+STEPWISE = ("einsum", "linalg_multi_dot", "chain_matmul")
 #: Names of the functions whose products arrays can compute.
 PRODUCTS = frozenset((*_READERS, *CONVOLUTIONS, *_GROUPED))

@@ -6,10 +6,11 @@ the parameters in question is followed by a few words (`Origin`), and products w
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from crossohm.errors import UnsupportedError
 from crossohm.layers.given import users_level
 from crossohm.torch.arrays.witness import token
 from crossohm.torch.layers.layer import refuse_recording
-from crossohm.torch.products.calls import PRODUCTS, call_of, tensors_among
+from crossohm.torch.products.calls import PRODUCTS, STEPWISE, call_of, in_steps, tensors_among
 from crossohm.torch.products.derivation import (
     Key,
     Leaf,
@@ -101,9 +103,13 @@ class Routes:
         warnings.warn(message, RuntimeWarning, stacklevel=users_level())
 
 
-def lead(host: nn.Module, routes: Routes) -> None:
-    """Lead products to arrays while ``host`` runs."""
+def lead(host: nn.Module, routes: Routes, methods: Iterable[str] = ()) -> None:
+    """Lead products to arrays while ``host`` runs, and these methods of it, however they are called."""
     vars(host)[_ROUTES] = routes
+    for name in methods:
+        own = name == "forward" or not hasattr(nn.Module, name)
+        if own and inspect.isfunction(getattr(type(host), name, None)) and name not in vars(host):
+            vars(host)[name] = LedMethod(host, name)
     host.register_forward_pre_hook(_begin, prepend=True)
     host.register_forward_hook(_end, always_call=True)
 
@@ -117,6 +123,8 @@ def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None
         if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
             continue
         del vars(module)[_ROUTES]
+        for name in [name for name, value in vars(module).items() if isinstance(value, LedMethod)]:
+            del vars(module)[name]
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key in [key for key, hook in hooks.items() if hook in (_begin, _end)]:
                 del hooks[key]
@@ -174,6 +182,7 @@ class _Routing(TorchFunctionMode):
         self._marks = {id(value): _Known.of(value, routes.leaf_mark(rank)) for rank, value in self._values.items()}
         self._leaves = frozenset(self._marks)
         self._tokens: dict[int, int] | None = {}
+        self._gradient = torch.is_grad_enabled()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute, on arrays if they hold the kernel; and follow the parameters through what was computed."""
@@ -189,6 +198,11 @@ class _Routing(TorchFunctionMode):
                 found = self._through_arrays(func, args, kwargs, tensor, mark)
                 if found is not None:
                     return found
+        if name in STEPWISE:
+            with self:
+                found = in_steps(name, args, kwargs, self._is_kernel)
+            if found is not None:
+                return found
         return self._followed(func, name, args, kwargs, marks)
 
     def _mark(self, value: Any) -> _Mark | None:
@@ -219,6 +233,8 @@ class _Routing(TorchFunctionMode):
             if mark.alone:
                 self._routes.tell(key, name_of(func))
             return None
+        if torch.is_grad_enabled() is not self._gradient:
+            _refuse_recomputation(arrays.name if isinstance(arrays, AnalogProduct) else "")
         held = whole if whole is not None else kernel[call.index] if call.index else kernel
         numbers = None if held is not kernel else self._numbers(kernel, mark)
         return arrays(call, held, origin.entry, partial(func, *args, **kwargs), numbers)
@@ -359,7 +375,7 @@ def _is_running(frame: FrameType) -> bool:
 def _call() -> FrameType:
     """The call of the module whose hook runs."""
     frame: Any = sys._getframe(1)
-    while frame.f_code is not nn.Module._call_impl.__code__:
+    while frame.f_code not in _CALLS:
         frame = frame.f_back
     return frame
 
@@ -396,3 +412,54 @@ def _end(host: nn.Module, args: Any, outputs: Any) -> None:
     if passes and passes[-1].host is host:
         passes.pop().close()
         leading.depth = len(passes)
+
+
+@final
+class LedMethod:
+    """A method of a module, in the place of that, which leads products to arrays when it is called past the module.
+
+    Args:
+        host: The module.
+        name: Of the method.
+    """
+
+    def __init__(self, host: nn.Module, name: str) -> None:
+        self._host = host
+        self._name = name
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The method, whose signature this has."""
+        method: Callable[..., Any] = getattr(type(self._host), self._name).__get__(self._host)
+        return method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the method returns."""
+        host, method = self._host, self.__wrapped__
+        if any(one.host is host for one in _passes()):
+            return method(*args, **kwargs)
+        _begin(host, (*args, *kwargs.values()))
+        try:
+            return method(*args, **kwargs)
+        finally:
+            _end(host, args, None)
+
+
+#: What may begin a pass.
+_CALLS = (nn.Module._call_impl.__code__, LedMethod.__call__.__code__)
+
+
+def _refuse_recomputation(name: str) -> None:
+    """Refuse what backward would compute again past the arrays: what `torch.utils.checkpoint` runs that is no method.
+
+    Raises:
+        UnsupportedError: it is such a function.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not LedMethod.__call__.__code__:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            raise UnsupportedError(
+                f"{name!r} is used in a function that torch.utils.checkpoint computes again in backward, where the "
+                "product would be digital: give checkpoint a method or a module that computes kernel and product"
+            )
+        frame = frame.f_back
