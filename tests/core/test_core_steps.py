@@ -10,6 +10,7 @@ import torch
 from core_hardware import STYLES, core_on
 
 import crossohm.chain.running.plan as plan_module
+from crossohm.circuits import DAC, dac
 from crossohm.circuits.levels import Levels
 
 UNSIGNED = {
@@ -94,13 +95,46 @@ def test_input_scale_from_the_data() -> None:
     )
 
 
-@pytest.mark.parametrize("overrides", [ADC | UNSIGNED, STYLES["sliced-offset"] | ADC | UNSIGNED | PER_BIT])
+@dac("StepOfTheCall")
+class StepOfTheCall(DAC):
+    """A step that follows from all inputs of a call."""
+
+    def quantize(self, x: Any, low: float, high: float, bits: int) -> Any:
+        step = (abs(x).mean() if x.size else 1.0) / 2**bits
+        return (x / step).round() * step
+
+
+#: Input converters of which some look at all inputs of a call.
+PIECES = {
+    "converters": ADC | UNSIGNED,
+    "input slices": STYLES["sliced-offset"] | ADC | UNSIGNED | PER_BIT,
+    "no input converter": ADC,
+    "range of the call": ADC | MAGNITUDE | {"core.mapping.inputs.mvm.percentile": 0.9},
+    "range of the vector": ADC
+    | MAGNITUDE
+    | {"core.mapping.inputs.mvm.percentile": 1.0, "core.mapping.inputs.mvm.percentile_scope": "vector"},
+    "a user's": ADC | {"xbar.dac.mvm.model": "StepOfTheCall", "xbar.dac.mvm.bits": 4},
+}
+
+
+@pytest.mark.parametrize("overrides", PIECES.values(), ids=list(PIECES))
 def test_pieces_of_the_batch_give_the_whole(overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    core = core_on(MATRIX, overrides)
-    whole = core @ X
+    whole = core_on(MATRIX, overrides) @ X
     monkeypatch.setattr(plan_module, "CACHED_ELEMENTS", 200)
+    core = core_on(MATRIX, overrides)  # a plan remembers how many entries it takes at a time
     np.testing.assert_allclose(core @ X, whole, rtol=1e-12, atol=1e-12)
     assert (core @ X[:, :0]).shape == (11, 0)
+
+
+@pytest.mark.parametrize(
+    "overrides", [ADC | SIGNED, ADC | FROM_A_QUARTER | PER_BIT], ids=["levels", "offset and levels"]
+)
+def test_what_partitions_add_to_every_output_is_added_once(overrides: dict[str, Any]) -> None:
+    parted = overrides | {"core.rows_max": 9}
+    stages = core_on(MATRIX.astype(np.float32), parted).plan(X.astype(np.float32)).plans[0].stages
+    assert len(stages) == 3
+    assert [stage.combination.constant is not None for stage in stages] == [True, False, False]
+    agree(parted)
 
 
 @pytest.mark.parametrize("extra", [{}, PER_BIT], ids=["at once", "per bit"])

@@ -65,6 +65,11 @@ class Drive:
         return self.clip is None and self.percentile is None and self.dac == DACConverter()
 
     @property
+    def alone(self) -> bool:
+        """True if every input is converted by itself, whatever inputs come with it."""
+        return self.percentile is None and (self.dac.ideal or self.dac.uniform is not None)
+
+    @property
     def keeps_zero(self) -> bool:
         """True if an input of zero gives a voltage of zero and has no say in the range."""
         clips = self.clip is not None and not self.clip[0] <= 0 <= self.clip[1]
@@ -94,10 +99,11 @@ def input_scale(x: Array, fraction: float, per_vector: bool) -> Array:
         Array of shape ``(batch, 1, ...)`` or ``(1, 1, ...)``.
     """
     xp = backend_of(x).xp
-    rows = xp.reshape(x, (x.shape[0], -1)) if per_vector else xp.reshape(x, (1, -1))
-    shape = (rows.shape[0],) + (1,) * (x.ndim - 1)
-    if 0 in rows.shape:
+    count = x.shape[0] if per_vector else 1
+    shape = (count,) + (1,) * (x.ndim - 1)
+    if 0 in tuple(x.shape):
         return xp.ones(shape, dtype=x.dtype)  # an empty batch has no data, and no results to scale
+    rows = xp.reshape(x, (count, -1))
     if fraction >= 1:
         limit = fraction * xp.max(xp.abs(rows), axis=1)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, final
@@ -159,13 +159,10 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
     draw = OperationDraw(backend_of(x), rng) if plan.needs_draw else None
     if plan.scaled_in_arrays:
         return _run_stages(plan, x, draw, tap)
+    if plan.drive.alone:
+        return _by_pieces(plan, x, lambda piece: _run_stages(plan, plan.drive.signal(piece)[0], draw, tap))
     signal, factor = plan.drive.signal(x)
-    size = _piece_size(plan, signal)
-    if size is None or size >= len(signal):
-        total = _run_stages(plan, signal, draw, tap)
-    else:
-        pieces = (signal[start : start + size] for start in range(0, len(signal), size))
-        total = backend_of(x).xp.concat([_run_stages(plan, piece, draw, tap) for piece in pieces], axis=0)
+    total = _by_pieces(plan, signal, lambda piece: _run_stages(plan, piece, draw, tap))
     return total if factor is None else total * factor
 
 
@@ -180,12 +177,20 @@ def multiply_at_once(plan: Plan, x: Array, draw: Draw | None) -> Array:
     return _run_stages(plan, x if plan.scaled_in_arrays else plan.drive.signal(x)[0], draw, None)
 
 
-def _piece_size(plan: Plan, signal: Array) -> int | None:
+def _by_pieces(plan: Plan, x: Array, run: Callable[[Array], Array]) -> Array:
+    """What ``run`` makes of the batch, as many entries at a time as fit the processor's cache."""
+    size = _piece_size(plan, x)
+    if size is None or size >= len(x):
+        return run(x)
+    return backend_of(x).xp.concat([run(x[start : start + size]) for start in range(0, len(x), size)], axis=0)
+
+
+def _piece_size(plan: Plan, x: Array) -> int | None:
     """Batch entries whose currents fit the processor's cache; None where a readout gains from the whole batch."""
     entries = plan.cached_entries
-    if entries is None or backend_of(signal).is_traced(signal):
+    if entries is None or backend_of(x).is_traced(x):
         return None
-    positions: int = math.prod(signal.shape[2:])
+    positions: int = math.prod(x.shape[2:])
     return max(1, entries // max(1, positions))
 
 
