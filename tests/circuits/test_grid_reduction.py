@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
+from covering import every_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
@@ -199,13 +202,19 @@ def _loss_and_gradient(library: str, g: np.ndarray, wires: Wires, weight: np.nda
         return float(loss), np.asarray(gradient)
 
 
-@pytest.mark.parametrize("library", ["torch", "jax", "tensorflow"])
-@pytest.mark.parametrize("lines", [1, 2])
-@pytest.mark.parametrize("wires", [ENDS, Wires(0.02), Wires(0, 0.03, 0.1, 0.2), Wires(0.02, 0, 0.1, 0.2)], ids=str)
-@pytest.mark.parametrize("shape", [(2, 4), (4, 2)])
+@pytest.mark.parametrize(
+    ("wires_and_lines", "library", "shape"),
+    every_pair(
+        product([ENDS, Wires(0.02), Wires(0, 0.03, 0.1, 0.2), Wires(0.02, 0, 0.1, 0.2)], [1, 2]),
+        ["torch", "jax", "tensorflow"],
+        [(2, 4), (4, 2)],
+    ),
+    ids=str,
+)
 def test_every_library_finds_the_same_matrix_and_its_gradient(
-    library: str, lines: int, wires: Wires, shape: tuple[int, int]
+    wires_and_lines: tuple[Wires, int], library: str, shape: tuple[int, int]
 ) -> None:
+    wires, lines = wires_and_lines
     rng = np.random.default_rng(8)
     g, weight = rng.uniform(0.1, 1, (2, lines, *shape)), rng.normal(size=(2, *shape))
     loss, gradient = _loss_and_gradient(library, g, wires, weight)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from core_hardware import STYLES, core_on, hardware
+from covering import every_pair
 
 from crossohm import AnalogCore
 from crossohm.backends import backend_of
@@ -174,14 +175,14 @@ def test_convolutions_of_a_batch_of_unknown_size(per_group: bool, chain: str) ->
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize(
-    ("stride", "dilation"), [((1, 1), (1, 1)), ((2, 1), (1, 1)), ((1, 1), (2, 1)), ((2, 2), (1, 2))]
+    ("steps", "groups", "compiled"),
+    every_pair([((1, 1), (1, 1)), ((2, 1), (1, 1)), ((1, 1), (2, 1)), ((2, 2), (1, 2))], [1, 2, 4], [False, True]),
 )
 def test_gradients_of_convolutions_while_traced(
-    stride: tuple[int, int], dilation: tuple[int, int], groups: int, compiled: bool
+    steps: tuple[tuple[int, int], tuple[int, int]], groups: int, compiled: bool
 ) -> None:
+    stride, dilation = steps
     contraction = Convolution(4, (3, 2), stride, dilation, groups=groups)
     x = tf.constant(RNG.normal(size=(3, 4, 7, 8)).astype("float32"))
     matrix = tf.constant(RNG.normal(size=(8, 24)).astype("float32"))

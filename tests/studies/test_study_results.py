@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,16 +245,24 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def one_chip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one chip") / "results"
+    run(folder, save={"outputs": True})
+    return folder
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:crossohm.studies")
-def test_damaged_results_are_computed_again(tmp_path: Path, computed: list[int], damage: str) -> None:
+def test_damaged_results_are_computed_again(one_chip: Path, tmp_path: Path, computed: list[int], damage: str) -> None:
     folder = tmp_path / "a"
-    before = run(folder, save={"outputs": True}).rows()[0]
+    shutil.copytree(one_chip, folder)
+    before = open_results(folder).rows()[0]
     pattern, harm = DAMAGES[damage]
     (victim,) = files(folder, pattern)
     harm(victim)
     after = run(folder, save={"outputs": True})
-    assert computed == [1, 1]
+    assert computed == [1]
     assert {name: value for name, value in after.rows()[0].items() if name != "seconds"} == {
         name: value for name, value in before.items() if name != "seconds"
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ def network(name: str) -> nn.Sequential:
     return model.eval()
 
 
+@cache
+def calibrated(name: str, folded: bool | None) -> Calibration:
+    return crossohm.calibrate(network(name), X, PARAMS, fuse_batchnorm=folded)
+
+
 def norms(model: nn.Module) -> int:
     return sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
@@ -90,8 +96,7 @@ WAYS: dict[str, Any] = {
 def test_conversion_follows_the_calibration(name, way, training, tmp_path):
     model = network(name)
     for folded in (None, False):
-        found = crossohm.calibrate(model, X, PARAMS, fuse_batchnorm=folded)
-        analog = from_torch(model.train(training), WAYS[way](found, tmp_path), seed=1)
+        analog = from_torch(model.train(training), WAYS[way](calibrated(name, folded), tmp_path), seed=1)
         assert norms(analog) == (0 if folded is None else norms(model))
         assert all(module.training is training for module in analog.modules())
         assert snr(model.eval(), analog) > 25
