@@ -14,6 +14,9 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 5 --timeout 60 -c constraints.txt
 # One BLAS thread per process: faster on small matrices, comparable between machines, no fight between test workers.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# What JAX compiles runs once or twice in a test: machine code is made without the costly passes, which saves a third of
+# the time of tests/flax. Slow tests and Keras are compiled as users' functions are.
+PLAIN_CODE := JAX_DISABLE_MOST_OPTIMIZATIONS=true
 
 .PHONY: demo test test-slow lint format bench env clean
 
@@ -23,7 +26,7 @@ demo: $(VENV)/.demo
 # Keras runs on one backend per process: its tests run in three, one for each.
 test: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python -m pytest tests/keras --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m "not slow"
+	$(ONE_THREAD) $(PLAIN_CODE) $(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/keras -m "not slow"
 
 # What takes many seconds on one core each: killed sweeps, whole data sets, large functions that JAX compiles.
 test-slow: $(VENV)/.dev
