@@ -152,10 +152,15 @@ def test_ranges_are_those_of_what_the_layer_sees(form: str, dtype: torch.dtype) 
 
 
 def test_a_limit_takes_the_first_of_every_input() -> None:
+    first = [(X[:13], MASK[:13])]
     for data in ([(X, MASK)], {"x": X, "mask": MASK}, DataLoader(TensorDataset(X, MASK), 5), iter([((X, MASK), 0)])):
         found = crossohm.calibrate(Two(), data, HARDWARE, limit=13)
         assert found.images == 13
-        assert found.layers["layer"] == crossohm.calibrate(Two(), [(X[:13], MASK[:13])], HARDWARE).layers["layer"]
+        layer, expected = (one.layers["layer"] for one in (found, crossohm.calibrate(Two(), first, HARDWARE)))
+        assert layer.inputs == expected.inputs
+        # How a product is rounded depends on the size of the batch on some processors.
+        for ours, theirs in zip(layer.adc, expected.adc, strict=True):
+            assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-6)
 
 
 class Stack:
