@@ -213,6 +213,58 @@ def test_products_are_addressed_by_name_like_layers():
         from_torch(model, {"experts.pu*": COARSE}, example=x)
 
 
+class Pair(nn.Module):
+    """Two products in one forward, and a sum of both kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.randn(4, 4, dtype=torch.float64)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.linear(F.linear(x, self.first), self.second), self.first + self.second)
+
+
+@pytest.mark.filterwarnings("ignore:.*are on arrays, the others are digital:RuntimeWarning")
+@pytest.mark.parametrize("order", [1, -1])
+def test_products_converted_one_after_another_are_those_converted_together(order):
+    torch.manual_seed(0)
+    model, x = Pair(), torch.randn(3, 4, dtype=torch.float64)
+    whole = from_torch(model, UNSTEADY, seed=1, example=x)
+    names = [layer.name for layer in analog_modules(whole)]
+    parts = model
+    for name in names[::order]:
+        parts = from_torch(parts, {name: UNSTEADY}, seed=1, example=x)
+    report = conversion_report(parts, x)
+    assert sorted(layer.name for layer in report.analog) == sorted(names) and report.share == 1
+    assert len(names) == 3  # the sum is no other form of its first summand
+    for one in (parts, copy.deepcopy(parts)):
+        torch.testing.assert_close(one(x), whole(x), rtol=1e-12, atol=1e-12)
+    back = to_torch(parts)
+    assert not list(back.children()) and torch.equal(back(x), model(x))
+    assert not torch.allclose(whole(x), model(x), rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*are on arrays, the others are digital:RuntimeWarning")
+@pytest.mark.parametrize("name", ["first_product", "first_product2", "second_product"])
+def test_arrays_of_a_parameter_are_not_written_for_a_sum_in_which_it_has_a_part(name):
+    torch.manual_seed(0)
+    model, x = Pair(), torch.randn(3, 4, dtype=torch.float64)
+    part = from_torch(model, {name: UNSTEADY}, seed=1, example=x)
+    (arrays,) = analog_modules(part)
+    held = arrays.get_matrix()
+    kernels = {
+        "first_product": model.first,
+        "first_product2": model.first + model.second,
+        "second_product": model.second,
+    }
+    products = [held if one == name else kernels[one] for one in ("first_product", "second_product", "first_product2")]
+    expected = x
+    for kernel in products:
+        expected = F.linear(expected, kernel)
+    torch.testing.assert_close(part(x), expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(arrays.get_matrix(), held) and not torch.allclose(held, kernels[name], rtol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:no data reached experts:RuntimeWarning")
 def test_calibration_and_studies_see_products_like_layers():
     model, x = computed(torch.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -43,7 +43,7 @@ class ProductSite:
         key: What finds them; see `Key`.
         expression: How the kernel is computed.
         matrices: What the kernel is.
-        leaves: The parameters and buffers that takes, by rank.
+        leaves: The parameters and buffers that takes, and those which other kernels take with these, by rank.
         steps: What calls the kernel so; see `Step`.
         host: The module inside of whose calls kernel and products are computed.
         calls: The products of the trial.
@@ -110,25 +110,23 @@ def product_sites(model: nn.Module, trial: Trial) -> list[ProductSite]:
 
     Kernels of one name that differ in value have none: they would be written again and again.
     """
-    groups: dict[Key, list[FoundProduct]] = {}
-    for found in trial.products:
-        groups.setdefault(found.key, []).append(found)
     ranks = {(id(leaf.owner), leaf.key): rank for rank, leaf in enumerate(ranked_leaves(model))}
     names = {id(module): name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
     converted = {name for name, _ in sites(model)} - passed_by(model, trial)
-    taken: set[str] = set()
+    taken = set(names.values())
     built = []
-    for key, group in groups.items():
-        if not _is_one_kernel(group):
-            continue
+    used = [{ranks[id(leaf.owner), leaf.key]: leaf for leaf in _expression(one).leaves()} for one in trial.products]
+    for key, group in _kernels(trial.products):
         first = group[0]
         leaves = {ranks[id(leaf.owner), leaf.key]: leaf for leaf in _expression(first).leaves()}
+        # So that no other kernel in which a parameter of this one has a part is taken for it.
+        beside = {rank: leaf for one in used if one.keys() & leaves.keys() for rank, leaf in one.items()}
         name = _free(_name(leaves[key[0]], names, model, converted), taken)
         host = common_beginning([found.within for found in group])[-1]
         steps = frozenset().union(*(found.made.steps for found in group))
         calls = tuple(found.product for found in group)
         methods = frozenset(name for found in group for module, name in found.methods if module == id(host))
-        built.append(ProductSite(name, key, _expression(first), key[2], leaves, steps, host, calls, methods))
+        built.append(ProductSite(name, key, _expression(first), key[2], beside, steps, host, calls, methods))
     return built
 
 
@@ -140,7 +138,7 @@ def digital_products(model: nn.Module, trial: Trial) -> Counter[tuple[str, str]]
     keys = {site.key for site in product_sites(model, trial)}
     found: Counter[tuple[str, str]] = Counter()
     for use, count in trial.digital.items():
-        found[use.where, use.reason if use.key is None or use.key in keys else ONLY_BY_ORDER] += count
+        found[use.where, use.reason if not use.keys or use.keys & keys else ONLY_BY_ORDER] += count
     return found
 
 
@@ -218,6 +216,7 @@ def _lead(
         routed.table[site.key] = there[site.name]
         methods[id(host)] = methods.get(id(host), frozenset()) | site.methods
     for host, routed in routes.values():
+        routed.told |= {site.key for site in found if site.name not in there}
         lead(host, routed, methods[id(host)])
 
 
@@ -238,6 +237,26 @@ def _expression(found: FoundProduct) -> Expression:
     if found.product.index:
         return Derived(Tensor.__getitem__, (made.expression, found.product.index), {}, ())
     return made.expression
+
+
+def _kernels(products: Iterable[FoundProduct]) -> Iterator[tuple[Key, list[FoundProduct]]]:
+    """The products with each kernel, and what its arrays are found by."""
+    for key, group in _grouped(products, lambda found: found.key):
+        if _is_one_kernel(group):
+            yield key, group
+            continue
+        for own, part in _grouped(group, lambda found: found.key_apart):
+            if _is_one_kernel(part):
+                yield own, part
+
+
+def _grouped(
+    products: Iterable[FoundProduct], key: Callable[[FoundProduct], Key]
+) -> Iterable[tuple[Key, list[FoundProduct]]]:
+    groups: dict[Key, list[FoundProduct]] = {}
+    for found in products:
+        groups.setdefault(key(found), []).append(found)
+    return groups.items()
 
 
 def _is_one_kernel(group: Iterable[FoundProduct]) -> bool:

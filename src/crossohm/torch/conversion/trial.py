@@ -39,6 +39,7 @@ from crossohm.torch.products.derivation import (
     Leaf,
     Origin,
     Step,
+    apart,
     key_of,
     name_of,
     number_of,
@@ -127,6 +128,12 @@ class FoundProduct:
         assert origin is not None and expression is not None
         return key_of(origin, self.product, None if origin.entry is None else next(expression.leaves()).value())
 
+    @property
+    def key_apart(self) -> Key:
+        """That where other kernels have the same key."""
+        assert self.made.origin is not None
+        return apart(self.key, self.made.origin)
+
 
 @final
 @dataclass(frozen=True)
@@ -135,12 +142,12 @@ class DigitalUse:
 
     Attributes:
         where: Function and module, in words.
-        key: What arrays would be found by; None: no products that arrays could hold were found.
+        keys: What arrays would be found by, one or the other; none: no products that arrays could hold were found.
         reason: Why arrays cannot hold them; empty: they can.
     """
 
     where: str
-    key: Key | None = None
+    keys: frozenset[Key] = frozenset()
     reason: str = ""
 
 
@@ -433,7 +440,9 @@ class Recorder(TorchFunctionMode):
     def _count_operation(self, function: str, operation: Operation) -> None:
         inside = self._depth or self._is_forward()
         reason = "" if inside else obstacle_of_operation(function, self._is_held(operation.parameters))
-        self.trial.digital[DigitalUse(self._where(function, self._caller()), None, reason)] += operation.multiplications
+        self.trial.digital[DigitalUse(self._where(function, self._caller()), frozenset(), reason)] += (
+            operation.multiplications
+        )
         if not inside:
             self._record(function, operation.parameters)
 
@@ -454,7 +463,8 @@ class Recorder(TorchFunctionMode):
         fits = self._depth or found is not None or self._is_forward()
         held = self._is_held(_parameters([self._mark(kernel) for kernel in kernels]))
         reason = "" if fits else obstacle_of_product(function, held)
-        use = DigitalUse(self._where(function, self._caller()), found.key if found is not None else None, reason)
+        keys = frozenset([found.key, found.key_apart]) if found is not None else frozenset()
+        use = DigitalUse(self._where(function, self._caller()), keys, reason)
         self.trial.digital[use] += multiplications_of(function, args, kwargs, kernels)
         return True
 
@@ -477,7 +487,9 @@ class Recorder(TorchFunctionMode):
             read = _parameters(marks) & self._matrices
             if read:
                 counted = True
-                use = DigitalUse(self._where(function, self._caller()), None, obstacle_of_product(function, True))
+                use = DigitalUse(
+                    self._where(function, self._caller()), frozenset(), obstacle_of_product(function, True)
+                )
                 self.trial.digital[use] += result.numel()
         if read:
             self._record(function, read)
@@ -516,11 +528,10 @@ class Recorder(TorchFunctionMode):
         if name_of(func) == "__getitem__" and number_of(args[1]) is not None:
             args = (args[0], number_of(args[1]))
         expression = Derived(plain_function(func), replaced(args, expression_of), replaced(kwargs, expression_of), pick)
-        _, mark = min(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
-        before = mark.origin
-        assert before is not None
-        origin = origin_after(name_of(func), args, kwargs, before, isinstance(mark.expression, Leaf), pick)
-        steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), before, result)])
+        first, *_ = named = sorted(named, key=lambda one: one[1].origin.leaf)  # type: ignore[union-attr]
+        origins = [mark.origin for _, mark in named if mark.origin is not None]
+        origin = origin_after(name_of(func), args, kwargs, origins, isinstance(first[1].expression, Leaf), pick)
+        steps = frozenset().union(*(mark.steps for _, mark in named), [step(name_of(func), origins[0], result)])
         within = common_beginning([tuple(self._calls), *(mark.within for _, mark in named if mark.within is not None)])
         methods = self._methods().intersection(*(mark.methods for _, mark in named if mark.methods is not None))
         return Made(parameters, expression, origin, steps, within, methods)

@@ -180,17 +180,24 @@ class Origin:
         leaf: Rank of the parameter, the most important one of those it is computed from.
         part: Which parts were taken, one after the other.
         entry: It is this entry along the first axis of the parameter, as it is.
+        others: Ranks of the other parameters and buffers it is computed from.
     """
 
     leaf: int
     part: tuple[Any, ...] = ()
     entry: int | None = None
+    others: frozenset[int] = frozenset()
+
+    @property
+    def leaves(self) -> frozenset[int]:
+        """Ranks of all that it is computed from."""
+        return self.others | {self.leaf}
 
 
 #: Which arrays hold a kernel: rank and part of its parameter, and its form.
 Key = tuple[int, tuple[Any, ...], Form]
 #: A function that makes a tensor of one with a known origin and of others: its name, the origin, the shape it makes.
-Step = tuple[str, Origin, tuple[int, ...]]
+Step = tuple[str, tuple[Any, ...], tuple[int, ...]]
 
 
 def key_of(origin: Origin, product: Call, parameter: Tensor | None) -> Key:
@@ -205,34 +212,47 @@ def key_of(origin: Origin, product: Call, parameter: Tensor | None) -> Key:
     return origin.leaf, origin.part, matrices
 
 
+def apart(key: Key, origin: Origin) -> Key:
+    """What finds the arrays of a kernel of this origin where another has the same ``key``: ``W`` and ``W + BA``."""
+    leaf, part, matrices = key
+    return leaf, (*part, ("with", *sorted(origin.others))), matrices
+
+
 def step(name: str, before: Origin, result: Tensor) -> Step:
     """What a function, by name, did with a tensor of some origin."""
-    return name, before, tuple(result.shape)
+    return name, (before.leaf, before.part, before.entry), tuple(result.shape)
 
 
 def origin_after(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], before: Origin, is_leaf: bool, pick: tuple[int, ...]
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    origins: Sequence[Origin],
+    is_leaf: bool,
+    pick: tuple[int, ...],
 ) -> Origin:
-    """Where the result of a function comes from, one of whose arguments comes from ``before``.
+    """Where the result of a function comes from.
 
     Args:
         name: Of the function.
         args: Its arguments.
         kwargs: Its keyword arguments.
-        before: Origin of its most important argument.
-        is_leaf: This argument is a parameter itself.
+        origins: Of those arguments that have one, the most important one before the others.
+        is_leaf: This one is a parameter itself.
         pick: Where the result is in what the function returned.
     """
+    before = origins[0]
+    others = frozenset[int]().union(*(one.leaves for one in origins)) - {before.leaf}
     part = before.part if before.entry is None else (*before.part, before.entry)
     if name not in _PARTS:
-        return Origin(before.leaf, part)
+        return Origin(before.leaf, part, None, others)
     entry = _entry(name, args, kwargs, pick) if is_leaf else None
     if entry is not None:
         if entry < 0:
             entry += args[0].shape[0]
-        return Origin(before.leaf, (), entry)
+        return Origin(before.leaf, (), entry, others)
     words = (name, *map(_word, args[1:]), *((key, _word(value)) for key, value in sorted(kwargs.items())), *pick)
-    return Origin(before.leaf, (*part, words))
+    return Origin(before.leaf, (*part, words), None, others)
 
 
 def _entry(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], pick: tuple[int, ...]) -> int | None:

@@ -32,6 +32,7 @@ from crossohm.torch.products.derivation import (
     Leaf,
     Origin,
     Step,
+    apart,
     key_of,
     name_of,
     origin_after,
@@ -42,7 +43,7 @@ from crossohm.torch.products.known import READS, Unknown, is_repeatable, words_o
 from crossohm.torch.products.layer import AnalogProduct, DigitalProduct
 from crossohm.torch.tracing import leading, tracing_by, untraced
 
-#: Attribute of modules: the products that are led to arrays while they run.
+#: Attribute of modules: the products that are led to arrays while they run, of each conversion, the latest first.
 _ROUTES = "_crossohm_products"
 #: Calls of functions whose results are known at a time.
 _MOST_CALLS = 1000
@@ -57,7 +58,8 @@ class Routes:
         leaves: The parameters and buffers the kernels are computed from, by their rank.
         steps: Functions, by name, that make a tensor of another shape of one with this origin and constants.
         table: By rank and part of a parameter, and form of the kernel: the arrays, or what stands in their place.
-        told: Parts that have no arrays though others of their parameter have; a warning has told of them.
+        told: Parts that have no arrays though others of their parameter have, and of which nothing is to be said: they
+            were not asked for, or a warning has told of them.
         leaf_marks: What is known of the parameters, by their rank.
         marks: What is known of results, by the call that computes them from parameters alone.
     """
@@ -85,15 +87,18 @@ class Routes:
             self.marks.clear()
         self.marks[call] = results
 
-    def tell(self, key: Key, function: str) -> None:
+    def tell(self, key: Key, origin: Origin, function: str) -> None:
         """Warn once of a digital product with a part of a parameter other parts of which are on arrays.
 
         Args:
             key: What arrays would be found by.
+            origin: Of the kernel.
             function: What computes the product.
         """
         others = [there for (rank, *_), there in self.table.items() if rank == key[0]]
-        if key in self.told or not any(isinstance(there, AnalogProduct) for there in others):
+        if not self.told.isdisjoint((key, apart(key, origin))) or not any(
+            isinstance(there, AnalogProduct) for there in others
+        ):
             return
         self.told.add(key)
         message = (
@@ -105,13 +110,15 @@ class Routes:
 
 def lead(host: nn.Module, routes: Routes, methods: Iterable[str] = ()) -> None:
     """Lead products to arrays while ``host`` runs, and these methods of it, however they are called."""
-    vars(host)[_ROUTES] = routes
     for name in methods:
         own = name == "forward" or not hasattr(nn.Module, name)
         if own and inspect.isfunction(getattr(type(host), name, None)) and name not in vars(host):
             vars(host)[name] = LedMethod(host, name)
-    host.register_forward_pre_hook(_begin, prepend=True)
-    host.register_forward_hook(_end, always_call=True)
+    if _ROUTES not in vars(host):
+        vars(host)[_ROUTES] = []
+        host.register_forward_pre_hook(_begin, prepend=True)
+        host.register_forward_hook(_end, always_call=True)
+    vars(host)[_ROUTES].insert(0, routes)  # outside of the earlier ones, which knew more kernels apart
 
 
 def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None:
@@ -119,8 +126,9 @@ def unlead(model: nn.Module, kind: type[AnalogProduct | DigitalProduct]) -> None
     for module in list(model.modules()):
         for key in [key for key, child in module._modules.items() if isinstance(child, kind)]:
             del module._modules[key]
-        routes = vars(module).get(_ROUTES)
-        if routes is None or not all(isinstance(there, kind) for there in routes.table.values()):
+        routes: list[Routes] = vars(module).get(_ROUTES, [])
+        routes[:] = [one for one in routes if not all(isinstance(there, kind) for there in one.table.values())]
+        if routes or _ROUTES not in vars(module):
             continue
         del vars(module)[_ROUTES]
         for name in [name for name, value in vars(module).items() if isinstance(value, LedMethod)]:
@@ -172,11 +180,17 @@ def _version(tensor: Tensor) -> int:
 
 @final
 class _Routing(TorchFunctionMode):
-    """Leads the products of one pass of a module to arrays."""
+    """Leads the products of one pass of a module to arrays.
 
-    def __init__(self, routes: Routes) -> None:
+    Args:
+        routes: The products.
+        outside: What leads others of the same pass, around this one.
+    """
+
+    def __init__(self, routes: Routes, outside: Sequence[_Routing] = ()) -> None:
         super().__init__()
         self._routes = routes
+        self._outside = outside
         self._values = {rank: leaf.value() for rank, leaf in routes.leaves.items()}
         #: By the identity of tensors.
         self._marks = {id(value): _Known.of(value, routes.leaf_mark(rank)) for rank, value in self._values.items()}
@@ -226,12 +240,12 @@ class _Routing(TorchFunctionMode):
             return None
         whole = None if origin.entry is None else self._values[origin.leaf]
         key = key_of(origin, call, whole)
-        arrays = self._routes.table.get(key)
+        arrays = self._routes.table.get(key) or self._routes.table.get(apart(key, origin))
         if self._is_kernel(call.signal):
             return None
         if arrays is None:
-            if mark.alone:
-                self._routes.tell(key, name_of(func))
+            if mark.alone and not any(id(self._values[key[0]]) in other._leaves for other in self._outside):
+                self._routes.tell(key, origin, name_of(func))
             return None
         if torch.is_grad_enabled() is not self._gradient:
             _refuse_recomputation(arrays.name if isinstance(arrays, AnalogProduct) else "")
@@ -299,7 +313,8 @@ class _Routing(TorchFunctionMode):
     def _results(
         self, name: str, args: Any, kwargs: Any, marks: list[tuple[Tensor, _Mark]], result: Any, repeatable: bool
     ) -> tuple[tuple[tuple[int, ...], _Mark], ...]:
-        tensor, first = min(marks, key=lambda one: one[1].origin.leaf)
+        marks = sorted(marks, key=lambda one: one[1].origin.leaf)
+        (tensor, first), origins = marks[0], [mark.origin for _, mark in marks]
         alone = all(one.alone for _, one in marks) and len(marks) == len(tensors_among(args, kwargs))
         sources = frozenset().union(*(mark.sources or () for _, mark in marks)) if repeatable else None
         is_leaf = first is self._routes.leaf_mark(first.origin.leaf)
@@ -307,7 +322,7 @@ class _Routing(TorchFunctionMode):
         for pick, value in results_of(result):
             # What was met by other tensors is data, unless it looks like a kernel still.
             if alone or value.shape == tensor.shape or step(name, first.origin, value) in self._routes.steps:
-                origin = origin_after(name, args, kwargs, first.origin, is_leaf, pick)
+                origin = origin_after(name, args, kwargs, origins, is_leaf, pick)
                 found.append((pick, _Mark(origin, alone, sources)))
         return tuple(found)
 
@@ -330,18 +345,19 @@ class _Pass(NamedTuple):
     Attributes:
         host: The module.
         frame: The call.
-        routing: What leads them.
+        routings: What leads them, from the outermost.
         eager: What keeps compiled parts from running, which would not be watched; None: nothing does.
     """
 
     host: nn.Module
     frame: FrameType
-    routing: _Routing
+    routings: list[_Routing]
     eager: Any
 
     def close(self) -> None:
         """End it."""
-        self.routing.__exit__(None, None, None)
+        for routing in reversed(self.routings):
+            routing.__exit__(None, None, None)
         if self.eager is not None:
             self.eager.__exit__(None, None, None)
 
@@ -400,9 +416,11 @@ def _begin(host: nn.Module, args: Any) -> None:
     if not passes and "torch._dynamo" in sys.modules:
         eager = torch.compiler.set_stance("force_eager")
         eager.__enter__()
-    routing = _Routing(vars(host)[_ROUTES])
-    routing.__enter__()
-    passes.append(_Pass(host, _call(), routing, eager))
+    routings: list[_Routing] = []
+    for routes in vars(host)[_ROUTES]:
+        routings.append(_Routing(routes, tuple(routings)))
+        routings[-1].__enter__()
+    passes.append(_Pass(host, _call(), routings, eager))
     leading.depth = len(passes)
 
 
