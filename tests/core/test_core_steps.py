@@ -121,6 +121,7 @@ PIECES = {
 def test_pieces_of_the_batch_give_the_whole(overrides: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = core_on(MATRIX, overrides) @ X
     monkeypatch.setattr(plan_module, "CACHED_ELEMENTS", 200)
+    monkeypatch.setattr(plan_module, "FEWEST_VECTORS", 1)
     core = core_on(MATRIX, overrides)  # a plan remembers how many entries it takes at a time
     np.testing.assert_allclose(core @ X, whole, rtol=1e-12, atol=1e-12)
     assert (core @ X[:, :0]).shape == (11, 0)

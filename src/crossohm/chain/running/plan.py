@@ -18,6 +18,8 @@ from crossohm.chain.running.readout import LinearReadout, NoisyReadout, Readout
 #: Most currents, over all banks, evaluated at a time: 1 MB in single precision fits the processor's cache, and memory
 #: allocators reuse it rather than hand it back to the system.
 CACHED_ELEMENTS = 1 << 18
+#: Vectors that are worth reading a matrix for which is larger than the cache.
+FEWEST_VECTORS = 64
 
 
 class Tap(Protocol):
@@ -139,7 +141,8 @@ class Plan:
         """Batch entries at a time whose currents, at one position, fit the cache; None if a readout wants them all."""
         if not isinstance(self.stages[0].readout, LinearReadout | NoisyReadout):
             return None
-        return CACHED_ELEMENTS // max(1, *(stage.readout.banks * stage.readout.lines for stage in self.stages))
+        lines = max(1, *(stage.readout.banks * stage.readout.lines for stage in self.stages))
+        return max(FEWEST_VECTORS, CACHED_ELEMENTS // lines)
 
 
 def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> Array:
