@@ -15,7 +15,7 @@ from typing import Any, Protocol, final
 
 import numpy as np
 
-from crossohm.backends import Backend, backend_of
+from crossohm.backends import backend_of
 
 #: Numbers drawn before they are brought to the precision asked for.
 DRAWN_AT_A_TIME = 1 << 16
@@ -105,22 +105,3 @@ class ChipDraw:
             piece = flat[start : start + DRAWN_AT_A_TIME]
             piece[...] = law(piece.size)
         return backend.asarray(host, like)
-
-
-@final
-class OperationDraw:
-    """Draws made by the array library's own generator during a multiplication.
-
-    Args:
-        backend: The array library of the inputs.
-        rng: A generator of that library, see `Backend.stream`.
-    """
-
-    def __init__(self, backend: Backend, rng: Any) -> None:
-        self._stream = backend.stream(rng)
-
-    def normal(self, like: Any) -> Any:
-        return self._stream.normal(like)
-
-    def uniform(self, like: Any) -> Any:
-        return self._stream.uniform(like)

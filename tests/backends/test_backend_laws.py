@@ -433,12 +433,13 @@ def test_digests_of_what_is_differentiated() -> None:
 
 
 @EVERY
-def test_equal_parts_are_those_of_the_last_axis(library: str) -> None:
-    x = np.arange(24, dtype=np.float32).reshape(2, 12)
+def test_equal_parts_are_those_of_the_last_axis_unless_another_is_named(library: str) -> None:
+    x = np.arange(72, dtype=np.float32).reshape(2, 12, 3)
     value = LIBRARIES[library](x)
-    parts = backend_of(value).parted(value, 3)
-    assert [tuple(part.shape) for part in parts] == [(2, 4)] * 3
-    np.testing.assert_array_equal(np.concatenate([host(part) for part in parts], axis=1), x)
+    for axis, parts in (-1, backend_of(value).parted(value, 3)), (1, backend_of(value).parted(value, 3, axis=1)):
+        assert len(parts) == 3
+        for part, wanted in zip(parts, np.split(x, 3, axis=axis), strict=True):
+            np.testing.assert_array_equal(host(part), wanted)
 
 
 # --- calls of the host ------------------------------------------------------------------------------------------------

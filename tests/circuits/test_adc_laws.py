@@ -8,7 +8,7 @@ from converter_specs import ALL_ERRORS, CIRCUIT_ADCS, adc_spec, build_adc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossohm._random import ChipDraw, OperationDraw
+from crossohm._random import ChipDraw
 from crossohm.backends import backend_of
 from crossohm.circuits import get_adc
 from crossohm.circuits.adc.code_scale import _BLOCK
@@ -144,12 +144,12 @@ def test_stochastic_rounding_in_torch_and_jax(model):
     converter = build_adc(model, 3, -1, 1, stochastic_rounding=True)
     assert converter.stochastic
     x = torch.full((20_000,), 0.3, requires_grad=True)
-    y = converter(x, OperationDraw(backend_of(x), torch.Generator().manual_seed(1)))
+    y = converter(x, backend_of(x).stream(torch.Generator().manual_seed(1)))
     y.sum().backward()
     assert abs(y.mean().item() - 0.3) < 3 * converter.lsb / 20_000**0.5
     np.testing.assert_allclose(x.grad.numpy(), 1, atol=1e-6)
     v = jax.numpy.full(20_000, 0.3)
-    convert = jax.jit(lambda v, key: converter(v, OperationDraw(backend_of(v), key)))
+    convert = jax.jit(lambda v, key: converter(v, backend_of(v).stream(key)))
     assert abs(float(convert(v, jax.random.key(0)).mean()) - 0.3) < 3 * converter.lsb / 20_000**0.5
 
 

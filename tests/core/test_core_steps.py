@@ -127,6 +127,34 @@ def test_pieces_of_the_batch_give_the_whole(overrides: dict[str, Any], monkeypat
     assert (core @ X[:, :0]).shape == (11, 0)
 
 
+NOISE = {
+    "xbar.device.read_noise.enable": True,
+    "xbar.device.read_noise.model": "NormalProportionalDevice",
+    "xbar.device.read_noise.magnitude": 0.02,
+}
+
+
+@pytest.mark.parametrize("noise", [{}, NOISE], ids=["no noise", "read noise"])
+@pytest.mark.parametrize("rows", [256, 9], ids=["one partition", "three partitions"])
+@pytest.mark.parametrize("style", STYLES)
+def test_one_bank_is_counted_like_one_of_several(
+    style: str, rows: int, noise: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, with the same random draws."""
+    hardware = STYLES[style] | SIGNED | adc(style) | noise | {"core.rows_max": rows}
+    matrix, x = MATRIX.astype(np.float32), X.astype(np.float32)
+    core = core_on(matrix, hardware)
+    stages = core.plan(x).plans[0].stages
+    assert all(stage.counts_one_bank is (len(stage.combination.coefficients) == 1) for stage in stages)
+    torch.manual_seed(1)
+    found = core @ x, core @ torch.tensor(x)
+    monkeypatch.setattr(plan_module.Stage, "counts_one_bank", False)
+    torch.manual_seed(1)
+    core = core_on(matrix, hardware)
+    for one, wanted in zip(found, (core @ x, core @ torch.tensor(x)), strict=True):
+        np.testing.assert_array_equal(one, wanted)
+
+
 @pytest.mark.parametrize(
     "overrides", [ADC | SIGNED, ADC | FROM_A_QUARTER | PER_BIT], ids=["levels", "offset and levels"]
 )

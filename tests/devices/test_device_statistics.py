@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crossohm._random import ChipDraw, OperationDraw, chip_rng
+from crossohm._random import ChipDraw, Draw, chip_rng
 from crossohm.backends import backend_of
 from crossohm.devices import DEVICES, Cell, Device
 
@@ -95,21 +95,21 @@ def test_errors_of_different_cells_are_uncorrelated() -> None:
     assert abs(correlation) < 4 / math.sqrt(N)
 
 
-def _operation_draw(library: str) -> tuple[Any, OperationDraw]:
+def _operation_draw(library: str) -> tuple[Any, Draw]:
     if library == "numpy":
         g: Any = np.full(N, 0.5)
-        return g, OperationDraw(backend_of(g), np.random.default_rng(4))
+        return g, backend_of(g).stream(np.random.default_rng(4))
     if library == "torch":
         torch = pytest.importorskip("torch")
         g = torch.full((N,), 0.5)
-        return g, OperationDraw(backend_of(g), torch.Generator().manual_seed(4))
+        return g, backend_of(g).stream(torch.Generator().manual_seed(4))
     if library == "tensorflow":
         tf = pytest.importorskip("tensorflow")
         g = tf.fill((N,), 0.5)
-        return g, OperationDraw(backend_of(g), tf.random.Generator.from_seed(4))
+        return g, backend_of(g).stream(tf.random.Generator.from_seed(4))
     jax = pytest.importorskip("jax")
     g = jax.numpy.full((N,), 0.5)
-    return g, OperationDraw(backend_of(g), jax.random.key(4))
+    return g, backend_of(g).stream(jax.random.key(4))
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "tensorflow"])

@@ -120,8 +120,8 @@ class Backend(Protocol):
     def assembled(self, shape: tuple[int, int], blocks: Sequence[tuple[slice, slice, Array]]) -> Array:
         """A matrix of zeros with blocks in it, each given by its rows and columns; differentiable by the blocks."""
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        """``x`` cut along its last axis into equal parts, maybe views."""
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        """``x`` cut along one axis into equal parts, maybe views."""
 
     def root(self, x: Array) -> Array:
         """Square root, zero where rounding left ``x`` below zero; finite gradient everywhere. ``x`` is consumed."""

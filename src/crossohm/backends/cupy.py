@@ -95,8 +95,8 @@ class CupyBackend(Indexed):
             found[rows, columns] = block
         return found
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        return list(cupy.split(x, count, axis=-1))
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        return cupy.split(x, count, axis)  # type: ignore[no-any-return]
 
     def root(self, x: Array) -> Array:
         return cupy.sqrt(cupy.maximum(x, 0))

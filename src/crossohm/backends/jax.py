@@ -106,8 +106,8 @@ class JaxBackend(Indexed):
             found = found.at[rows, columns].set(block)
         return found
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        return list(jnp.split(x, count, axis=-1))
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        return jnp.split(x, count, axis)
 
     def root(self, x: Array) -> Array:
         positive = x > 0

@@ -119,8 +119,9 @@ class NumpyBackend(Indexed):
             found[rows, columns] = block
         return found
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        return np.split(x, count, axis=-1)
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        size, before = x.shape[axis] // count, (slice(None),) * (axis % x.ndim)
+        return [x[(*before, slice(part * size, (part + 1) * size))] for part in range(count)]
 
     def root(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0))

@@ -156,8 +156,8 @@ class TensorflowBackend:
         edges = sorted({0, shape[0], *(edge for rows, _, _ in blocks for edge in (rows.start, rows.stop))})
         return tf.concat([_band(top, bottom, shape[1], cast) for top, bottom in pairwise(edges)], axis=0)
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        return tf.split(x, count, axis=-1)  # type: ignore[no-any-return]
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        return tf.split(x, count, axis)  # type: ignore[no-any-return]
 
     def root(self, x: Array) -> Array:
         positive = x > 0

@@ -45,7 +45,7 @@ class TorchStream:
         return cls(torch.Generator(seeds.device).manual_seed(first << 32 | second))
 
     def normal(self, like: Array) -> Array:
-        return torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=self._generator)
+        return torch.empty_like(like, memory_format=torch.contiguous_format).normal_(generator=self._generator)
 
     def uniform(self, like: Array) -> Array:
         return torch.rand(like.shape, generator=self._generator, dtype=like.dtype, device=like.device)
@@ -135,12 +135,12 @@ class TorchBackend(Indexed):
             found[rows, columns] = block
         return found
 
-    def parted(self, x: Array, count: int) -> list[Array]:
-        return list(x.chunk(count, dim=-1))
+    def parted(self, x: Array, count: int, axis: int = -1) -> Sequence[Array]:
+        return x.chunk(count, axis)  # type: ignore[no-any-return]
 
     def root(self, x: Array) -> Array:
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return x.clamp_(min=0).sqrt_()
+            return x.relu_().sqrt_()
         positive = x > 0
         return torch.where(positive, torch.where(positive, x, 1).sqrt(), 0)
 

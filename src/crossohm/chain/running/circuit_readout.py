@@ -51,7 +51,7 @@ class CircuitReadout(Readout):
     law_cell: Cell
     limits: tuple[float, float]
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
         backend = backend_of(v)
         if backend.is_traced(v):
             raise UnsupportedError(

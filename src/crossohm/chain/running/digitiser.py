@@ -26,10 +26,16 @@ class Counting:
     start: Array | None
 
     def numbers(self, currents: Array) -> Array:
-        """Level numbers of currents in steps, ``(batch, banks, lines, *positions)``, which are consumed."""
+        """Level numbers of currents in steps, ``(batch, banks, lines, *positions)``, which are consumed.
+
+        One bank alone may come without its axis.
+        """
+        backend, levels = backend_of(currents), self.levels[0]
         if self.start is not None:
-            currents -= backend_of(currents).xp.reshape(self.start, (-1,) + (1,) * (currents.ndim - 2))
-        return backend_of(currents).round_within(currents, self.levels[0].first, self.levels[0].last)
+            apart = len(self.levels) > 1
+            shape = (-1,) + (1,) * (currents.ndim - 2)
+            currents -= backend.xp.reshape(self.start, shape) if apart else self.start
+        return backend.round_within(currents, levels.first, levels.last)
 
 
 @final

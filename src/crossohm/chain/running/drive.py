@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 from crossohm.backends import Array, backend_of
@@ -64,7 +65,7 @@ class Drive:
         """True if the array sees the input times a constant, so that scaling can move into the matrix."""
         return self.clip is None and self.percentile is None and self.dac == DACConverter()
 
-    @property
+    @cached_property
     def alone(self) -> bool:
         """True if every input is converted by itself, whatever inputs come with it."""
         return self.percentile is None and (self.dac.ideal or self.dac.uniform is not None)

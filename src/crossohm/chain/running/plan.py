@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, final
 
-from crossohm._random import Draw, OperationDraw
-from crossohm.backends import Array, backend_of
+from crossohm._random import Draw
+from crossohm.backends import Array, Backend, backend_of
 from crossohm.chain.contraction.contraction import Contraction, Kernel
 from crossohm.chain.running.digitiser import Digitiser
 from crossohm.chain.running.drive import Drive
@@ -101,6 +101,16 @@ class Stage:
     digitiser: Digitiser | None
     combination: Combination
 
+    @cached_property
+    def counts_one_bank(self) -> bool:
+        """True if currents of one bank, side by side as they leave the arrays, meet converters that only round them."""
+        readout, counts = self.readout, self.digitiser is not None and self.digitiser.counting is not None
+        if not counts or self.bit_planes or not isinstance(readout, LinearReadout | NoisyReadout):
+            return False
+        if self.pairs:
+            return readout.banks == 2 and readout.contraction.row_groups == 1
+        return readout.banks == 1
+
 
 @final
 @dataclass(frozen=True)
@@ -125,7 +135,7 @@ class Plan:
     needs_draw: bool
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def merged(self) -> bool:
         """True if one matrix, whose products are the outputs, stands for all arrays."""
         return self.stages[0].combination.coefficients is None
@@ -135,6 +145,17 @@ class Plan:
         """The effective matrix's kernel, if the whole operation is one noise-free contraction."""
         readout = self.stages[0].readout
         return readout.kernel if self.scaled_in_arrays and isinstance(readout, LinearReadout) else None
+
+    @cached_property
+    def offset(self) -> float:
+        """The part of the signal that drives no array: code 0 of sliced inputs is added digitally."""
+        return 0.0 if self.drive.counted else self.drive.dac.plane_offset
+
+    @cached_property
+    def sums_noise(self) -> bool:
+        """True if readouts ask for squared voltages: noise by moments, unless each input slice is driven by itself."""
+        stage = self.stages[0]  # of one kind with all others
+        return isinstance(stage.readout, NoisyReadout) and not stage.bit_planes
 
     @cached_property
     def cached_entries(self) -> int | None:
@@ -159,71 +180,85 @@ def multiply(plan: Plan, x: Array, rng: Any = None, tap: Tap | None = None) -> A
     """
     if tap is not None:
         tap.xbar_inputs(x, plan.operation, plan.contraction.constants)
-    draw = OperationDraw(backend_of(x), rng) if plan.needs_draw else None
+    backend = backend_of(x)
+    draw = backend.stream(rng) if plan.needs_draw else None
     if plan.scaled_in_arrays:
-        return _run_stages(plan, x, draw, tap)
-    if plan.drive.alone:
-        return _by_pieces(plan, x, lambda piece: _run_stages(plan, plan.drive.signal(piece)[0], draw, tap))
-    signal, factor = plan.drive.signal(x)
-    total = _by_pieces(plan, signal, lambda piece: _run_stages(plan, piece, draw, tap))
+        return _run_stages(plan, backend, x, draw, tap)
+    signal, factor = (x, None) if plan.drive.alone else plan.drive.signal(x)
+    size = _piece_size(plan, backend, x)
+    if size is None or size >= len(x):
+        total = _run_piece(plan, backend, signal, draw, tap)
+    else:
+        pieces = (signal[start : start + size] for start in range(0, len(x), size))
+        total = backend.xp.concat([_run_piece(plan, backend, piece, draw, tap) for piece in pieces], axis=0)
     return total if factor is None else total * factor
 
 
 def multiply_at_once(plan: Plan, x: Array, draw: Draw | None) -> Array:
-    """`multiply` for few vectors, without a range from the data and a tap: those that are one piece.
+    """`multiply` for few vectors, converted one by one and without a tap: those that are one piece.
 
     Args:
         plan: As for `multiply`, like ``x``.
         x: See ``plan``.
         draw: Supplies the noise of plans that draw some.
     """
-    return _run_stages(plan, x if plan.scaled_in_arrays else plan.drive.signal(x)[0], draw, None)
+    return _run_piece(plan, backend_of(x), x, draw, None)
 
 
-def _by_pieces(plan: Plan, x: Array, run: Callable[[Array], Array]) -> Array:
-    """What ``run`` makes of the batch, as many entries at a time as fit the processor's cache."""
-    size = _piece_size(plan, x)
-    if size is None or size >= len(x):
-        return run(x)
-    return backend_of(x).xp.concat([run(x[start : start + size]) for start in range(0, len(x), size)], axis=0)
-
-
-def _piece_size(plan: Plan, x: Array) -> int | None:
+def _piece_size(plan: Plan, backend: Backend, x: Array) -> int | None:
     """Batch entries whose currents fit the processor's cache; None where a readout gains from the whole batch."""
     entries = plan.cached_entries
-    if entries is None or backend_of(x).is_traced(x):
+    if entries is None or backend.is_traced(x):
         return None
     positions: int = math.prod(x.shape[2:])
     return max(1, entries // max(1, positions))
 
 
-def _run_stages(plan: Plan, signal: Array, draw: Draw | None, tap: Tap | None) -> Array:
+def _run_piece(plan: Plan, backend: Backend, x: Array, draw: Draw | None, tap: Tap | None) -> Array:
+    """Outputs for inputs in the user's units where each is converted by itself, else for what drives the arrays."""
+    converts = plan.drive.alone and not plan.scaled_in_arrays
+    return _run_stages(plan, backend, plan.drive.signal(x)[0] if converts else x, draw, tap)
+
+
+def _run_stages(plan: Plan, backend: Backend, signal: Array, draw: Draw | None, tap: Tap | None) -> Array:
     """Outputs ``(batch, outputs, *positions)``, added over input partitions: a fresh array, no view."""
+    driven = signal - plan.offset if plan.offset else signal
+    energy = _noise_energy(plan, signal, driven) if plan.sums_noise else None
     if plan.merged:
-        return _run_merged(plan, signal, draw)
-    driven = _without_offset(plan, signal)
-    energy = _noise_energy(plan, signal, driven)
+        (stage,) = plan.stages
+        assert isinstance(stage.readout, LinearReadout | NoisyReadout)
+        return _add_constant(backend, stage.readout.sums(driven, draw, energy), stage.combination.constant)
     total: Any = None
     for index, stage in enumerate(plan.stages):
-        evaluations = _evaluations(plan, stage, signal, driven, energy, draw)
-        total = _combine(plan, stage, _acquire(plan, stage, evaluations, draw, tap, index), driven, total)
+        if stage.counts_one_bank:
+            banks: Sequence[Array] = (_count(stage, backend, driven, energy, draw),)
+        else:
+            evaluations = _evaluations(plan, stage, signal, driven, energy, draw)
+            banks = _by_bank(stage, _acquire(plan, stage, backend, evaluations, draw, tap, index))
+        total = _combine(plan, stage, backend, banks, driven, total)
     return total
 
 
-def _run_merged(plan: Plan, signal: Array, draw: Draw | None) -> Array:
-    stage, driven = plan.stages[0], _without_offset(plan, signal)
-    energy = _noise_energy(plan, signal, driven)
-    if isinstance(stage.readout, NoisyReadout):
-        y = stage.readout.sums(driven, energy, draw)
-    else:
-        assert isinstance(stage.readout, LinearReadout)
-        y = stage.readout.sums(driven)
-    return _add_constant(y, stage.combination.constant)
+def _count(stage: Stage, backend: Backend, driven: Array, energy: Array | None, draw: Draw | None) -> Array:
+    """Level numbers of the only bank of an input partition, ``(batch, lines, *positions)``."""
+    assert isinstance(stage.readout, LinearReadout | NoisyReadout)
+    assert stage.digitiser is not None and stage.digitiser.counting is not None
+    currents = stage.readout.sums(driven, draw, energy)
+    if stage.pairs:
+        positive, negative = backend.parted(currents, 2, axis=1)
+        currents = positive - negative
+    return stage.digitiser.counting.numbers(currents)
+
+
+def _by_bank(stage: Stage, currents: Array) -> list[Array]:
+    assert stage.combination.coefficients is not None
+    return [currents[:, bank] for bank in range(len(stage.combination.coefficients))]
 
 
 def _acquire(
     plan: Plan,
     stage: Stage,
+    backend: Backend,
     evaluations: Iterator[tuple[float, Array]],
     draw: Draw | None,
     tap: Tap | None,
@@ -236,14 +271,8 @@ def _acquire(
         if acquired is None:
             acquired = found if weight == 1.0 else found * weight
         else:
-            acquired = backend_of(found).add_scaled(acquired, found, weight)
+            acquired = backend.add_scaled(acquired, found, weight)
     return acquired if stage.per_plane else _digitise(plan, stage, acquired, draw, tap, index)
-
-
-def _without_offset(plan: Plan, signal: Array) -> Array:
-    """The part of the signal that drives the arrays: code 0 of sliced inputs is added digitally."""
-    offset = 0.0 if plan.drive.counted else plan.drive.dac.plane_offset
-    return signal - offset if offset else signal
 
 
 def _evaluations(
@@ -253,10 +282,8 @@ def _evaluations(
     if stage.bit_planes:
         for weight, plane in _planes(plan, signal):
             yield weight, _condition(stage, stage.readout.currents(plane, draw))
-    elif isinstance(stage.readout, NoisyReadout):
-        yield 1.0, _condition(stage, stage.readout.with_energy(driven, energy, draw))
     else:
-        yield 1.0, _condition(stage, stage.readout.currents(driven, draw))
+        yield 1.0, _condition(stage, stage.readout.currents(driven, draw, energy))
 
 
 def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
@@ -268,14 +295,8 @@ def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:
         yield weight, fraction if plan.drive.counted else fraction * slicing.fraction_unit
 
 
-def _noise_energy(plan: Plan, signal: Array, driven: Array) -> Array | None:
-    """Squared voltages, of input slices weighted as their noise adds up in the recombined current.
-
-    None where no readout asks for them: without noise, and where each input slice drives the arrays by itself.
-    """
-    stage = plan.stages[0]  # of one kind with all others
-    if stage.bit_planes or not isinstance(stage.readout, NoisyReadout):
-        return None
+def _noise_energy(plan: Plan, signal: Array, driven: Array) -> Array:
+    """Squared voltages, of input slices weighted as their noise adds up in the recombined current."""
     if not plan.drive.dac.sliced:
         return driven * driven
     total: Any = 0.0
@@ -301,32 +322,33 @@ def _digitise(
     return currents if stage.digitiser is None else stage.digitiser.convert(currents, draw)
 
 
-def _combine(plan: Plan, stage: Stage, currents: Array, driven: Array, total: Array | None) -> Array:
+def _combine(
+    plan: Plan, stage: Stage, backend: Backend, banks: Sequence[Array], driven: Array, total: Array | None
+) -> Array:
     """``total``, which is consumed, plus the digital result ``(batch, outputs, *positions)`` of an input partition."""
-    combination, xp = stage.combination, backend_of(currents).xp
+    combination, xp = stage.combination, backend.xp
     assert combination.coefficients is not None
     if combination.units is None:
-        y = _add_banks(total, currents, combination.coefficients)
+        y = _add_banks(total, backend, banks, combination.coefficients)
     else:
-        lines = _add_banks(None, currents, combination.coefficients)
+        lines = _add_banks(None, backend, banks, combination.coefficients)
         y = xp.take(lines, combination.outputs, axis=1) - xp.take(lines, combination.units, axis=1)
         if total is not None:
             y += total
     if combination.offset is not None:
         y -= combination.offset * plan.contraction.contract(driven, combination.ones)
-    return _add_constant(y, combination.constant)
+    return _add_constant(backend, y, combination.constant)
 
 
-def _add_constant(y: Array, constant: Array | None) -> Array:
+def _add_constant(backend: Backend, y: Array, constant: Array | None) -> Array:
     """``y`` plus a number per output; ``y`` is consumed."""
     if constant is not None:
-        y += backend_of(y).xp.reshape(constant, (-1,) + (1,) * (y.ndim - 2))
+        y += constant if y.ndim == 2 else backend.xp.reshape(constant, (-1,) + (1,) * (y.ndim - 2))
     return y
 
 
-def _add_banks(total: Array | None, currents: Array, coefficients: tuple[Array, ...]) -> Array:
-    """``total``, which is consumed, plus the currents of every bank times its coefficient."""
-    for bank, coefficient in enumerate(coefficients):
-        own = currents[:, bank]
-        total = own * coefficient if total is None else backend_of(own).add_scaled(total, own, coefficient)
+def _add_banks(total: Array | None, backend: Backend, banks: Sequence[Array], coefficients: tuple[Array, ...]) -> Array:
+    """``total``, which is consumed, plus the currents ``(batch, lines, *positions)`` of every bank times its factor."""
+    for own, coefficient in zip(banks, coefficients, strict=True):
+        total = own * coefficient if total is None else backend.add_scaled(total, own, coefficient)
     return total

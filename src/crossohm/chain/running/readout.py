@@ -28,8 +28,15 @@ class Readout(ABC):
     lines: int
 
     @abstractmethod
-    def currents(self, v: Array, draw: Draw | None) -> Array:
-        """Line currents for voltages ``v``; ``draw`` supplies noise where the readout has any."""
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+        """Line currents.
+
+        Args:
+            v: Voltages.
+            draw: Supplies noise where the readout has any.
+            energy: Squared voltages that carry noise by moments: ``v**2``, the default, unless several input slices are
+                read at once.
+        """
 
     @property
     @abstractmethod
@@ -53,10 +60,10 @@ class LinearReadout(Readout):
 
     kernel: Kernel
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self._split(self.sums(v))
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+        return self._split(self.sums(v, draw, energy))
 
-    def sums(self, v: Array) -> Array:
+    def sums(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
         """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
         return self.contraction.contract(v, self.kernel)
 
@@ -76,19 +83,16 @@ class NoisyReadout(Readout):
     kernel: Kernel
     variance: Kernel
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
-        return self.with_energy(v, v * v, draw)
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
+        return self._split(self.sums(v, draw, v * v if energy is None else energy))
 
-    def with_energy(self, v: Array, energy: Array | None, draw: Draw | None) -> Array:
-        """Currents for squared voltages that carry noise, ``v**2`` unless several input slices are read at once."""
-        return self._split(self.sums(v, energy, draw))
-
-    def sums(self, v: Array, energy: Array | None, draw: Draw | None) -> Array:
+    def sums(self, v: Array, draw: Draw | None, energy: Array | None) -> Array:
         """Currents of all lines side by side, ``(batch, banks * lines, *positions)``: a fresh array."""
         assert draw is not None and energy is not None
+        backend = backend_of(v)
         mean = self.contraction.contract(v, self.kernel)
-        deviation = backend_of(v).root(self.contraction.contract(energy, self.variance))
-        return backend_of(v).add_scaled(mean, deviation, draw.normal(mean))
+        deviation = backend.root(self.contraction.contract(energy, self.variance))
+        return backend.add_scaled(mean, deviation, draw.normal(mean))
 
     @property
     def reason(self) -> str:
@@ -102,7 +106,7 @@ class PolynomialReadout(Readout):
 
     kernels: tuple[tuple[int, Kernel], ...]
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
         total: Any = 0.0
         for power, kernel in self.kernels:
             total = total + self.contraction.contract(v**power, kernel)
@@ -142,7 +146,7 @@ class SampledReadout(Readout):
     limits: tuple[float, float]
     why: str
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
         xp = backend_of(v).xp
         vectors = self.contraction.windows(v)[:, self.columns]
         parts = [self._sample(chunk, draw) for chunk in self._chunks(vectors)]

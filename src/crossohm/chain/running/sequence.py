@@ -13,7 +13,6 @@ from functools import partial
 from itertools import accumulate
 from typing import Any, final
 
-from crossohm._random import OperationDraw
 from crossohm.backends import Array, backend_of
 from crossohm.chain.contraction.contraction import DensePiece, Kernel
 from crossohm.chain.running.core_plan import CorePlan
@@ -94,7 +93,7 @@ def begun(plan: CorePlan, early: Array, sizes: Sequence[int], rng: Any = None) -
     plans = tuple(_begun(own, early, sizes) for own in plan.plans)
     if len(plans) > 1:
         return partial(replace(plan, plans=plans), rng=rng)
-    draw = OperationDraw(backend_of(early), rng) if plan.needs_draw else None
+    draw = backend_of(early).stream(rng) if plan.needs_draw else None
     return partial(multiply_at_once, plans[0], draw=draw)
 
 

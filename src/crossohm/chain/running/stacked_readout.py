@@ -21,7 +21,7 @@ class StackedReadout(Readout):
 
     parts: tuple[Readout, ...]
 
-    def currents(self, v: Array, draw: Draw | None) -> Array:
+    def currents(self, v: Array, draw: Draw | None, energy: Array | None = None) -> Array:
         return backend_of(v).xp.concat([part.currents(v, draw) for part in self.parts], axis=2)
 
     @property

@@ -8,6 +8,7 @@ follows the data channels, through the kernel's first tap.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any, final
 
@@ -77,11 +78,11 @@ class Convolution:
         """Matrix columns per channel."""
         return prod(self.kernel_size)
 
-    @property
+    @cached_property
     def _steps(self) -> Steps:
         return Steps(self.stride, self.dilation, self.padding)
 
-    @property
+    @cached_property
     def _grouped_steps(self) -> Steps:
         return Steps(self.stride, self.dilation, self.padding, self.groups)
 
@@ -103,13 +104,14 @@ class Convolution:
 
     def contract(self, x: Array, kernel: ConvolutionPiece, bias: Array | None = None) -> Array:
         """A convolution of the library over the channels of the piece; a ``bias`` is added in the same pass."""
-        weight, backend = kernel.weight, backend_of(x)
+        weight, steps, backend = kernel.weight, self._steps, backend_of(x)
         data = x if x.shape[1] == weight.shape[1] else x[:, kernel.channels]
         if kernel.groups > 1:
             outputs, channels, *size = weight.shape
             blocks = diagonal_blocks(backend.xp.reshape(weight, (outputs, -1)), kernel.groups)
             weight = backend.xp.reshape(blocks, (outputs, channels // kernel.groups, *size))
-        return backend.convolve(data, weight, self._steps._replace(groups=kernel.groups), bias)
+            steps = steps._replace(groups=kernel.groups)
+        return backend.convolve(data, weight, steps, bias)
 
     def convolve(self, x: Array, weight: Array) -> Array:
         """A convolution with this geometry and these groups."""

@@ -111,6 +111,6 @@ def early_reset_gru_gates(activation: Activation, gate: Activation, order: tuple
     return Gates((Blocks(2, deciding, deciding), Blocks(1, candidate, candidate)), advance)
 
 
-def _parted(sums: Array, count: int) -> list[Array]:
+def _parted(sums: Array, count: int) -> Sequence[Array]:
     """The blocks of pre-activations ``(batch, rows)``."""
     return backend_of(sums).parted(sums, count)

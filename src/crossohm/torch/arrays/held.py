@@ -138,7 +138,8 @@ class HeldMatrix(HeldArrays):
             y = core.apply(x, contraction, plan=way.plan)
         if bias is None:
             return y
-        bias = bias.reshape(-1, *(1,) * (y.ndim - 2))
+        if y.ndim > 2:
+            bias = bias.reshape(-1, *(1,) * (y.ndim - 2))
         return y + bias if torch.is_grad_enabled() or y.dtype != bias.dtype else y.add_(bias)
 
     @untraced
