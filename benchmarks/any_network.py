@@ -193,7 +193,6 @@ class Row:
         for value in self.model.parameters():
             if value.ndim > 1 and not value.any():  # of networks that begin as zero nothing would be seen
                 nn.init.normal_(value, std=0.1)
-        self._double = copy_of(self.model).double()
         self.found: dict[str, Any] = {"network": entry.name}
         self._analog: dict[str, nn.Module] = {}
 
@@ -228,7 +227,7 @@ class Row:
 
     def outputs(self) -> None:
         """On ideal hardware, in double precision where the network itself works in it."""
-        self._inputs = doubled(self.example)
+        self._double, self._inputs = copy_of(self.model).double(), doubled(self.example)
         try:
             answer(self._double, self._inputs)
         except RuntimeError as error:
