@@ -232,9 +232,11 @@ def _run_stages(plan: Plan, backend: Backend, signal: Array, draw: Draw | None, 
     for index, stage in enumerate(plan.stages):
         if stage.counts_one_bank:
             banks: Sequence[Array] = (_count(stage, backend, driven, energy, draw),)
+        elif stage.bit_planes:
+            banks = _by_bank(stage, _acquire_planes(plan, stage, backend, signal, draw, tap, index))
         else:
-            evaluations = _evaluations(plan, stage, signal, driven, energy, draw)
-            banks = _by_bank(stage, _acquire(plan, stage, backend, evaluations, draw, tap, index))
+            currents = _condition(stage, stage.readout.currents(driven, draw, energy))
+            banks = _by_bank(stage, _digitise(plan, stage, currents, draw, tap, index))
         total = _combine(plan, stage, backend, banks, driven, total)
     return total
 
@@ -255,35 +257,19 @@ def _by_bank(stage: Stage, currents: Array) -> list[Array]:
     return [currents[:, bank] for bank in range(len(stage.combination.coefficients))]
 
 
-def _acquire(
-    plan: Plan,
-    stage: Stage,
-    backend: Backend,
-    evaluations: Iterator[tuple[float, Array]],
-    draw: Draw | None,
-    tap: Tap | None,
-    index: int,
+def _acquire_planes(
+    plan: Plan, stage: Stage, backend: Backend, signal: Array, draw: Draw | None, tap: Tap | None, index: int
 ) -> Array:
-    """Digitised currents of one input partition, added over input slices."""
+    """Digitised currents of one input partition whose input slices drive the arrays by themselves, added over these."""
     acquired: Any = None
-    for plane, (weight, currents) in enumerate(evaluations):
+    for plane, (weight, voltages) in enumerate(_planes(plan, signal)):
+        currents = _condition(stage, stage.readout.currents(voltages, draw))
         found = _digitise(plan, stage, currents, draw, tap, index, plane) if stage.per_plane else currents
         if acquired is None:
             acquired = found if weight == 1.0 else found * weight
         else:
             acquired = backend.add_scaled(acquired, found, weight)
     return acquired if stage.per_plane else _digitise(plan, stage, acquired, draw, tap, index)
-
-
-def _evaluations(
-    plan: Plan, stage: Stage, signal: Array, driven: Array, energy: Array | None, draw: Draw | None
-) -> Iterator[tuple[float, Array]]:
-    """Significance and currents of every array evaluation, one for each input slice that is applied by itself."""
-    if stage.bit_planes:
-        for weight, plane in _planes(plan, signal):
-            yield weight, _condition(stage, stage.readout.currents(plane, draw))
-    else:
-        yield 1.0, _condition(stage, stage.readout.currents(driven, draw, energy))
 
 
 def _planes(plan: Plan, signal: Array) -> Iterator[tuple[float, Array]]:

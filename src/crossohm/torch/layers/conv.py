@@ -172,8 +172,7 @@ class AnalogConvolution(ConvolutionLayer):
         return self._convolve(input, self._padded)
 
     def _padded(self, x: Tensor) -> Tensor:
-        sides = self._margins.sides
-        if not sides or self._native_padding:
+        if self._native_padding or not (sides := self._margins.sides):
             return x
         return F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
 

@@ -26,7 +26,7 @@ class WeightedLayer(BiasRows, AnalogLayer):
 
     @property
     def _bias_columns(self) -> int:
-        return self._rows if self.bias is not None else 0
+        return self._rows if self._rows and self.bias is not None else 0
 
     def layouts(self, rows: int) -> dict[str, Layout]:
         """The one matrix, with weight and bias."""
