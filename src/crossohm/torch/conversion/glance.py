@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crossohm.backends import backend_of
 from crossohm.backends.torch_fingerprint import fingerprints
 from crossohm.torch.conversion.places import analog_places
+from crossohm.torch.conversion.trial import is_watched
 
 
 def look_together(model: nn.Module) -> None:
@@ -38,6 +39,8 @@ def look_apart(model: nn.Module) -> None:
 
 
 def _look(model: nn.Module, _: Any) -> None:
+    if is_watched(model):
+        return  # layers look at theirs, which is not taken for the model's own business
     followed = [layer for layer in analog_places(model).values() if layer.sync != "manual"]
     matrices = [matrix for layer in followed for matrix in layer.matrices]
     seen: list[list[Tensor]] = [matrix.looked_at() for matrix in matrices]
