@@ -440,9 +440,8 @@ class Recorder(TorchFunctionMode):
     def _count_operation(self, function: str, operation: Operation) -> None:
         inside = self._depth or self._is_forward()
         reason = "" if inside else obstacle_of_operation(function, self._is_held(operation.parameters))
-        self.trial.digital[DigitalUse(self._where(function, self._caller()), frozenset(), reason)] += (
-            operation.multiplications
-        )
+        use = DigitalUse(self._where(function, self._caller()), reason=reason)
+        self.trial.digital[use] += operation.multiplications
         if not inside:
             self._record(function, operation.parameters)
 
@@ -487,9 +486,7 @@ class Recorder(TorchFunctionMode):
             read = _parameters(marks) & self._matrices
             if read:
                 counted = True
-                use = DigitalUse(
-                    self._where(function, self._caller()), frozenset(), obstacle_of_product(function, True)
-                )
+                use = DigitalUse(self._where(function, self._caller()), reason=obstacle_of_product(function, True))
                 self.trial.digital[use] += result.numel()
         if read:
             self._record(function, read)
